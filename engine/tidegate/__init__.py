@@ -1,0 +1,101 @@
+"""Tidegate: a notebook cell that can be watched, paused, fixed and resumed.
+
+    from tidegate import flow, task
+
+    @task(retries=3)
+    def locate(airport): ...
+
+    @flow
+    def airports(rows):
+        return locate.map(rows)
+
+In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
+"""
+
+from typing import Any
+
+from .annotations import allow_failure, quote, unmapped
+from .control import cancel_flow_run, pause_flow_run, resume_flow_run
+from .errors import (
+    CancelledRun,
+    ControlError,
+    CrashedRun,
+    FailedRun,
+    InvalidName,
+    MappingLengthMismatch,
+    MappingMissingIterable,
+    MissingResult,
+    NotPaused,
+    NotRunning,
+    OutsideFlow,
+    ParameterBindError,
+    PauseTimeout,
+    ReservedArgument,
+    RunError,
+    StoreError,
+    TidegateError,
+    UpstreamNotCompleted,
+    UsageError,
+)
+from .flow import Flow, flow
+from .futures import AsyncTaskFuture, MapResult, TaskFuture, as_completed
+from .model.states import State, StateType
+from .run.flow_run import FlowRun
+from .task import Task, exponential_backoff, task
+from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
+
+__all__ = (
+    "AsyncTaskFuture",
+    "CancelledRun",
+    "ConcurrentTaskRunner",
+    "ControlError",
+    "CrashedRun",
+    "FailedRun",
+    "Flow",
+    "FlowRun",
+    "InvalidName",
+    "MapResult",
+    "MappingLengthMismatch",
+    "MappingMissingIterable",
+    "MissingResult",
+    "NotPaused",
+    "NotRunning",
+    "OutsideFlow",
+    "ParameterBindError",
+    "PauseTimeout",
+    "ReservedArgument",
+    "RunError",
+    "SequentialTaskRunner",
+    "State",
+    "StateType",
+    "StoreError",
+    "Task",
+    "TaskFuture",
+    "TidegateError",
+    "UpstreamNotCompleted",
+    "UsageError",
+    "allow_failure",
+    "as_completed",
+    "cancel_flow_run",
+    "exponential_backoff",
+    "flow",
+    "pause_flow_run",
+    "quote",
+    "resume_flow_run",
+    "task",
+    "unmapped",
+)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext tidegate``: the magics, and the live graph under the cell."""
+    from tidegate_kernel import load_ipython_extension as load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext tidegate``: everything back to how it was."""
+    from tidegate_kernel import unload_ipython_extension as unload
+
+    unload(shell)

@@ -1,0 +1,161 @@
+"""The engine of a process: its store, clock and chance, and the feed of what happens.
+
+Everything that could make two runs of the same code differ comes in here, so that a test or a simulator can own it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import StoreError
+from .model.events import Event, FlowCreated, SavingChanged
+from .portal import EnginePortal
+from .ports import Clock, EventStore
+
+if TYPE_CHECKING:
+    from .run.flow_run import FlowRun
+
+Subscriber = Callable[[Sequence[Event]], None]
+"""Gets events in order, in whatever thread they happen; must only note them down, and never raise."""
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    now = staticmethod(time.time)
+
+
+class Engine:
+    """What flow runs of this process share.
+
+    `store` keeps the events; where it is not given, the one that the settings name is opened by the first flow run.
+    """
+
+    def __init__(
+        self,
+        store: EventStore | None = None,
+        clock: Clock | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self.now = (clock or SystemClock()).now
+        self.chance = chance
+        self.portal = EnginePortal()
+        self.live: dict[int, FlowRun] = {}
+        """The flow runs of this process that have not ended, by number."""
+        self.observers: list[Callable[[FlowRun], None]] = []
+        """Called with each root flow run when it begins, in the thread that runs it."""
+        self._subscribers: dict[int, list[Subscriber]] = {}
+        self._problem: dict[int, str] = {}
+
+    @property
+    def store(self) -> EventStore:
+        """The store; opened on first use.  Raises `StoreError` if it cannot be."""
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    from .settings import settings
+                    from .store.sqlite import SQLiteStore
+
+                    self._store = SQLiteStore(settings().store_path)
+                    atexit.register(self._store.close)
+        return self._store
+
+    # What happens is kept, then shown (R6): terminal states, pauses and cancels wait for their commit; that something
+    # is known, pending or running may be shown at once.
+
+    def create(self, created: FlowCreated) -> int:
+        """Keep a new flow run and return its number."""
+        return self.store.create_flow_run(created)
+
+    def note(self, event: Event) -> None:
+        """Show the event now and keep it before long."""
+        self.store.append(event)
+        self._publish(event)
+
+    def commit(self, event: Event) -> None:
+        """Keep the event, then show it.  If it cannot be kept, the run goes on and says so."""
+        problem = ""
+        try:
+            self.store.commit(event)
+        except StoreError as error:
+            problem = str(error)
+        self._kept(event, problem)
+
+    def commit_all(self, events: Sequence[Event]) -> None:
+        """As `commit`, for several events at once."""
+        problem = ""
+        try:
+            self.store.commit_all(events)
+        except StoreError as error:
+            problem = str(error)
+        for event in events:
+            self._kept(event, problem)
+
+    def commit_soon(self, event: Event, done: Callable[[], None]) -> None:
+        """As `commit`, but return at once; `done` is called from another thread."""
+
+        def kept(problem: str) -> None:
+            self._kept(event, problem)
+            done()
+
+        self.store.commit_soon(event, kept)
+
+    def _kept(self, event: Event, problem: str) -> None:
+        run = event.flow_run
+        if problem != self._problem.get(run, ""):
+            self._problem[run] = problem
+            self._publish(SavingChanged(run, self.now(), problem))
+        self._publish(event)
+
+    def _publish(self, event: Event) -> None:
+        subscribers = self._subscribers.get(event.flow_run)
+        if subscribers:
+            for each in subscribers:
+                each((event,))
+
+    def subscribe(self, flow_run: int, subscriber: Subscriber) -> Callable[[], None]:
+        """Have `subscriber` called with each event of a flow run from now on; returns what ends that."""
+        with self._lock:
+            self._subscribers[flow_run] = [*self._subscribers.get(flow_run, ()), subscriber]
+
+        def end() -> None:
+            with self._lock:
+                left = [each for each in self._subscribers.get(flow_run, ()) if each is not subscriber]
+                if left:
+                    self._subscribers[flow_run] = left
+                else:
+                    self._subscribers.pop(flow_run, None)
+
+        return end
+
+    def forget(self, flow_run: int) -> None:
+        """The flow run has ended in this process."""
+        self.live.pop(flow_run, None)
+        self._problem.pop(flow_run, None)
+
+
+_engine = Engine()
+
+
+def engine() -> Engine:
+    """The engine that new flow runs belong to."""
+    return _engine
+
+
+@contextlib.contextmanager
+def using(other: Engine) -> Iterator[Engine]:
+    """Make `other` the engine for a while: for tests, and for runs with a store of their own."""
+    global _engine
+    previous, _engine = _engine, other
+    try:
+        yield other
+    finally:
+        _engine = previous

@@ -1,0 +1,100 @@
+"""Every error that Tidegate raises by itself.
+
+* TidegateError
+  . UsageError                       asked for something that makes no sense
+    + InvalidName                      (also ValueError)  a flow or task name that cannot be one
+    + ReservedArgument                 (also TypeError)   a parameter called `return_state` or `wait_for`
+    + ParameterBindError               (also TypeError)   arguments that do not fit the signature
+    + MappingMissingIterable           (also ValueError)  `.map()` without anything to map over
+    + MappingLengthMismatch            (also ValueError)  `.map()` over iterables of different lengths
+    + OutsideFlow                      (also RuntimeError) `.submit()` or `.map()` where no flow runs
+  . RunError                         how a run ended, raised by its result
+    + FailedRun
+    + CrashedRun
+    + CancelledRun
+    + MissingResult                    nothing to return
+    + UpstreamNotCompleted             a result asked of a task run that never began
+  . ControlError                     pause, resume or cancel could not be done
+    + NotRunning                       the run has ended, or is not in this process
+    + NotPaused                        resume of a run that is not paused
+    + PauseTimeout                     (also TimeoutError) nobody resumed in time
+  . StoreError                       the store cannot be used; says why and what to do
+
+Errors of the user's own code are never wrapped: what a task raised is what its caller sees.
+"""
+
+
+class TidegateError(Exception):
+    """The root of the tree."""
+
+
+class UsageError(TidegateError):
+    """Something was asked that makes no sense; the text says what to do instead."""
+
+
+class InvalidName(UsageError, ValueError):
+    """A name of a flow or task holds characters that cannot be used."""
+
+
+class ReservedArgument(UsageError, TypeError):
+    """A flow or task has a parameter whose name Tidegate needs for itself."""
+
+
+class ParameterBindError(UsageError, TypeError):
+    """The arguments of a call do not fit the signature; nothing was run or recorded."""
+
+
+class MappingMissingIterable(UsageError, ValueError):
+    """`.map()` was given nothing to map over."""
+
+
+class MappingLengthMismatch(UsageError, ValueError):
+    """`.map()` was given iterables of different lengths."""
+
+
+class OutsideFlow(UsageError, RuntimeError):
+    """`.submit()` and `.map()` need a flow run to belong to."""
+
+
+class RunError(TidegateError):
+    """How a run ended, where it holds no exception of the user's code."""
+
+
+class FailedRun(RunError):
+    """The run failed."""
+
+
+class CrashedRun(RunError):
+    """The run was ended by something that is not an ordinary exception."""
+
+
+class CancelledRun(RunError):
+    """The run was cancelled."""
+
+
+class MissingResult(RunError):
+    """There is no result to return."""
+
+
+class UpstreamNotCompleted(RunError):
+    """The task run never began, because something it needs did not complete."""
+
+
+class ControlError(TidegateError):
+    """A pause, a resume or a cancel could not be done; nothing changed."""
+
+
+class NotRunning(ControlError):
+    """The run has ended, or does not run in this process."""
+
+
+class NotPaused(ControlError):
+    """Only a paused run can be resumed."""
+
+
+class PauseTimeout(ControlError, TimeoutError):
+    """The run was paused and nobody resumed it in time."""
+
+
+class StoreError(TidegateError):
+    """The store cannot be read or written; the text says why, and what to do next."""

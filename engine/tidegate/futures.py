@@ -1,0 +1,222 @@
+"""Futures: what `.submit()` and `.map()` give back while the work goes on."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
+
+from .errors import UpstreamNotCompleted
+from .host import wait
+from .latch import AllOf, Latch
+
+if TYPE_CHECKING:
+    from .model.states import State
+    from .run.task_run import TaskRun
+
+R = TypeVar("R")
+
+
+class TaskFuture(Generic[R]):
+    """A task run that was submitted: wait for it, ask for its state, get its result.  Safe from any thread.
+
+    Waiting never holds a worker: a task that waits for another one lends its place in the pool.
+    """
+
+    __slots__ = ("__weakref__", "_run")
+
+    def __init__(self, run: TaskRun) -> None:
+        self._run = run
+
+    @property
+    def name(self) -> str:
+        """The readable name of the task run, ``locate-17``."""
+        return self._run.name
+
+    @property
+    def flow_run(self) -> int:
+        """The number of the flow run that it belongs to."""
+        return self._run.flow_run.number
+
+    @property
+    def number(self) -> int:
+        """Its number within the flow run, counted from 1 in the order of the calls."""
+        return self._run.number
+
+    @property
+    def state(self) -> State:
+        """The present state; does not wait."""
+        return self._run.state
+
+    @property
+    def latch(self) -> Latch:
+        """Opens when the task run has ended and its end is saved."""
+        return self._run.finished
+
+    def done(self) -> bool:
+        """True once the task run has ended and its end is saved."""
+        return self._run.finished.done()
+
+    def on_done(self, callback: Callable[[], object]) -> None:
+        """Call `callback` at the end, in the thread that saw it; at once if it has ended."""
+        self._run.finished.on_done(callback)
+
+    def add_done_callback(self, callback: Callable[[TaskFuture[R]], object]) -> None:
+        """Call ``callback(future)`` at the end, in the thread that saw it; at once if it has ended."""
+        self._run.finished.on_done(lambda: callback(self))
+
+    def wait(self, timeout: float | None = None) -> State | None:
+        """Block until the end and return the final state; null if `timeout` (seconds) passed first."""
+        return self._run.state if wait(self._run.finished, timeout) else None
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+        """Block until the end and return what the task returned.
+
+        Raises what the task raised (with ``raise_on_failure=False`` returns it), `TimeoutError` if `timeout` (seconds)
+        passed first, and `UpstreamNotCompleted` if the task never began because an input of it did not complete.
+        """
+        if not wait(self._run.finished, timeout):
+            raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
+        return self._value(raise_on_failure)
+
+    def _value(self, raise_on_failure: bool) -> R:
+        state = self._run.state
+        if state.is_pending():
+            error = UpstreamNotCompleted(f"{self.name} never began: {state.message}")
+            if raise_on_failure:
+                raise error
+            return error  # type: ignore[return-value]  # the caller asked for exceptions as values
+        value: R = state.result(raise_on_failure)
+        return value
+
+    def __bool__(self) -> bool:
+        warnings.warn(f"A future is always true. Did you mean `{self.name}.result()`?", UserWarning, stacklevel=2)
+        return True
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class AsyncTaskFuture(TaskFuture[R]):
+    """The future of an async task submitted by an async flow: the same, to be awaited.
+
+    The task runs on the flow's own loop, where a wait that blocks would wait for itself.  ``await`` of the future
+    itself gives the future, so that ``future = await task.submit()`` works as it does elsewhere.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R]]:
+        yield from ()  # makes it a generator: awaiting is allowed and takes no time
+        return self
+
+    async def wait(self, timeout: float | None = None) -> State | None:  # type: ignore[override]
+        """Wait for the end and return the final state; null if `timeout` (seconds) passed first."""
+        return self._run.state if await wait_async(self._run.finished, timeout) else None
+
+    async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # type: ignore[override]
+        """Wait for the end and return what the task returned; raises as `TaskFuture.result`."""
+        if not await wait_async(self._run.finished, timeout):
+            raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
+        return self._value(raise_on_failure)
+
+
+class MapResult(list[TaskFuture[R]]):
+    """What `.map()` returns: the futures of its children in the order of the items."""
+
+    __slots__ = ()
+
+    def wait(self, timeout: float | None = None) -> list[State] | None:
+        """Block until all have ended; their final states in order, or null if `timeout` (seconds) passed first."""
+        return [each.state for each in self] if wait(AllOf(each.latch for each in self), timeout) else None
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
+        """Block until all have ended; what they returned, in order.
+
+        Raises the first failure in order; with ``raise_on_failure=False`` exceptions stand in the list instead.
+        """
+        if not wait(AllOf(each.latch for each in self), timeout):
+            left = sum(not each.done() for each in self)
+            raise TimeoutError(f"{left} of {len(self)} have not ended after {timeout:g} s.")
+        return [each._value(raise_on_failure) for each in self]
+
+    @property
+    def states(self) -> list[State]:
+        """The present states in order; does not wait."""
+        return [each.state for each in self]
+
+    @property
+    def failed(self) -> MapResult[R]:
+        """Those that have ended and did not complete; does not wait."""
+        return MapResult(each for each in self if each.done() and not each.state.is_completed())
+
+    def __await__(self) -> Generator[Any, None, MapResult[R]]:
+        yield from ()  # as for AsyncTaskFuture
+        return self
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> TaskFuture[R]: ...
+    @overload
+    def __getitem__(self, key: slice) -> MapResult[R]: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> TaskFuture[R] | MapResult[R]:
+        if isinstance(key, slice):
+            return MapResult(super().__getitem__(key))
+        return super().__getitem__(key)
+
+    def __repr__(self) -> str:
+        name = self[0].name.rpartition("-")[0] if self else "nothing"
+        return f"MapResult({name!r}, {len(self)} task runs)"
+
+
+def as_completed(futures: Iterable[TaskFuture[R]], timeout: float | None = None) -> Iterator[TaskFuture[R]]:
+    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds in all."""
+    ended: list[TaskFuture[R]] = []
+    wake = [Latch()]
+    end = None if timeout is None else time.monotonic() + timeout
+    left = 0
+
+    def one(future: TaskFuture[R]) -> None:
+        ended.append(future)
+        wake[0].set()
+
+    for each in list(futures):
+        left += 1
+        each.add_done_callback(one)
+    while left:
+        if not ended:
+            latch = wake[0] = Latch()
+            if ended:  # it ended between the look and the new latch
+                continue
+            if not wait(latch, None if end is None else max(0.0, end - time.monotonic())):
+                raise TimeoutError(f"{left} have not ended after {timeout:g} s.")
+            continue
+        left -= 1
+        yield ended.pop(0)
+
+
+async def wait_async(latch: Latch, timeout: float | None = None) -> bool:
+    """Await the opening of a latch on the running loop; false if `timeout` (seconds) passed first."""
+    import asyncio
+
+    if latch.done():
+        return True
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[bool] = loop.create_future()
+
+    def settle(value: bool) -> None:
+        if not woken.done():
+            woken.set_result(value)
+
+    def opened() -> None:
+        # The loop may be gone by the time a run of it ends: nobody waits any more then.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, True)
+
+    timer = None if timeout is None else loop.call_later(timeout, settle, False)
+    latch.on_done(opened)
+    try:
+        return await woken
+    finally:
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,87 @@
+"""How a thread waits.
+
+User code stays on the thread that called it, so it is that thread which waits for futures, pauses and ends.  In a
+plain process it blocks.  In a Jupyter kernel the main thread must go on hearing clicks meanwhile: the kernel extension
+puts its own host in place for that thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from .interrupts import guard
+from .latch import Waitable, block
+
+
+class Host(Protocol):
+    """How the main thread of this process waits."""
+
+    def wait(self, latch: Waitable, timeout: float | None) -> bool:
+        """Return true once the latch is open, false after `timeout` seconds; may serve others meanwhile."""
+        ...
+
+    def boundary(self) -> None:
+        """Called between task runs: a chance to serve others, at the cost of microseconds."""
+        ...
+
+
+class PlainHost:
+    """Blocks."""
+
+    def wait(self, latch: Waitable, timeout: float | None) -> bool:
+        """Block until the latch opens."""
+        return block(latch, timeout)
+
+    def boundary(self) -> None:
+        """Nobody to serve."""
+
+
+class Lender(Protocol):
+    """A pool whose worker may lend its place while it waits."""
+
+    def lent(self) -> AbstractContextManager[object]:
+        """While inside, the pool may run one worker more."""
+        ...
+
+
+class _Thread(threading.local):
+    lender: Lender | None = None
+
+
+this_thread = _Thread()
+_MAIN = threading.main_thread().ident
+_plain = PlainHost()
+_main_host: Host = _plain
+
+
+def use(host: Host | None) -> None:
+    """Make `host` the one of the main thread; null goes back to blocking."""
+    global _main_host
+    _main_host = host or _plain
+
+
+def on_main_thread() -> bool:
+    """True on the thread that gets signals."""
+    return threading.get_ident() == _MAIN
+
+
+def wait(latch: Waitable, timeout: float | None = None) -> bool:
+    """Wait on this thread, the way this thread waits; false if `timeout` (seconds) passed first."""
+    if latch.done():
+        return True
+    lender = this_thread.lender
+    if lender is not None:
+        with lender.lent():
+            return block(latch, timeout)
+    if threading.get_ident() == _MAIN:
+        with guard.interruptible():
+            return _main_host.wait(latch, timeout)
+    return block(latch, timeout)
+
+
+def boundary() -> None:
+    """Between two task runs on this thread."""
+    if threading.get_ident() == _MAIN:
+        _main_host.boundary()

@@ -1,0 +1,206 @@
+"""The inputs of a call: what it waits for, where its data came from, and the real values in the end.
+
+One walk over the arguments finds futures and states (they are waited for and replaced), annotations (unwrapped) and
+plain values that a task run returned (linked).  The walk is iterative, survives cycles and is bounded: arrays, frames
+and long lists of plain things are not searched element by element.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from .annotations import Annotation, allow_failure, quote
+from .futures import MapResult, TaskFuture
+from .links import LinkTable
+from .model.events import LinkKind
+from .model.states import StateType
+
+ATOMS = frozenset({str, bytes, int, float, bool, type(None), complex, bytearray})
+CONTAINERS = (list, tuple, set, frozenset, dict)
+BUDGET = 50_000
+"""Elements looked at per call; enough for a reduce over tens of thousands of futures."""
+LONG = 1_000
+"""Lists longer than this are sampled first, and skipped if every sample is an atom."""
+
+Edge = tuple[LinkKind, int]
+
+
+class Inputs:
+    """What was found in the arguments of one call."""
+
+    __slots__ = ("futures", "links", "rebuild")
+
+    def __init__(self) -> None:
+        self.links: dict[str, tuple[tuple[LinkKind, int, int], ...]] = {}
+        self.futures: list[tuple[TaskFuture[Any], bool]] = []
+        """Each future to wait for, and whether its failure is allowed."""
+        self.rebuild = False
+        """True if the arguments hold futures or annotations that must be replaced."""
+
+    def add_wait_for(self, wait_for: Any, table: LinkTable, flow_run: int) -> None:
+        """Futures to wait for whose data is not needed."""
+        edges: set[Edge] = set()
+        rebuild = self.rebuild
+        _walk(wait_for, table, flow_run, self, edges)
+        self.rebuild = rebuild or bool(self.futures)
+        if edges:
+            self.links["wait_for"] = ranges({("wait_for", number) for _, number in edges})
+
+
+def scan(arguments: Iterable[tuple[str, Any]], table: LinkTable, flow_run: int) -> Inputs:
+    """Look through the arguments of a call, given as (parameter, value)."""
+    found = Inputs()
+    for name, value in arguments:
+        if type(value) in ATOMS:
+            task_run = table.find(value)
+            if task_run:
+                found.links[name] = (("value", task_run, task_run),)
+            continue
+        edges: set[Edge] = set()
+        _walk(value, table, flow_run, found, edges)
+        if edges:
+            found.links[name] = ranges(edges)
+    return found
+
+
+def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set[Edge]) -> None:
+    stack: list[tuple[Any, bool]] = [(value, False)]
+    seen: set[int] = set()
+    budget = BUDGET
+    while stack and budget:
+        budget -= 1
+        each, allowed = stack.pop()
+        if isinstance(each, TaskFuture):
+            found.rebuild = True
+            found.futures.append((each, allowed))
+            if each.flow_run == flow_run:
+                edges.add(("future", each.number))
+            continue
+        if isinstance(each, Annotation):
+            found.rebuild = True
+            if not isinstance(each, quote):
+                stack.append((each.value, allowed or isinstance(each, allow_failure)))
+            continue
+        task_run = table.find(each)
+        if task_run:
+            edges.add(("value", task_run))
+        if type(each) in ATOMS or id(each) in seen:
+            continue
+        members = _members(each)
+        if members is not None:
+            seen.add(id(each))
+            stack.extend((member, allowed) for member in members)
+
+
+def _members(value: Any) -> Iterable[Any] | None:
+    """What to look at inside a value; null for leaves."""
+    if isinstance(value, CONTAINERS):
+        if len(value) > LONG and not isinstance(value, MapResult) and _plain(value):
+            return None
+        return [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    fields = getattr(type(value), "__pydantic_fields__", None)
+    return None if fields is None else [getattr(value, name, None) for name in fields]
+
+
+def _plain(value: Any) -> bool:
+    """True if a sample of a long container holds nothing but atoms."""
+    items: Any = value.values() if isinstance(value, dict) else value
+    if not all(type(each) in ATOMS for each in islice(items, 64)):
+        return False
+    return not isinstance(value, (list, tuple)) or all(
+        type(value[at]) in ATOMS for at in range(64, len(value), len(value) // 64)
+    )
+
+
+def ranges(edges: set[Edge]) -> tuple[tuple[LinkKind, int, int], ...]:
+    """Edges as inclusive ranges, so that a reduce over a map is one entry."""
+    out: list[tuple[LinkKind, int, int]] = []
+    for kind, number in sorted(edges):
+        if out and out[-1][0] == kind and out[-1][2] == number - 1:
+            out[-1] = (kind, out[-1][1], number)
+        else:
+            out.append((kind, number, number))
+    return tuple(out)
+
+
+def not_completed(found: Inputs) -> TaskFuture[Any] | None:
+    """The first finished input that stands in the way, if any does.
+
+    A failed input is let through where `allow_failure` allows it; a crashed or cancelled one, or one that never
+    began, is not (as in Prefect 2.7).
+    """
+    for future, allowed in found.futures:
+        kind = future.state.type
+        if kind is not StateType.COMPLETED and not (allowed and kind is StateType.FAILED):
+            return future
+    return None
+
+
+def resolve(value: Any) -> Any:
+    """The argument as the function shall see it: futures replaced by results, annotations taken off.
+
+    Containers without a future in them are handed over as they are, never copied.
+    """
+    return _resolve(value, {})
+
+
+def _resolve(value: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(value, TaskFuture):
+        return value.state.result(raise_on_failure=False)
+    if isinstance(value, quote):
+        return value.value
+    if isinstance(value, Annotation):
+        return _resolve(value.value, memo)
+    if type(value) in ATOMS:
+        return value
+    if id(value) in memo:
+        return memo[id(value)]
+    memo[id(value)] = value  # a container that holds itself keeps pointing at the original
+    if isinstance(value, dict):
+        return _same_or(value, {_resolve(k, memo): _resolve(v, memo) for k, v in value.items()}, memo)
+    if isinstance(value, MapResult):
+        return [_resolve(each, memo) for each in value]
+    if isinstance(value, CONTAINERS) and not (len(value) > LONG and _plain(value)):
+        items = [_resolve(each, memo) for each in value]
+        if all(a is b for a, b in zip(value, items, strict=True)):
+            return value
+        kind = type(value)
+        return kind(*items) if hasattr(kind, "_fields") else kind(items)
+    return _resolve_fields(value, memo)
+
+
+def _same_or(old: dict[Any, Any], new: dict[Any, Any], memo: dict[int, Any]) -> Any:
+    if all(a is b and old[a] is new[b] for a, b in zip(old, new, strict=True)):
+        return old
+    memo[id(old)] = new
+    return new
+
+
+def _resolve_fields(value: Any, memo: dict[int, Any]) -> Any:
+    """Dataclasses and models: a changed copy if a field held a future."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init]
+    else:
+        names = list(getattr(type(value), "__pydantic_fields__", ()))
+    changes: dict[str, Any] = {}
+    for name in names:
+        old = getattr(value, name, None)
+        new = _resolve(old, memo)
+        if new is not old:
+            changes[name] = new
+    if not changes:
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **changes)
+    return value.model_copy(update=changes)
+
+
+def resolve_all(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """`resolve` for a whole call."""
+    memo: dict[int, Any] = {}
+    return tuple(_resolve(each, memo) for each in args), {name: _resolve(v, memo) for name, v in kwargs.items()}

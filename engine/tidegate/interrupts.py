@@ -1,0 +1,113 @@
+"""Interrupts hit user code and waits, never the engine's own steps.
+
+Python raises KeyboardInterrupt between any two bytecodes of the main thread: in the middle of a commit as well as in a
+task.  While a flow runs there, SIGINT therefore raises only where the guard is *open*: in user code and in waits.
+Anywhere else, which is a matter of microseconds, it is kept and raised as soon as the guard opens again.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_MAIN = threading.main_thread()
+
+
+class InterruptGuard:
+    """The SIGINT handling of this process while flows run on its main thread.
+
+    Outside of `installed` nothing is changed, and `open` has no effect.
+    """
+
+    __slots__ = ("_depth", "_kept", "_previous", "is_open")
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self._depth = 0
+        self._kept = False
+        self._previous: Callable[[int, FrameType | None], Any] | int | None = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Guard the main thread; does nothing on other threads, or where SIGINT is not Python's to handle.
+
+        Leaving it with an interrupt kept and not yet raised raises it.
+        """
+        if threading.current_thread() is not _MAIN:
+            yield
+            return
+        outermost = self._depth == 0 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._depth += 1
+        before = self.is_open
+        try:
+            if outermost:
+                self.is_open = False
+                self._kept = False
+                self._previous = signal.signal(signal.SIGINT, self._handle)
+            yield
+        finally:
+            self._depth -= 1
+            self.is_open = before
+            if outermost:
+                signal.signal(signal.SIGINT, self._previous)
+        if outermost and self._kept:
+            self._kept = False
+            raise KeyboardInterrupt
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.is_open or self._kept:  # a second one does not wait for anything
+            self._kept = False
+            raise KeyboardInterrupt
+        self._kept = True
+
+    def open(self) -> None:
+        """From here on, user code: an interrupt raises, also one that was kept."""
+        self.is_open = True
+        if self._kept:
+            self._kept = False
+            raise KeyboardInterrupt
+
+    def close(self) -> bool:
+        """From here on, the engine: an interrupt is kept.  Says whether the guard was open before."""
+        if self._depth == 0 or threading.get_ident() != _MAIN.ident:
+            return False
+        before = self.is_open
+        self.is_open = False
+        return before
+
+    def reopen(self, was_open: bool) -> None:
+        """Back to where `close` was called."""
+        if was_open:
+            self.open()
+
+    def keep(self) -> None:
+        """Raise KeyboardInterrupt in the next user code or wait of the main thread, as if a signal had come now."""
+        if self._depth:
+            self._kept = True
+
+    def drop(self) -> None:
+        """Forget an interrupt that was kept and has become pointless."""
+        self._kept = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Open for the length of a wait."""
+        before = self.is_open
+        try:
+            self.open()
+            yield
+        finally:
+            self.is_open = before
+
+
+guard = InterruptGuard()
+
+
+def interrupt_main_thread() -> None:
+    """Raise KeyboardInterrupt in the main thread's user code, also while it sleeps in a system call."""
+    if _MAIN.ident is not None:
+        signal.pthread_kill(_MAIN.ident, signal.SIGINT)

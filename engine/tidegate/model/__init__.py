@@ -1,0 +1,1 @@
+"""What runs, states and events *are*: values without I/O, loop or clock."""

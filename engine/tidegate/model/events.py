@@ -1,0 +1,86 @@
+"""Events: the vocabulary of the log.  Everything that is ever shown of a run is a fold of these.
+
+Flow runs are known by the number that their store gave them, task runs by their number within the flow run,
+counted from 1 in the order of the calls.  Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from .states import State
+
+LinkKind: TypeAlias = Literal["future", "value", "map", "wait_for", "subflow"]
+"""How a task run came by its input: a future, a plain value that was recognised, a member of a map, ..."""
+
+Links: TypeAlias = Mapping[str, tuple[tuple[LinkKind, int, int], ...]]
+"""Upstream task runs by parameter, as inclusive ranges ``(kind, first, last)``: a reduce over 10,000 mapped runs is
+one range, not 10,000 numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCreated:
+    """A flow run exists.  `parent` is the flow run and the task run that track it, for subflows."""
+
+    flow_run: int
+    at: float
+    uuid: str
+    flow: str
+    name: str
+    parameters: str
+    """JSON; values that have no JSON form stand as a type name."""
+    parent: tuple[int, int] | None = None
+    source: str = ""
+    """The first 16 hex digits of the SHA-256 of the flow function's source text."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCreated:
+    """A task run exists.  `site` groups the runs of one call site or one mapped call; `index`
+    counts the runs of the task from 0.  ``task-index`` is its readable name."""
+
+    flow_run: int
+    at: float
+    task_run: int
+    task: str
+    site: int
+    index: int
+    links: Links
+    parent: int = 0
+    """The task run that made the call, for tasks in tasks; 0 for the flow itself."""
+    subflow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """A flow run entered a state.  `by` says who asked for it, where somebody did."""
+
+    flow_run: int
+    at: float
+    state: State
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A task run entered a state; `attempt` counts the times it entered RUNNING."""
+
+    flow_run: int
+    at: float
+    task_run: int
+    state: State
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SavingChanged:
+    """The store can no longer be written, or can again; known to this process only."""
+
+    flow_run: int
+    at: float
+    problem: str
+
+
+Event: TypeAlias = FlowCreated | TaskCreated | FlowState | TaskState | SavingChanged

@@ -1,0 +1,193 @@
+"""States: what can be said of a flow run or a task run at one moment.
+
+A state has a *type*, which rules decide by, and a *name*, which people read: ``FAILED/TimedOut`` is a failure whose
+name says why.  Types and names are those of Prefect 2.7 and its successors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult
+
+
+class StateType(Enum):
+    """The kinds of state that rules tell apart.  The last four are terminal."""
+
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CRASHED = "CRASHED"
+    CANCELLED = "CANCELLED"
+
+    # An enum's own hash runs Python code; the identity is as good and is looked up several times per task run.
+    __hash__ = object.__hash__
+
+
+TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
+UNSUCCESSFUL = frozenset({StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
+
+_NOTHING: Any = object()
+_RUN_ERRORS = {
+    StateType.FAILED: FailedRun,
+    StateType.CRASHED: CrashedRun,
+    StateType.CANCELLED: CancelledRun,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of a run; immutable.
+
+    `timestamp` is in seconds since the epoch; `scheduled_time`, for scheduled states, says when the run may begin.
+    `data` is what the run returned or raised, and lives in this process only: no record holds it.
+    """
+
+    type: StateType
+    name: str
+    message: str = ""
+    timestamp: float = 0.0
+    data: Any = field(default=_NOTHING, repr=False, compare=False)
+    scheduled_time: float | None = None
+
+    def is_scheduled(self) -> bool:
+        """True for every kind of SCHEDULED."""
+        return self.type is StateType.SCHEDULED
+
+    def is_pending(self) -> bool:
+        """True for every kind of PENDING, NotReady included."""
+        return self.type is StateType.PENDING
+
+    def is_running(self) -> bool:
+        """True for every kind of RUNNING."""
+        return self.type is StateType.RUNNING
+
+    def is_paused(self) -> bool:
+        """True for every kind of PAUSED."""
+        return self.type is StateType.PAUSED
+
+    def is_cancelling(self) -> bool:
+        """True while a cancelled run waits for its bodies to end."""
+        return self.type is StateType.CANCELLING
+
+    def is_completed(self) -> bool:
+        """True for every kind of COMPLETED."""
+        return self.type is StateType.COMPLETED
+
+    def is_failed(self) -> bool:
+        """True for every kind of FAILED (not for crashes)."""
+        return self.type is StateType.FAILED
+
+    def is_crashed(self) -> bool:
+        """True for every kind of CRASHED."""
+        return self.type is StateType.CRASHED
+
+    def is_cancelled(self) -> bool:
+        """True once cancelled for good."""
+        return self.type is StateType.CANCELLED
+
+    def is_final(self) -> bool:
+        """True for the four terminal types: nothing follows."""
+        return self.type in TERMINAL
+
+    def result(self, raise_on_failure: bool = True) -> Any:
+        """What the run returned.
+
+        A failed, crashed or cancelled state raises what it holds; with ``raise_on_failure=False`` it returns the
+        exception instead.  Raises `MissingResult` where there is nothing to return: the run has not ended, or its
+        result was not kept.
+        """
+        if self.type in UNSUCCESSFUL:
+            error = self.error()
+            if raise_on_failure:
+                raise error
+            return error
+        if self.data is _NOTHING:
+            raise MissingResult(f"The state {self.name!r} holds no result: {self._why_missing()}.")
+        return self.data
+
+    def error(self) -> BaseException:
+        """The exception of a failed, crashed or cancelled state; `ValueError` for any other."""
+        if self.type not in UNSUCCESSFUL:
+            raise ValueError(f"A {self.name} state has no exception.")
+        wrapper = _RUN_ERRORS[self.type]
+        data = self.data
+        if isinstance(data, BaseException):
+            return data
+        if isinstance(data, State):
+            return data.error()
+        if isinstance(data, (list, tuple, set, frozenset)):
+            for state in data:
+                if isinstance(state, State) and state.type in UNSUCCESSFUL:
+                    return state.error()
+        return wrapper(data if isinstance(data, str) else self.message or f"The run is {self.name}.")
+
+    def without_data(self) -> State:
+        """The same state as a record keeps it, so that keeping it does not keep the result alive."""
+        return self if self.data is _NOTHING else replace(self, data=_NOTHING)
+
+    def _why_missing(self) -> str:
+        return "its value was not kept" if self.is_final() else "the run has not ended"
+
+    def __str__(self) -> str:
+        kind = f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
+        return kind if self.name.upper() == self.type.value else f"{kind} [{self.type.value}]"
+
+
+# The constructors below are named like the classes they stand for in the field; `at` is the timestamp.
+
+
+def AwaitingRetry(due: float, *, message: str = "", data: Any = _NOTHING, at: float = 0.0) -> State:  # noqa: N802
+    """Failed, and will be tried again at `due` (seconds since the epoch)."""
+    return State(StateType.SCHEDULED, "AwaitingRetry", message, at, data, due)
+
+
+def Pending(*, at: float = 0.0) -> State:  # noqa: N802
+    """Known, but not begun."""
+    return State(StateType.PENDING, "Pending", "", at)
+
+
+def NotReady(message: str, *, at: float = 0.0) -> State:  # noqa: N802
+    """Will not begin, because something it needs did not complete."""
+    return State(StateType.PENDING, "NotReady", message, at)
+
+
+def Running(name: str = "Running", *, at: float = 0.0) -> State:  # noqa: N802
+    """At work; named Retrying or Resuming when it is not the first time."""
+    return State(StateType.RUNNING, name, "", at)
+
+
+def Paused(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
+    """Starts nothing until it is resumed; what had started goes on."""
+    return State(StateType.PAUSED, "Paused", message, at)
+
+
+def Cancelling(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
+    """Asked to end; its bodies are still alive."""
+    return State(StateType.CANCELLING, "Cancelling", message, at)
+
+
+def Completed(data: Any = None, *, message: str = "", at: float = 0.0) -> State:  # noqa: N802
+    """Ended well, with a result."""
+    return State(StateType.COMPLETED, "Completed", message, at, data)
+
+
+def Failed(data: Any = _NOTHING, *, message: str = "", name: str = "Failed", at: float = 0.0) -> State:  # noqa: N802
+    """Ended by an exception of the user's code, or by the aggregate of states that it returned."""
+    return State(StateType.FAILED, name, message, at, data)
+
+
+def Crashed(data: Any = _NOTHING, *, message: str = "", name: str = "Crashed", at: float = 0.0) -> State:  # noqa: N802
+    """Ended by something that is not an ordinary exception: an interrupt, an exit, a defect of the engine."""
+    return State(StateType.CRASHED, name, message, at, data)
+
+
+def Cancelled(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
+    """Ended because somebody asked for it."""
+    return State(StateType.CANCELLED, "Cancelled", message, at)

@@ -1,0 +1,65 @@
+"""The engine thread: one long-lived event loop per process, started when it is first needed.
+
+It runs timers, the async tasks of sync flows and the feed of the run graphs; never the user's sync code.  There is one
+for the life of the process: a loop for every call would pay a thread each time, and a loop closed at the end of a cell
+would cancel or join what still runs in it.  It is a plain daemon thread and not an anyio portal, because a portal that
+lives as long as the process waits, when the interpreter ends, for a thread that is already gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+
+class EnginePortal:
+    """Brings work to the engine's loop.  Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The engine's loop; starts its thread on the first call, and again in a forked child."""
+        loop = self._loop
+        if loop is not None and self._pid == os.getpid():
+            return loop
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                threading.Thread(target=_run, args=(self._loop,), name="tidegate-engine", daemon=True).start()
+            return self._loop
+
+    def start(self, make: Callable[[], Coroutine[Any, Any, Any]], context: Context) -> None:
+        """Start a coroutine on the engine's loop, in the caller's context; it must see to its own errors."""
+        loop = self.loop()
+        loop.call_soon_threadsafe(lambda: spawn(loop, make(), context))
+
+    def after(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call `callback` on the engine thread in `seconds`."""
+        loop = self.loop()
+        loop.call_soon_threadsafe(lambda: loop.call_later(max(0.0, seconds), callback))
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def spawn(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], context: Context | None = None
+) -> asyncio.Task[Any]:
+    """A task that is kept alive until it is done: loops hold theirs only weakly."""
+    task = loop.create_task(coroutine, context=context)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task

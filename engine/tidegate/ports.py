@@ -1,0 +1,81 @@
+"""The ports: what the engine asks of the world, written for whoever implements one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .model.events import Event, FlowCreated
+from .model.views import FlowRow, TaskRow
+
+
+class Clock(Protocol):
+    """Time, injected so that a test or a simulator can own it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch: for showing and for schedules."""
+        ...
+
+
+class EventStore(Protocol):
+    """Keeps events and the rows they fold to.  Every method may be called from any thread.
+
+    An event counts as kept when a reader in another process would see it after this one was killed.  The order of
+    `append`, `commit` and `commit_soon` calls of one thread is kept.
+    """
+
+    def create_flow_run(self, created: FlowCreated) -> int:
+        """Keep the first event of a flow run, whose `flow_run` is still 0, and return the number given to it.
+
+        Raises `StoreError` if it cannot be kept.
+        """
+        ...
+
+    def append(self, event: Event) -> None:
+        """Keep an event before long: at the latest with the next commit, or 50 ms later.  Never blocks."""
+        ...
+
+    def commit(self, event: Event) -> None:
+        """Return once this event, and all that were appended before, are kept.  Raises `StoreError`."""
+        ...
+
+    def commit_soon(self, event: Event, done: Callable[[str], None]) -> None:
+        """As `commit`, without waiting: ``done(problem)`` is called from another thread once the event is kept
+        (`problem` is empty) or could not be (it says why)."""
+        ...
+
+    def commit_all(self, events: Sequence[Event]) -> None:
+        """As `commit`, for several events at once."""
+        ...
+
+    def flow_runs(self, limit: int = 100) -> list[FlowRow]:
+        """The newest flow runs first."""
+        ...
+
+    def flow_run(self, number: int) -> FlowRow | None:
+        """One flow run."""
+        ...
+
+    def task_runs(self, flow_run: int) -> list[TaskRow]:
+        """The task runs of a flow run by number."""
+        ...
+
+    def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
+        """The kept events of a flow run in order, each with its sequence number; only those beyond `after`."""
+        ...
+
+    def close(self) -> None:
+        """Keep what is outstanding and let go."""
+        ...
+
+
+class Runner(Protocol):
+    """Where submitted sync task runs go."""
+
+    def submit(self, job: Callable[[], Any]) -> None:
+        """Run `job` on some thread, some time; it never raises.  Jobs start in the order of their submission."""
+        ...
+
+    def close(self) -> None:
+        """No more jobs will come; threads end when the queue is empty."""
+        ...

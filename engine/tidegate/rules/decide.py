@@ -1,0 +1,125 @@
+"""Decide what becomes of a proposed state.
+
+`decide` is a pure function of the run's present state, the proposed one, the run's policy and the time; it has no
+I/O, loop or clock, so that every pair of states can be tested.  The table behind it is Prefect 2.7's orchestration
+policy (retries, terminal guard, scheduled waits), applied in process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The run enters the proposed state."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The run enters another state instead."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing changes now; propose again in `seconds`, or, when that is null, once the run's gate opens."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Nothing changes, ever: the proposal makes no sense for this run."""
+
+    reason: str
+
+
+Decision: TypeAlias = Accept | Reject | Wait | Abort
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, when and for which errors a run is tried again.
+
+    `delays` are the seconds before retry 1, 2, ...; the last one holds for all later ones.  `jitter` of 0.5 draws each
+    delay from 50 % to 150 % of itself.  `condition` may refuse a retry by looking at the exception.
+    """
+
+    retries: int = 0
+    delays: tuple[float, ...] = (0.0,)
+    jitter: float = 0.0
+    condition: Callable[[BaseException], bool] | None = None
+
+    def delay(self, retry: int, draw: float) -> float:
+        """Seconds before retry number `retry` (from 1); `draw` is a random number in [0, 1)."""
+        seconds = self.delays[min(retry, len(self.delays)) - 1]
+        return seconds * (1 + self.jitter * (2 * draw - 1))
+
+    def allows(self, error: Any) -> bool:
+        """True if the error may be retried."""
+        return self.condition is None or not isinstance(error, BaseException) or self.condition(error)
+
+
+class RunFacts(Protocol):
+    """What a decision needs to know of a run."""
+
+    state: State
+    attempts: int
+
+    @property
+    def gate(self) -> StateType:
+        """RUNNING while runs may start, PAUSED while they must wait, CANCELLING when none will start again."""
+        ...
+
+
+def decide(run: RunFacts, proposed: State, policy: RetryPolicy, now: float, draw: float = 0.5) -> Decision:
+    """What becomes of `proposed`, now.
+
+    `now` is in seconds since the epoch; `draw` is a random number in [0, 1), used for jitter alone.
+    """
+    current = run.state.type
+    if current in TERMINAL:
+        return Abort(f"The run has ended: it is {run.state.name}.")
+    kind = proposed.type
+    if kind is StateType.RUNNING:
+        return _enter_running(run, proposed, now)
+    if kind is StateType.FAILED and current is StateType.RUNNING:
+        return _fail(run, proposed, policy, now, draw)
+    if kind is StateType.PAUSED and current is not StateType.RUNNING:
+        return Abort(f"Only a running run can be paused; this one is {run.state.name}.")
+    if kind is StateType.PENDING and current not in (StateType.PENDING, StateType.SCHEDULED):
+        return Abort(f"A run that is {run.state.name} cannot become pending again.")
+    return Accept(proposed)
+
+
+def _enter_running(run: RunFacts, proposed: State, now: float) -> Decision:
+    gate = run.gate
+    if gate is not StateType.RUNNING:
+        if gate is StateType.PAUSED:
+            return Wait(None)
+        return Reject(Cancelled("The flow run was cancelled before this began.", at=now))
+    state = run.state
+    if state.type is StateType.SCHEDULED:
+        due = state.scheduled_time or now
+        if due > now:
+            return Wait(due - now)
+        if state.name == "AwaitingRetry":
+            return Accept(Running("Retrying", at=now))
+    elif state.type is StateType.RUNNING:
+        return Abort("The run is running already.")
+    return Accept(proposed)
+
+
+def _fail(run: RunFacts, proposed: State, policy: RetryPolicy, now: float, draw: float) -> Decision:
+    if run.gate is StateType.CANCELLING or run.attempts > policy.retries or not policy.allows(proposed.data):
+        return Accept(proposed)
+    due = now + policy.delay(run.attempts, draw)
+    return Reject(AwaitingRetry(due, message=proposed.message, data=proposed.data, at=now))

@@ -1,0 +1,93 @@
+"""What state an attempt ends in: from what the user's code returned or raised.
+
+The rules are those of Prefect 2.7: plain data completes; a state, or a container of nothing but states, is judged by
+its members; an exception fails; what is no ordinary exception crashes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from ..annotations import quote
+from ..model.states import Cancelled, Completed, Crashed, Failed, State, StateType
+
+
+def of_return(value: Any, now: float) -> State:
+    """The state that a returned value proposes."""
+    kind = type(value)
+    if kind is State:
+        return _of_states([value], value, now)
+    if kind in (list, tuple, set) and value:
+        states = list(_flat(value))
+        if states and all(type(each) is State for each in states):
+            return _of_states(states, value, now)
+    if kind is quote:
+        value = value.value
+    return Completed(value, at=now)
+
+
+def _flat(value: Any) -> Any:
+    """Nested containers count as one: two maps in one list are judged together."""
+    stack = [iter(value)]
+    depth = 16
+    while stack:
+        for each in stack[-1]:
+            if type(each) in (list, tuple, set) and len(stack) < depth:
+                stack.append(iter(each))
+                break
+            yield each
+            if type(each) is not State:
+                return
+        else:
+            stack.pop()
+
+
+def _of_states(states: Sequence[State], value: Any, now: float) -> State:
+    if len(states) == 1 and type(value) is State:
+        state = value
+        if state.is_final():
+            return State(state.type, state.name, state.message, now, state.data)
+        return Failed(value, message="1/1 states are not final.", at=now)
+    total = len(states)
+    cancelled = sum(each.type is StateType.CANCELLED for each in states)
+    failed = sum(each.type in (StateType.FAILED, StateType.CRASHED) for each in states)
+    open_ = sum(not each.is_final() for each in states)
+    return aggregate(total, failed, cancelled, open_, value, now)
+
+
+def aggregate(total: int, failed: int, cancelled: int, not_final: int, data: Any, now: float) -> State:
+    """The state of many: all completed, else any cancelled, else failed."""
+    if not (failed or cancelled or not_final):
+        return Completed(data, message="All states completed.", at=now)
+    if cancelled:
+        return State(StateType.CANCELLED, "Cancelled", f"{cancelled}/{total} states cancelled.", now, data)
+    if failed:
+        return Failed(data, message=f"{failed}/{total} states failed.", at=now)
+    return Failed(data, message=f"{not_final}/{total} states are not final.", at=now)
+
+
+def of_error(error: BaseException, cancelling: bool, now: float) -> State:
+    """The state that a raised exception proposes; `cancelling` if somebody had asked for the end."""
+    if isinstance(error, Exception):
+        return Failed(error, message=describe(error), at=now)
+    if cancelling and isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+        return Cancelled("Cancelled while it ran.", at=now)
+    if isinstance(error, KeyboardInterrupt):
+        return Crashed(error, message="Stopped by an interrupt.", name="Interrupted", at=now)
+    if isinstance(error, asyncio.CancelledError):
+        return Crashed(error, message="Cancelled by its surroundings.", at=now)
+    if isinstance(error, SystemExit):
+        return Crashed(error, message=f"Ended by SystemExit({error.code!r}).", at=now)
+    return Crashed(error, message=f"Ended by {describe(error)}", at=now)
+
+
+def describe(error: BaseException) -> str:
+    """Class and text on one line, at most 500 characters."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception as broken:
+        text = f"(its text cannot be had: {type(broken).__name__})"
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return line if len(line) <= 500 else line[:499] + "…"

@@ -1,0 +1,1 @@
+"""How a run lives: lifecycles written once, and the drivers that carry them out."""

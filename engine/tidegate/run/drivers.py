@@ -1,0 +1,194 @@
+"""Carry out what a lifecycle asks for: by blocking, by awaiting, or on a worker that never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from .. import host
+from ..context import frame
+from ..futures import wait_async
+from ..interrupts import guard
+from ..latch import AnyOf, Latch
+from ..model.states import State
+from .effects import Attempt, Body, Lifecycle, Save, Wait
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from ..model.events import Event
+    from .task_run import TaskRun
+
+
+def drive(lifecycle: Lifecycle, engine: Engine) -> None:
+    """Carry out a lifecycle on this thread, blocking where it waits."""
+    try:
+        effect = next(lifecycle)
+        while True:
+            kind = type(effect)
+            try:
+                if kind is Attempt:
+                    answer: Any = attempt(effect.body)  # type: ignore[union-attr]  # told apart by `kind`
+                elif kind is Save:
+                    answer = None
+                    engine.commit(effect.event)  # type: ignore[union-attr]
+                else:
+                    answer = host.wait(effect.latch, effect.timeout)  # type: ignore[union-attr]
+            except BaseException as error:
+                effect = lifecycle.throw(error)
+            else:
+                effect = lifecycle.send(answer)
+    except StopIteration:
+        return
+
+
+def attempt(body: Body) -> State:
+    """Call sync user code on this thread."""
+    __tracebackhide__ = True
+    thread = threading.get_ident()
+    guarded = host.on_main_thread()
+    token = frame.set(body.frame)
+    value: Any = None
+    failure: BaseException | None = None
+    before = guard.is_open
+    try:
+        try:
+            body.entered(thread)
+            if guarded:
+                guard.open()
+            value = body.call()
+        finally:
+            if guarded:
+                guard.is_open = before
+    except BaseException as error:
+        failure = error
+        if guarded:  # the interrupt may have come before the line above
+            guard.is_open = before
+    try:
+        body.left()
+    except KeyboardInterrupt as late:  # it was on its way to a worker whose code had just ended
+        failure = failure or late
+        body.left()
+    frame.reset(token)
+    return body.judge(value, failure)
+
+
+def advance(run: TaskRun, answer: Any = None) -> None:
+    """Carry a submitted sync task run on, on a worker thread, until it has to wait; then let the worker go.
+
+    What it waits for brings it back: so neither a retry's delay, nor a pause, nor a slow commit holds a worker.
+    """
+    lifecycle, flow_run = run.lifecycle, run.flow_run
+    assert lifecycle is not None
+    try:
+        effect = lifecycle.send(answer)
+        while isinstance(effect, Attempt):
+            effect = lifecycle.send(attempt(effect.body))
+    except StopIteration:
+        return
+    if isinstance(effect, Save):
+        flow_run.engine.commit_soon(effect.event, lambda: advance(run))
+        return
+    woken: Latch | AnyOf = Latch()
+    if effect.timeout is not None:
+        flow_run.engine.portal.after(effect.timeout, woken.set)
+    latch = effect.latch
+    latch.on_done(woken.set)
+    woken.on_done(lambda: flow_run.runner.submit(lambda: run.context.run(advance, run, latch.done())))
+
+
+async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
+    """Carry out a lifecycle on the running loop, awaiting where it waits."""
+    try:
+        effect = next(lifecycle)
+        while True:
+            answer: Any = None
+            try:
+                if isinstance(effect, Attempt):
+                    answer = await attempt_async(effect.body)
+                elif isinstance(effect, Save):
+                    await _commits().commit(effect.event, engine)
+                else:
+                    answer = await wait_async_any(effect)
+            except BaseException as error:
+                effect = lifecycle.throw(error)
+            else:
+                effect = lifecycle.send(answer)
+    except StopIteration:
+        return
+
+
+async def wait_async_any(effect: Wait) -> bool:
+    """`wait_async` for anything that can be waited for."""
+    latch = effect.latch
+    if isinstance(latch, Latch):
+        return await wait_async(latch, effect.timeout)
+    return await wait_async(AnyOf(latch), effect.timeout)
+
+
+async def attempt_async(body: Body) -> State:
+    """Await async user code on the running loop."""
+    __tracebackhide__ = True
+    token = frame.set(body.frame)
+    value: Any = None
+    failure: BaseException | None = None
+    current = asyncio.current_task()
+    try:
+        body.entered(current)
+        value = await body.call()
+    except BaseException as error:
+        failure = error
+        if isinstance(error, asyncio.CancelledError) and current is not None:
+            current.uncancel()  # the engine has things to save before the task ends
+    finally:
+        body.left()
+        frame.reset(token)
+    return body.judge(value, failure)
+
+
+class _TickCommits:
+    """One commit for all that ended in one turn of a loop.
+
+    A thousand tasks that wake together are saved together, on the loop's own thread: a commit of its own each, or a
+    hop to the writer and back, would cost more than the commit.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[tuple[Event, Engine, asyncio.Future[None]]] = []
+
+    async def commit(self, event: Event, engine: Engine) -> None:
+        """Return once the event is kept."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if not self._waiting:
+            self._loop.call_soon(self._commit_all)
+        self._waiting.append((event, engine, future))
+        await asyncio.shield(future)
+
+    def _commit_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        by_engine: dict[int, tuple[Engine, list[Event]]] = {}
+        for event, engine, _ in waiting:
+            by_engine.setdefault(id(engine), (engine, []))[1].append(event)
+        for engine, events in by_engine.values():
+            engine.commit_all(events)
+        for _, _, future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+_tick_commits: WeakKeyDictionary[asyncio.AbstractEventLoop, _TickCommits] = WeakKeyDictionary()
+
+
+def _commits() -> _TickCommits:
+    loop = asyncio.get_running_loop()
+    found = _tick_commits.get(loop)
+    if found is None:
+        found = _tick_commits[loop] = _TickCommits(loop)
+    return found
+
+
+def start_on_worker(run: TaskRun) -> None:
+    """Hand a submitted sync task run to the runner of its flow run."""
+    run.flow_run.runner.submit(lambda: run.context.run(advance, run))

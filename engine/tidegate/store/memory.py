@@ -1,0 +1,75 @@
+"""The store that keeps everything in memory: for tests, and for runs that nobody will ask about again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
+
+
+class MemoryStore:
+    """An `EventStore` without a file.  What it keeps ends with the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._log: list[Event] = []
+        self._flows: dict[int, FlowRow] = {}
+        self._tasks: dict[int, dict[int, TaskRow]] = {}
+
+    def create_flow_run(self, created: FlowCreated) -> int:
+        """Number the flow runs from 1."""
+        with self._lock:
+            number = len(self._flows) + 1
+            self._flows[number] = new_flow_row(created, number)
+            self._tasks[number] = {}
+            self._log.append(replace(created, flow_run=number))
+        return number
+
+    def append(self, event: Event) -> None:
+        """Keep the event at once."""
+        with self._lock:
+            self._log.append(event)
+            if isinstance(event, TaskState):
+                self._tasks[event.flow_run][event.task_run].apply(event)
+            elif isinstance(event, TaskCreated):
+                self._tasks[event.flow_run][event.task_run] = new_task_row(event)
+            elif isinstance(event, FlowState):
+                self._flows[event.flow_run].apply(event)
+
+    commit = append
+
+    def commit_all(self, events: Sequence[Event]) -> None:
+        """Keep the events at once."""
+        for event in events:
+            self.append(event)
+
+    def commit_soon(self, event: Event, done: Callable[[str], None]) -> None:
+        """Keep the event at once."""
+        self.append(event)
+        done("")
+
+    def flow_runs(self, limit: int = 100) -> list[FlowRow]:
+        """The newest flow runs first."""
+        with self._lock:
+            return list(self._flows.values())[: -limit - 1 : -1]
+
+    def flow_run(self, number: int) -> FlowRow | None:
+        """One flow run."""
+        return self._flows.get(number)
+
+    def task_runs(self, flow_run: int) -> list[TaskRow]:
+        """The task runs of a flow run by number."""
+        with self._lock:
+            return [row for _, row in sorted(self._tasks.get(flow_run, {}).items())]
+
+    def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
+        """The events of a flow run, numbered by their place in the log."""
+        with self._lock:
+            numbered = enumerate(self._log[after:], start=after + 1)
+            return [(seq, event) for seq, event in numbered if event.flow_run == flow_run]
+
+    def close(self) -> None:
+        """Nothing to let go of."""

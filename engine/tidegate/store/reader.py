@@ -1,0 +1,115 @@
+"""Reading a store: each look on a connection of its own, which cannot write."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.views import FlowRow, TaskRow
+from . import codec
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection for looking."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def flow_runs(connection: sqlite3.Connection, limit: int) -> list[FlowRow]:
+    """The newest first."""
+    rows = connection.execute("SELECT * FROM flow_run ORDER BY number DESC LIMIT ?", (limit,))
+    return [_flow_row(row) for row in rows]
+
+
+def flow_run(connection: sqlite3.Connection, number: int) -> FlowRow | None:
+    """One flow run, if it is there."""
+    row = connection.execute("SELECT * FROM flow_run WHERE number = ?", (number,)).fetchone()
+    return None if row is None else _flow_row(row)
+
+
+def task_runs(connection: sqlite3.Connection, number: int) -> list[TaskRow]:
+    """By number."""
+    rows = connection.execute("SELECT * FROM task_run WHERE flow_run = ? ORDER BY number", (number,))
+    return [_task_row(row) for row in rows]
+
+
+def events(connection: sqlite3.Connection, number: int, after: int) -> list[tuple[int, Event]]:
+    """The events of a flow run in order, beyond sequence number `after`."""
+    flow = flow_run(connection, number)
+    if flow is None:
+        return []
+    created = {row.number: row for row in task_runs(connection, number)}
+    rows = connection.execute(
+        "SELECT seq, task_run, kind, at, detail FROM event WHERE flow_run = ? AND seq > ? ORDER BY seq",
+        (number, after),
+    )
+    return [(row["seq"], _event(row, flow, created)) for row in rows]
+
+
+def _flow_row(row: sqlite3.Row) -> FlowRow:
+    parent = None
+    if row["parent_flow_run"] is not None:
+        parent = (row["parent_flow_run"], row["parent_task_run"])
+    state = codec.decode_state(row["state"], row["at"], row["state_name"], row["message"])
+    return FlowRow(
+        row["number"],
+        row["uuid"],
+        row["flow"],
+        row["name"],
+        row["created"],
+        state,
+        row["parameters"],
+        parent,
+        row["started"],
+        row["ended"],
+    )
+
+
+def _task_row(row: sqlite3.Row) -> TaskRow:
+    return TaskRow(
+        row["flow_run"],
+        row["number"],
+        row["task"],
+        row["site"],
+        row["place"],
+        row["created"],
+        codec.decode_state(row["state"], row["at"], row["state_name"], row["message"]),
+        codec.decode_links(row["links"]),
+        row["parent"],
+        bool(row["subflow"]),
+        row["attempts"],
+        row["started"],
+        row["ended"],
+    )
+
+
+def _event(row: sqlite3.Row, flow: FlowRow, tasks: dict[int, TaskRow]) -> Event:
+    kind, at, number = row["kind"], row["at"], row["task_run"]
+    if kind == codec.FLOW_CREATED:
+        return FlowCreated(flow.number, at, flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent)
+    if kind == codec.TASK_CREATED:
+        task = tasks[number]
+        return TaskCreated(
+            flow.number,
+            at,
+            number,
+            task.task,
+            task.site,
+            task.index,
+            task.links,
+            task.parent,
+            task.subflow,
+        )
+    detail: dict[str, Any] = json.loads(row["detail"]) if row["detail"] else {}
+    state = codec.decode_state(
+        kind - codec.STATE, at, detail.get("name"), detail.get("message"), detail.get("scheduled")
+    )
+    if number:
+        attempt = detail.get("attempt", 1 if kind > codec.STATE + 1 else 0)
+        return TaskState(flow.number, at, number, state, attempt)
+    return FlowState(flow.number, at, state, detail.get("by", ""))

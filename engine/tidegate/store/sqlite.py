@@ -1,0 +1,358 @@
+"""The store in one SQLite file.
+
+One connection writes, under one lock; whoever holds the lock writes all that is queued, in one transaction that holds
+both the events and the rows they fold to.  A caller that commits with nobody else at it therefore pays one commit and
+no thread switch; many callers at once share one.  A writer thread serves those that do not wait.
+
+A gathering delay before a commit was tried elsewhere and costs serial flows a factor of 18: groups form by themselves
+while the last commit runs.  `executemany` hands the GIL over once per row, which starves under a busy thread: rows go
+in as multi-row VALUES.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.states import TERMINAL, StateType
+from ..model.views import FlowRow, TaskRow
+from . import codec, reader, schema
+
+LINGER = 0.05
+"""Seconds that an event that nobody waits for may stay in memory."""
+
+BACKLOG = 200_000
+"""Events kept in memory while the store cannot be written; beyond that the oldest are lost."""
+
+_CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
+
+Done = Callable[[str], None]
+
+
+class SQLiteStore:
+    """An `EventStore` in the file at `path`, which is made, with its folder, if it is not there.
+
+    Raises `StoreError` for a file that cannot be written, is no SQLite file, belongs to another program or was written
+    by a newer Tidegate; the file is then left as it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._queue: deque[tuple[Event, Done | None]] = deque()
+        self._wake = threading.Event()
+        self._urgent = threading.Event()
+        self._closed = False
+        self._writer: threading.Thread | None = None
+        self._connection = _open(path)
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def create_flow_run(self, created: FlowCreated) -> int:
+        """Insert the flow run and let SQLite number it."""
+        with self._lock:
+            parent = created.parent or (None, None)
+            code = codec.CODES[StateType.PENDING]
+            row = (
+                created.uuid,
+                created.flow,
+                created.name,
+                created.parameters,
+                created.source,
+                *parent,
+                code,
+            )
+            try:
+                with self._transaction() as connection:
+                    cursor = connection.execute(
+                        "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
+                        "parent_task_run, state, created, at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                        (*row, created.at, created.at),
+                    )
+                    number = int(cursor.lastrowid or 0)
+                    self._insert_events([replace(created, flow_run=number)])
+            except sqlite3.Error as error:
+                raise StoreError(self._problem(error)) from error
+        return number
+
+    def append(self, event: Event) -> None:
+        """Queue the event; the next commit takes it along, or the writer within 50 ms."""
+        self._queue.append((event, None))
+        if not self._wake.is_set():
+            self._start_writer()
+            self._wake.set()
+
+    def commit(self, event: Event) -> None:
+        """Write everything queued and this event, now, in this thread."""
+        self._queue.append((event, None))
+        problem = self._drain()
+        if problem:
+            raise StoreError(problem)
+
+    def commit_all(self, events: Sequence[Event]) -> None:
+        """Write everything queued and these events, now, in this thread."""
+        self._queue.extend((event, None) for event in events)
+        problem = self._drain()
+        if problem:
+            raise StoreError(problem)
+
+    def commit_soon(self, event: Event, done: Done) -> None:
+        """Queue the event and have the writer commit it without lingering."""
+        self._queue.append((event, done))
+        if not self._urgent.is_set():
+            self._start_writer()
+            self._urgent.set()
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what is queued, stop the writer, close the file."""
+        self._closed = True
+        self._urgent.set()
+        self._wake.set()
+        if self._writer is not None and self._writer is not threading.current_thread():
+            self._writer.join(timeout=5)
+        self._drain()
+        with self._lock:
+            self._connection.close()
+
+    def _start_writer(self) -> None:
+        if self._writer is None:
+            with self._lock:
+                if self._writer is None:
+                    self._writer = threading.Thread(target=self._write_on, name="tidegate-writer", daemon=True)
+                    self._writer.start()
+
+    def _write_on(self) -> None:
+        while not self._closed:
+            self._wake.wait()
+            self._urgent.wait(LINGER)
+            # Cleared before the queue is looked at, so that whatever comes later wakes this thread again.
+            self._urgent.clear()
+            self._wake.clear()
+            if self._drain() and not self._closed:
+                time.sleep(0.5)  # the store cannot be written now: try again, not at once
+                self._wake.set()
+
+    def _drain(self) -> str:
+        """Write all that is queued; what is wrong with the store, or nothing."""
+        with self._lock:
+            queue = self._queue
+            batch: list[tuple[Event, Done | None]] = []
+            while queue:
+                batch.append(queue.popleft())
+            if not batch:
+                return ""
+            problem = ""
+            try:
+                with self._transaction():
+                    self._write([event for event, _ in batch])
+            except sqlite3.Error as error:
+                problem = self._problem(error)
+                # Nobody waits for these any more, but they are written as soon as it is possible again.
+                queue.extendleft((event, None) for event, _ in reversed(batch[-BACKLOG:]))
+        for _, done in batch:
+            if done is not None:
+                done(problem)
+        return problem
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def _write(self, events: Sequence[Event]) -> None:
+        tasks: dict[tuple[int, int], list[Any]] = {}
+        for event in events:
+            if isinstance(event, TaskState):
+                key = (event.flow_run, event.task_run)
+                row = tasks.get(key)
+                if row is None:
+                    # Only the right half counts: the row is there already and the upsert updates it.
+                    row = tasks[key] = [*key, "", 0, 0, 0, 0, None, 0, None, None, 0, 0.0, 0.0, None, None]
+                _fold(row, event)
+            elif isinstance(event, TaskCreated):
+                tasks[event.flow_run, event.task_run] = _new_row(event)
+            elif isinstance(event, FlowState):
+                self._update_flow(event)
+        if tasks:
+            self._insert("task_run", schema.TASK_COLUMNS, 16, list(tasks.values()), schema.TASK_UPSERT)
+        self._insert_events(events)
+
+    def _insert_events(self, events: Sequence[Event]) -> None:
+        rows = [row for row in map(codec.encode, events) if row is not None]
+        self._insert("event", schema.EVENT_COLUMNS, 5, rows)
+
+    def _insert(self, table: str, columns: str, width: int, rows: Sequence[Sequence[Any]], tail: str = "") -> None:
+        at, left = 0, len(rows)
+        for size in _CHUNKS:
+            while left >= size:
+                values = [value for row in rows[at : at + size] for value in row]
+                self._connection.execute(_insert_sql(table, columns, width, size, tail), values)
+                at, left = at + size, left - size
+
+    def _update_flow(self, event: FlowState) -> None:
+        state = event.state
+        name = None if state.name == codec.NAMES[state.type] else state.name
+        started = event.at if state.type is StateType.RUNNING else None
+        ended = event.at if state.type in TERMINAL else None
+        values = (
+            codec.CODES[state.type],
+            name,
+            state.message or None,
+            event.at,
+            started,
+            ended,
+            event.flow_run,
+        )
+        self._connection.execute(schema.FLOW_UPDATE, values)
+
+    def _problem(self, error: sqlite3.Error) -> str:
+        return f"The store {self.path} cannot be written: {error}."
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def flow_runs(self, limit: int = 100) -> list[FlowRow]:
+        """The newest flow runs first."""
+        with self._reading() as connection:
+            return reader.flow_runs(connection, limit)
+
+    def flow_run(self, number: int) -> FlowRow | None:
+        """One flow run."""
+        with self._reading() as connection:
+            return reader.flow_run(connection, number)
+
+    def task_runs(self, flow_run: int) -> list[TaskRow]:
+        """The task runs of a flow run by number."""
+        with self._reading() as connection:
+            return reader.task_runs(connection, flow_run)
+
+    def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
+        """The kept events of a flow run in order."""
+        with self._reading() as connection:
+            return reader.events(connection, flow_run, after)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own, so that a long look never holds up a commit."""
+        try:
+            with contextlib.closing(reader.connect(self.path)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
+
+
+def _new_row(event: TaskCreated) -> list[Any]:
+    links = codec.encode_links(event.links)
+    head = [event.flow_run, event.task_run, event.task, event.site, event.index, event.parent]
+    return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None]
+
+
+_PENDING = codec.CODES[StateType.PENDING]
+
+
+def _fold(row: list[Any], event: TaskState) -> None:
+    """The same fold as `TaskRow.apply`, on the columns of the row."""
+    state = event.state
+    kind = state.type
+    row[8] = codec.CODES[kind]
+    row[9] = None if state.name == codec.NAMES[kind] else state.name
+    row[10] = state.message or None
+    row[11] = event.attempt
+    row[13] = event.at
+    if kind is StateType.RUNNING and row[14] is None:
+        row[14] = event.at
+    row[15] = event.at if kind in TERMINAL else None
+
+
+@lru_cache(maxsize=64)
+def _insert_sql(table: str, columns: str, width: int, size: int, tail: str) -> str:
+    one = "(" + ",".join("?" * width) + ")"
+    return f"INSERT INTO {table}({columns}) VALUES {','.join([one] * size)}{tail}"
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, after making sure that it is ours."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ignore = path.parent / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise StoreError(
+            f"The folder {path.parent} cannot be written ({error.strerror}). Set TIDEGATE_HOME to a folder that can."
+        ) from error
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=256
+        )
+        _recognise(connection, path)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise StoreError(_why_not(path, error)) from error
+    except StoreError:
+        if connection is not None:
+            connection.close()
+        raise
+    return connection
+
+
+def _recognise(connection: sqlite3.Connection, path: Path) -> None:
+    """Make a new file a store; refuse one that is not ours before anything is written to it."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application == 0 and version == 0 and tables == 0:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a power cut must not leave half a schema
+        connection.executescript(
+            f"BEGIN EXCLUSIVE; {schema.TABLES} PRAGMA application_id = {schema.APPLICATION_ID}; "
+            f"PRAGMA user_version = {schema.VERSION}; COMMIT;"
+        )
+    elif application != schema.APPLICATION_ID:
+        raise StoreError(
+            f"{path} is a SQLite file of another program, and was left as it is. Set TIDEGATE_HOME to another folder."
+        )
+    elif version > schema.VERSION:
+        raise StoreError(
+            f"{path} was written by a newer Tidegate (schema {version}, this one knows {schema.VERSION}). "
+            "Upgrade Tidegate, or set TIDEGATE_HOME to another folder."
+        )
+    else:
+        connection.execute("BEGIN IMMEDIATE")  # finds out now, not in the middle of a run, that it cannot be written
+        connection.execute("ROLLBACK")
+
+
+def _why_not(path: Path, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        why = f"{path} is not a store: it is no SQLite file. It was left as it is"
+    elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        why = f"The store {path} is read-only for you"
+    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"The store {path} is locked by another program. Close that program, then try again."
+    else:
+        why = f"The store {path} cannot be opened: {error}"
+    return f"{why}. Set TIDEGATE_HOME to another folder, or make the file writable."

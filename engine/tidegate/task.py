@@ -1,0 +1,280 @@
+"""Tasks: functions whose calls in a flow are recorded, retried and linked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import copy_context
+from types import CodeType
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from . import host
+from .calls import CallFace, call_site
+from .context import Frame, frame
+from .errors import OutsideFlow, UpstreamNotCompleted, UsageError
+from .futures import AsyncTaskFuture, MapResult, TaskFuture
+from .inputs import scan
+from .interrupts import guard
+from .mapping import columns
+from .model.events import Links
+from .model.states import State
+from .portal import spawn
+from .rules.decide import RetryPolicy
+from .run.drivers import drive, drive_async, start_on_worker
+from .run.lifecycles import task_life
+from .run.task_run import TaskRun
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RetryDelay = float | Sequence[float] | Callable[[int], Sequence[float]]
+
+
+class Task(CallFace, Generic[P, R]):
+    """A function as a task; made by `task`.
+
+    In a flow, calling it runs it here and now and records the run; `submit` runs it concurrently and gives a future;
+    `map` submits it once for each item.  Outside of any flow run it is just the function.
+    """
+
+    is_flow = False
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        retries: int = 0,
+        retry_delay_seconds: RetryDelay = 0.0,
+        retry_jitter_factor: float = 0.0,
+        retry_condition_fn: Callable[[BaseException], bool] | None = None,
+        concurrency: int | None = None,
+    ) -> None:
+        default = getattr(fn, "__name__", None) or type(fn).__name__
+        super().__init__(fn, default if name is None else name, "task")
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            raise UsageError(f"retries of {self.name!r} must be a whole number from 0 on, not {retries!r}.")
+        if concurrency is not None and concurrency < 1:
+            raise UsageError(f"concurrency of {self.name!r} must be at least 1, not {concurrency!r}.")
+        if retry_jitter_factor < 0:
+            raise UsageError(f"retry_jitter_factor of {self.name!r} must not be negative, not {retry_jitter_factor!r}.")
+        self.concurrency = concurrency
+        self.options: dict[str, Any] = {
+            "name": name,
+            "retries": retries,
+            "retry_delay_seconds": retry_delay_seconds,
+            "retry_jitter_factor": retry_jitter_factor,
+            "retry_condition_fn": retry_condition_fn,
+            "concurrency": concurrency,
+        }
+        delays = _delays(retry_delay_seconds, retries, self.name)
+        self.policy = RetryPolicy(retries, delays, float(retry_jitter_factor), retry_condition_fn)
+
+    def with_options(self, **options: Any) -> Task[P, R]:
+        """The same function with other options; those not given stay as they are.  Takes what `task` takes."""
+        unknown = options.keys() - self.options.keys()
+        if unknown:
+            raise TypeError(f"with_options() of {self.name!r} does not know {', '.join(sorted(unknown))}.")
+        return Task(self.fn, **{**self.options, **options})
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the task here and now, and return what it returned or raise what it raised.
+
+        In an async flow an async task gives an awaitable; in a sync flow it is run on the engine's loop and its result
+        is returned.  Two more keywords: ``return_state=True`` returns the final state and never raises, ``wait_for=``
+        names futures to wait for whose data is not needed.
+        """
+        __tracebackhide__ = True
+        here = frame.get()
+        if here is None:
+            if "return_state" in kwargs or "wait_for" in kwargs:
+                raise OutsideFlow(
+                    f"{self.name}: return_state and wait_for need a flow; outside of one a task is just its function."
+                )
+            return self.fn(*args, **kwargs)
+        site = call_site(1)
+        if self.is_async and here.flow_run.loop is not None and _running_loop() is here.flow_run.loop:
+            return cast("R", self._call_async(here, site, args, kwargs))
+        before = guard.close()
+        try:
+            return_state = kwargs.pop("return_state", False)
+            run = self._new_run(here, site, args, kwargs)
+            if self.is_async:
+                self._spawn(run, None)
+                host.wait(run.finished)
+            else:
+                drive(task_life(run), here.flow_run.engine)
+                host.boundary()
+            return cast("R", run.state if return_state else value_of(run))
+        finally:
+            guard.reopen(before)
+
+    async def _call_async(self, here: Frame, site: tuple[CodeType, int], args: Any, kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        return_state = kwargs.pop("return_state", False)
+        run = self._new_run(here, site, args, kwargs)
+        await drive_async(task_life(run), here.flow_run.engine)
+        return run.state if return_state else value_of(run)
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]:
+        """Start the task concurrently and return its future at once.
+
+        Sync tasks run on the worker threads of the flow's task runner.  Async tasks run on the flow's own loop if it is
+        async (and the future is to be awaited), else on the engine's.  Takes ``wait_for=`` like a call; with
+        ``return_state=True`` it waits and returns the final state.
+        """
+        __tracebackhide__ = True
+        here = self._inside("submit")
+        before = guard.close()
+        try:
+            return_state = kwargs.pop("return_state", False)
+            run = self._new_run(here, call_site(1), args, kwargs)
+            future = self._start(run)
+            return cast("TaskFuture[R]", future.wait()) if return_state else future
+        finally:
+            guard.reopen(before)
+
+    def map(self, *args: Any, **kwargs: Any) -> MapResult[R]:
+        """Submit the task once for each item of its iterable arguments and return the futures, in order.
+
+        Arguments that are not iterable, texts, and those in ``unmapped(...)`` are the same for every child.  A future of
+        an iterable is waited for, to learn its length.  Raises `MappingMissingIterable` and `MappingLengthMismatch`
+        before any child exists.  Takes ``wait_for=`` and ``return_state=`` like `submit`.
+        """
+        __tracebackhide__ = True
+        here = self._inside("map")
+        before = guard.close()
+        try:
+            return_state = kwargs.pop("return_state", False)
+            wait_for = kwargs.pop("wait_for", None)
+            site = call_site(1)
+            rows = columns(self, args, kwargs, here.flow_run)
+            made = []
+            for row_args, row_kwargs, links in rows:
+                if wait_for is not None:
+                    row_kwargs["wait_for"] = wait_for
+                made.append(self._new_run(here, site, row_args, row_kwargs, links))
+            futures: MapResult[R] = MapResult(self._start(run) for run in made)
+            return cast("MapResult[R]", futures.wait()) if return_state else futures
+        finally:
+            guard.reopen(before)
+
+    def _inside(self, verb: str) -> Frame:
+        here = frame.get()
+        if here is None:
+            raise OutsideFlow(
+                f"{self.name}.{verb}() needs a flow to belong to. Put it in a @flow function or a %%flow cell; "
+                f"a plain call, {self.name}(...), works anywhere."
+            )
+        return here
+
+    def _new_run(
+        self,
+        here: Frame,
+        site: tuple[CodeType, int],
+        args: Any,
+        kwargs: dict[str, Any],
+        more: Links | None = None,
+    ) -> TaskRun:
+        """Check the call, find its inputs and make the run known."""
+        wait_for = kwargs.pop("wait_for", None) if kwargs else None
+        given = self.bind(args, kwargs)
+        flow_run = here.flow_run
+        run = flow_run.new_task_run(self)
+        found = scan(given, flow_run.links, flow_run.number)
+        if wait_for is not None:
+            found.add_wait_for(wait_for, flow_run.links, flow_run.number)
+        links: Links = found.links
+        if more:
+            links = {**links, **more}
+        run.args, run.kwargs, run.inputs = args, kwargs, found
+        flow_run.announce(run, site, here.task_run, links)
+        return run
+
+    def _start(self, run: TaskRun) -> TaskFuture[R]:
+        """Hand a run to whoever carries it out."""
+        flow_run = run.flow_run
+        if self.is_async:
+            loop = flow_run.loop if flow_run.loop is _running_loop() else None
+            self._spawn(run, loop)
+            return AsyncTaskFuture(run) if loop is not None else TaskFuture(run)
+        if getattr(flow_run.runner, "inline", False):
+            drive(task_life(run), flow_run.engine)
+            return TaskFuture(run)
+        run.lifecycle = task_life(run)
+        run.context = copy_context()
+        start_on_worker(run)
+        return TaskFuture(run)
+
+    def _spawn(self, run: TaskRun, loop: asyncio.AbstractEventLoop | None) -> None:
+        engine = run.flow_run.engine
+        if loop is not None:
+            spawn(loop, drive_async(task_life(run), engine), copy_context())
+        else:
+            engine.portal.start(lambda: _drive_run(run), copy_context())
+
+
+def _drive_run(run: TaskRun) -> Coroutine[Any, Any, None]:
+    return drive_async(task_life(run), run.flow_run.engine)
+
+
+def value_of(run: TaskRun) -> Any:
+    """What a run that has ended returned; raises what it raised."""
+    __tracebackhide__ = True
+    state: State = run.state
+    if state.is_pending():
+        raise UpstreamNotCompleted(f"{run.name} never began: {state.message}")
+    return state.result()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    return asyncio._get_running_loop()
+
+
+def _delays(given: RetryDelay, retries: int, name: str) -> tuple[float, ...]:
+    if callable(given):
+        given = given(retries)
+    delays = tuple(float(each) for each in given) if isinstance(given, Iterable) else (float(given),)
+    if not delays or min(delays) < 0:
+        raise UsageError(f"retry_delay_seconds of {name!r} must be seconds from 0 on, not {given!r}.")
+    return delays
+
+
+def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
+    """For ``retry_delay_seconds=``: `backoff_factor` seconds, doubled with each retry (as in Prefect)."""
+
+    def delays(retries: int) -> list[float]:
+        return [backoff_factor * 2.0**retry for retry in range(max(1, retries))]
+
+    return delays
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    retries: int = 0,
+    retry_delay_seconds: RetryDelay = 0.0,
+    retry_jitter_factor: float = 0.0,
+    retry_condition_fn: Callable[[BaseException], bool] | None = None,
+    concurrency: int | None = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a task: ``@task`` or ``@task(retries=3, ...)``.
+
+    - ``name``: how its runs are called; the function's name by default.
+    - ``retries``: how often a run that raised is tried again; 0 by default.
+    - ``retry_delay_seconds``: seconds before each retry: a number, a list (the last one holds on), or a function of the
+      number of retries such as `exponential_backoff`; 0 by default.
+    - ``retry_jitter_factor``: 0.5 draws each delay from 50 % to 150 % of itself; 0 by default.
+    - ``retry_condition_fn``: gets the exception and says whether to retry at all; always by default.
+    - ``concurrency``: how many runs of it may be at work at once in one flow run; unlimited by default.
+
+    Raises `TypeError` for what is not callable or an option it does not know, and `UsageError` for one that makes no
+    sense.
+    """
+    if fn is None:
+        return lambda inner: Task(inner, **options)
+    return Task(fn, **options)
