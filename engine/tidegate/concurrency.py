@@ -12,7 +12,7 @@ _OPEN.set()
 
 
 class ConcurrencyLimit:
-    """At most `places` at a time, in the order of asking.  Asking never blocks: the latch says when it is one's turn."""
+    """At most `places` at a time, in the order of asking.  Asking never blocks: a latch says when it is one's turn."""
 
     __slots__ = ("_free", "_lock", "_queue")
 

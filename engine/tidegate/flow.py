@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from types import CodeType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
@@ -96,16 +97,17 @@ class Flow(CallFace, Generic[P, R]):
             return cast("R", self._call_inside(here, call_site(1), args, kwargs, return_state))
         if self.is_async:
             return cast("R", self._run_async(args, kwargs, return_state))
-        with guard.installed():
+        with guard.installed(), host.hosting(awaited=False):
             run = self.new_run(args, kwargs)
             drive(flow_life(run), run.engine)
         return cast("R", run.state if return_state else run.state.result())
 
     async def _run_async(self, args: Any, kwargs: dict[str, Any], return_state: bool) -> Any:
         __tracebackhide__ = True
-        run = self.new_run(args, kwargs)
-        run.loop = asyncio.get_running_loop()
-        await drive_async(flow_life(run), run.engine)
+        with guard.watching(), host.hosting(awaited=True):
+            run = self.new_run(args, kwargs)
+            run.loop = asyncio.get_running_loop()
+            await drive_async(flow_life(run), run.engine)
         return run.state if return_state else run.state.result()
 
     # Subflows -------------------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ class Flow(CallFace, Generic[P, R]):
         source = _source_digest(self.fn)
         created = FlowCreated(0, here.now(), uuid.uuid4().hex, self.name, name, recorded, parent, source)
         number = here.create(created)
-        run = FlowRun(here, self, number, name, self.task_runner.start())
+        run = FlowRun(here, self, replace(created, flow_run=number), self.task_runner.start())
         run.args, run.kwargs = args, kwargs
         here.live[number] = run
         if tracking is not None:

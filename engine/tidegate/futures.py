@@ -76,11 +76,13 @@ class TaskFuture(Generic[R]):
         Raises what the task raised (with ``raise_on_failure=False`` returns it), `TimeoutError` if `timeout` (seconds)
         passed first, and `UpstreamNotCompleted` if the task never began because an input of it did not complete.
         """
+        __tracebackhide__ = True
         if not wait(self._run.finished, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
         return self._value(raise_on_failure)
 
     def _value(self, raise_on_failure: bool) -> R:
+        __tracebackhide__ = True
         state = self._run.state
         if state.is_pending():
             error = UpstreamNotCompleted(f"{self.name} never began: {state.message}")
@@ -117,6 +119,7 @@ class AsyncTaskFuture(TaskFuture[R]):
 
     async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # type: ignore[override]
         """Wait for the end and return what the task returned; raises as `TaskFuture.result`."""
+        __tracebackhide__ = True
         if not await wait_async(self._run.finished, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
         return self._value(raise_on_failure)
@@ -136,6 +139,7 @@ class MapResult(list[TaskFuture[R]]):
 
         Raises the first failure in order; with ``raise_on_failure=False`` exceptions stand in the list instead.
         """
+        __tracebackhide__ = True
         if not wait(AllOf(each.latch for each in self), timeout):
             left = sum(not each.done() for each in self)
             raise TimeoutError(f"{left} of {len(self)} have not ended after {timeout:g} s.")

@@ -8,7 +8,7 @@ puts its own host in place for that thread.
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from .interrupts import guard
@@ -26,6 +26,10 @@ class Host(Protocol):
         """Called between task runs: a chance to serve others, at the cost of microseconds."""
         ...
 
+    def hosting(self, awaited: bool) -> AbstractContextManager[object]:
+        """Around a root flow run of the main thread; `awaited` if its body is awaited on that thread's loop."""
+        ...
+
 
 class PlainHost:
     """Blocks."""
@@ -36,6 +40,10 @@ class PlainHost:
 
     def boundary(self) -> None:
         """Nobody to serve."""
+
+    def hosting(self, awaited: bool) -> AbstractContextManager[object]:
+        """Nothing to prepare."""
+        return nullcontext()
 
 
 class Lender(Protocol):
@@ -79,6 +87,11 @@ def wait(latch: Waitable, timeout: float | None = None) -> bool:
         with guard.interruptible():
             return _main_host.wait(latch, timeout)
     return block(latch, timeout)
+
+
+def hosting(awaited: bool) -> AbstractContextManager[object]:
+    """Around a root flow run of this thread."""
+    return _main_host.hosting(awaited) if threading.get_ident() == _MAIN else nullcontext()
 
 
 def boundary() -> None:

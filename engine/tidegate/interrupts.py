@@ -23,12 +23,13 @@ class InterruptGuard:
     Outside of `installed` nothing is changed, and `open` has no effect.
     """
 
-    __slots__ = ("_depth", "_kept", "_previous", "is_open")
+    __slots__ = ("_depth", "_kept", "_noticed", "_previous", "is_open")
 
     def __init__(self) -> None:
         self.is_open = True
         self._depth = 0
         self._kept = False
+        self._noticed = False
         self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     @contextmanager
@@ -57,6 +58,37 @@ class InterruptGuard:
         if outermost and self._kept:
             self._kept = False
             raise KeyboardInterrupt
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """For awaited flows: notice SIGINT and leave it to whoever handles it.
+
+        Loops turn an interrupt into the cancellation of a task; `taken` tells that one from any other cancellation.
+        """
+        if threading.current_thread() is not _MAIN:
+            yield
+            return
+        previous = signal.getsignal(signal.SIGINT)
+        if not callable(previous):
+            yield
+            return
+
+        def notice(signum: int, frame: FrameType | None) -> None:
+            self._noticed = True
+            previous(signum, frame)
+
+        self._noticed = False
+        signal.signal(signal.SIGINT, notice)
+        try:
+            yield
+        finally:
+            if signal.getsignal(signal.SIGINT) is notice:
+                signal.signal(signal.SIGINT, previous)
+
+    def taken(self) -> bool:
+        """True, once, if an interrupt was noticed while watching."""
+        noticed, self._noticed = self._noticed, False
+        return noticed
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.is_open or self._kept:  # a second one does not wait for anything

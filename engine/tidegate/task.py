@@ -91,7 +91,7 @@ class Task(CallFace, Generic[P, R]):
                 raise OutsideFlow(
                     f"{self.name}: return_state and wait_for need a flow; outside of one a task is just its function."
                 )
-            return self.fn(*args, **kwargs)
+            return cast(R, self.fn(*args, **kwargs))
         site = call_site(1)
         if self.is_async and here.flow_run.loop is not None and _running_loop() is here.flow_run.loop:
             return cast("R", self._call_async(here, site, args, kwargs))
@@ -137,8 +137,8 @@ class Task(CallFace, Generic[P, R]):
     def map(self, *args: Any, **kwargs: Any) -> MapResult[R]:
         """Submit the task once for each item of its iterable arguments and return the futures, in order.
 
-        Arguments that are not iterable, texts, and those in ``unmapped(...)`` are the same for every child.  A future of
-        an iterable is waited for, to learn its length.  Raises `MappingMissingIterable` and `MappingLengthMismatch`
+        Arguments that are not iterable, texts, and those in ``unmapped(...)`` are the same for every child.  A future
+        of an iterable is waited for, to learn its length.  Raises `MappingMissingIterable` and `MappingLengthMismatch`
         before any child exists.  Takes ``wait_for=`` and ``return_state=`` like `submit`.
         """
         __tracebackhide__ = True

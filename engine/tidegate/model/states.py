@@ -103,6 +103,7 @@ class State:
         exception instead.  Raises `MissingResult` where there is nothing to return: the run has not ended, or its
         result was not kept.
         """
+        __tracebackhide__ = True
         if self.type in UNSUCCESSFUL:
             error = self.error()
             if raise_on_failure:

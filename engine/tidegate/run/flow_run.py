@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from contextlib import suppress
 from itertools import count
 from types import CodeType
@@ -14,7 +15,7 @@ from ..errors import CancelledRun, NotPaused, NotRunning
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
-from ..model.events import FlowState, Links, TaskCreated, TaskState
+from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
 from ..model.states import (
     TERMINAL,
     UNSUCCESSFUL,
@@ -49,11 +50,12 @@ NAMED_BODIES = 3
 class FlowRun:
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
-    def __init__(self, engine: Engine, flow: Flow[..., Any], number: int, name: str, runner: Runner) -> None:
+    def __init__(self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner) -> None:
         self.engine = engine
         self.flow = flow
-        self.number = number
-        self.name = name
+        self.created = created
+        self.number = created.flow_run
+        self.name = created.name
         self.runner = runner
         self.state: State = Pending(at=engine.now())
         self.gate = StateType.RUNNING
@@ -160,6 +162,7 @@ class FlowRun:
 
     def call(self) -> Any:
         """Call the flow's function; a coroutine if it is async."""
+        __tracebackhide__ = True
         return self.flow.fn(*self.args, **self.kwargs)
 
     def entered(self, handle: Any) -> None:
@@ -175,6 +178,8 @@ class FlowRun:
         now = self.engine.now()
         if self.gate is StateType.CANCELLING:
             return Cancelled(self.state.message, at=now)
+        if isinstance(error, CancelledError) and guard.taken():
+            error = KeyboardInterrupt()  # which the loop had turned into a cancellation
         return of_return(value, now) if error is None else of_error(error, False, now)
 
     def judge_children(self, proposed: State) -> State:

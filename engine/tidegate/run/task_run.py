@@ -108,6 +108,7 @@ class TaskRun:
 
     def call(self) -> Any:
         """Call the task's function with the inputs; a coroutine if it is async."""
+        __tracebackhide__ = True
         return self.fn(*self.args, **self.kwargs)
 
     def entered(self, handle: Any) -> None:

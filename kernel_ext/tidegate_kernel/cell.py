@@ -1,0 +1,86 @@
+"""The body of a ``%%flow`` cell as a flow: compiled as the cell would be, run in the user's namespace."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import sys
+from types import CodeType
+from typing import Any
+
+_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+class Body:
+    """A compiled cell body.  Raises the user's own SyntaxError if it does not compile.
+
+    Line numbers are those the user sees, the ``%%flow`` line counted.  Assignments land in the user's namespace; the
+    value of the last expression is the body's value.
+    """
+
+    def __init__(self, shell: Any, line: str, cell: str, filename: str) -> None:
+        self._shell = shell
+        self.filename = filename
+        # A newline stands for the line of the magic.
+        source = "\n" + shell.transform_cell(cell)
+        self.source = cell
+        visible = f"%%flow {line}\n{cell}"
+        linecache.cache[filename] = (len(visible), None, visible.splitlines(keepends=True), filename)
+        flags = shell.compile.flags | _FLAGS
+        tree: ast.Module = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        tree = shell.transform_ast(tree)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        self._statements = compile(tree, filename, "exec", flags, dont_inherit=True)
+        self._value: CodeType | None = None
+        if isinstance(last, ast.Expr):
+            self._value = compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True)
+
+    @property
+    def awaits(self) -> bool:
+        """True if the body has a top-level await."""
+        codes = (self._statements, self._value)
+        return any(code is not None and code.co_flags & inspect.CO_COROUTINE for code in codes)
+
+    def run(self) -> Any:
+        """Run a body without a top-level await."""
+        __tracebackhide__ = True
+        shell = self._shell
+        exec(self._statements, shell.user_global_ns, shell.user_ns)
+        return None if self._value is None else eval(self._value, shell.user_global_ns, shell.user_ns)
+
+    async def run_awaiting(self) -> Any:
+        """Run any body, awaiting where it awaits."""
+        __tracebackhide__ = True
+        shell = self._shell
+        value = None
+        for code in (self._statements, self._value):
+            if code is not None:
+                value = eval(code, shell.user_global_ns, shell.user_ns)
+                if code.co_flags & inspect.CO_COROUTINE:
+                    value = await value
+        return None if self._value is None else value
+
+
+def awaits(shell: Any, cell: str) -> bool:
+    """True if a cell body has a top-level await.  Raises SyntaxError for one that does not compile."""
+    code = compile(shell.transform_cell(cell), "<cell>", "exec", shell.compile.flags | _FLAGS, dont_inherit=True)
+    return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+def cell_filename(shell: Any) -> str:
+    """The file name under which IPython runs the present cell, so that a traceback says ``Cell In[9]``."""
+    caller: Any = sys._getframe()
+    while caller is not None:
+        if caller.f_globals is shell.user_global_ns and caller.f_code.co_name.startswith("<"):
+            return str(caller.f_code.co_filename)
+        caller = caller.f_back
+    return str(shell.compile.cache("", shell.execution_count))
+
+
+def cell_number(shell: Any, filename: str) -> int:
+    """The N of ``In[N]`` for the cell of that file name.
+
+    The shell's own counter is one ahead of it in some versions of IPython and not in others.
+    """
+    return int(getattr(shell.compile, "_filename_map", {}).get(filename, shell.execution_count))

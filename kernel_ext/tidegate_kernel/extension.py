@@ -1,0 +1,41 @@
+"""What loading the extension puts in place, and unloading takes away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .magics import AWAITING, AwaitingCells, FlowMagics
+from .session import Session
+from .settings import TideGate
+
+
+class Extension:
+    """The extension in one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._settings = TideGate(parent=shell)
+        self._session = Session(shell, self._settings)
+        self._magics = FlowMagics(shell, self._session)
+        self._awaiting = AwaitingCells(shell, self._magics)
+
+    def load(self) -> None:
+        """Magics, ``%config TideGate``, the transformer of awaiting cells, the host of the main thread."""
+        shell = self._shell
+        shell.register_magics(self._magics)
+        shell.configurables.append(self._settings)
+        shell.input_transformers_cleanup.append(self._awaiting.transform)
+        # Not under the user's eyes: `%who` and completion leave hidden names out.
+        shell.user_ns[AWAITING] = shell.user_ns_hidden[AWAITING] = self._awaiting.run
+        self._session.start()
+
+    def unload(self) -> None:
+        """The reverse."""
+        shell = self._shell
+        self._session.stop()
+        shell.user_ns.pop(AWAITING, None)
+        shell.user_ns_hidden.pop(AWAITING, None)
+        shell.input_transformers_cleanup.remove(self._awaiting.transform)
+        shell.configurables.remove(self._settings)
+        shell.magics_manager.magics["cell"].pop("flow", None)
+        shell.magics_manager.magics["line"].pop("tidegate", None)

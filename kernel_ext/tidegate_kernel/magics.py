@@ -1,0 +1,167 @@
+"""``%%flow`` and ``%tidegate``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, output_can_be_silenced
+from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments, parse_argstring
+
+from tidegate import ConcurrentTaskRunner, Flow, SequentialTaskRunner
+from tidegate.context import frame
+from tidegate.engine import engine
+from tidegate.errors import TidegateError
+from tidegate.model.states import State
+
+from .cell import Body, awaits, cell_filename, cell_number
+from .session import Session
+from .tables import RunTable
+
+AWAITING = "__tidegate_flow__"
+"""The name under which a cell that awaits finds its runner; see `AwaitingCells`."""
+
+
+@magics_class
+class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
+    """The magics of the extension."""
+
+    def __init__(self, shell: Any, session: Session) -> None:
+        super().__init__(shell)
+        self._session = session
+
+    @magic_arguments()
+    @argument("--name", default=None, help="The name of the flow; cell-N by default.")
+    @argument(
+        "--task-runner",
+        choices=("concurrent", "sequential"),
+        default="concurrent",
+        help="Where submitted and mapped sync tasks run: on worker threads (default), or one by one.",
+    )
+    @argument("--max-workers", type=int, default=None, help="Worker threads at most; 32 by default.")
+    @cell_magic
+    @output_can_be_silenced
+    def flow(self, line: str, cell: str) -> Any:
+        """Run the cell as a recorded flow, with a live graph under it.
+
+        Calls of tasks are recorded, retried and linked; Pause, Resume and Cancel work while the cell runs.  Assignments
+        land in the notebook as in any cell, and the last expression is the cell's value.
+        """
+        __tracebackhide__ = True
+        made, body = self.prepare(line, cell)
+        state: Any = made(return_state=True)
+        return outcome(state, body)
+
+    def prepare(self, line: str, cell: str) -> tuple[Flow[..., Any], Body]:
+        """The flow of a cell.  Raises `UsageError` for bad arguments, and the user's own SyntaxError."""
+        arguments = parse_line(self.flow, line)
+        if frame.get() is not None:
+            raise UsageError("%%flow does not go inside a flow. Call a @flow function there instead.")
+        body = Body(self.shell, line, cell, cell_filename(self.shell))
+        try:
+            made: Flow[..., Any] = Flow(
+                body.run_awaiting if body.awaits else body.run,
+                name=arguments.name or f"cell-{cell_number(self.shell, body.filename)}",
+                task_runner=_runner(arguments),
+            )
+        except TidegateError as error:
+            raise UsageError(str(error)) from None
+        return made, body
+
+    @line_magic
+    def tidegate(self, line: str) -> Any:
+        """``%tidegate runs`` lists the newest flow runs; ``%tidegate show N`` shows the graph of run N."""
+        words = line.split()
+        match words:
+            case [] | ["runs"]:
+                return RunTable(_store_call(lambda: engine().store.flow_runs(30)))
+            case ["show", number] if number.isdecimal():
+                row = _store_call(lambda: engine().store.flow_run(int(number)))
+                if row is None:
+                    raise UsageError(f"There is no flow run {number}. `%tidegate runs` lists those that are there.")
+                self._session.show_record(int(number))
+                return None
+            case _:
+                raise UsageError(f"%tidegate {line}: not understood. Try `%tidegate runs` or `%tidegate show N`.")
+
+
+class AwaitingCells:
+    """Turns a ``%%flow`` cell with a top-level await into one awaited call, and one that does not compile into itself.
+
+    A magic cannot be async.  An input transformer sees the cell before the magic does; the call that it writes is
+    awaited on the kernel's own loop, where objects made in earlier cells belong.
+    """
+
+    def __init__(self, shell: Any, magics: FlowMagics) -> None:
+        self._shell = shell
+        self._magics = magics
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """The transformer, of the lines of a cell."""
+        if not lines or not lines[0].startswith("%%flow") or lines[0][6:7] not in ("", " ", "\t", "\n"):
+            return lines
+        line, cell = lines[0][6:].strip(), "".join(lines[1:])
+        try:
+            if not awaits(self._shell, cell):
+                return lines
+        except SyntaxError:
+            # Python's own report of a cell without the magic is the best there is: nothing but the line and the caret.
+            return ["#" + lines[0], *lines[1:]]
+        silent = ";" if cell.rstrip().endswith(";") else ""
+        return [f"await {AWAITING}({line!r}, {cell!r}){silent}\n"]
+
+    async def run(self, line: str, cell: str) -> Any:
+        """Run the flow of an awaiting cell."""
+        __tracebackhide__ = True
+        made, body = self._magics.prepare(line, cell)
+        state: Any = await made(return_state=True)
+        return outcome(state, body)
+
+
+def outcome(state: State, body: Body) -> Any:
+    """The value of the cell, or the exception that its body raised.
+
+    A run that is judged Failed for its task runs alone raises nothing: the body went through, the graph shows what
+    failed, and the cells below can deal with it.
+    """
+    __tracebackhide__ = True
+    if state.is_completed():
+        return state.result()
+    if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
+        error = state.error()
+        raise error.with_traceback(_from_cell(error, body.filename))
+    return None
+
+
+def _from_cell(error: BaseException, filename: str) -> Any:
+    """The traceback from the first line of the cell on; what is there, if the cell is not in it."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename != filename:
+        frames = frames.tb_next
+    return frames
+
+
+def parse_line(magic: Any, line: str) -> Any:
+    """The arguments of a magic; one line of error, without a traceback, for those that make no sense."""
+    parser: MagicArgumentParser = magic.parser
+    if line.split()[:1] in (["-h"], ["--help"]):
+        raise UsageError(parser.format_help().replace("::\n\n  ", "").strip())
+    try:
+        return parse_argstring(magic, line)
+    except UsageError as error:
+        raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
+
+
+def _runner(arguments: Any) -> Any:
+    if arguments.task_runner == "sequential":
+        if arguments.max_workers is not None:
+            raise UsageError("%%flow: --max-workers makes no sense with --task-runner sequential.")
+        return SequentialTaskRunner()
+    return ConcurrentTaskRunner() if arguments.max_workers is None else ConcurrentTaskRunner(arguments.max_workers)
+
+
+def _store_call(call: Any) -> Any:
+    try:
+        return call()
+    except TidegateError as error:
+        raise UsageError(str(error)) from None

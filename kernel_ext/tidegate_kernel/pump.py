@@ -1,0 +1,120 @@
+"""The host of a kernel's main thread: it goes on hearing clicks while it waits for a flow.
+
+In a sync cell the main thread polls two things: what it waits for, and the socket that feeds the main shell.  Comm
+messages are served at once; all others are kept and given back in order when the flow run ends.  No loop is entered a
+second time and nothing is patched.  In an awaiting cell the loop runs anyway: comm messages are taken off the stream
+before the kernel queues them behind the cell, and a ticker keeps the stop button prompt, because a loop that sleeps in
+its selector does not notice a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zmq
+
+from tidegate.interrupts import guard
+from tidegate.latch import Waitable
+
+from .wire import Frames, Wire
+
+TICK = 0.05
+"""Seconds: how late an interrupt of an awaiting cell may be noticed."""
+
+BOUNDARY = 0.02
+"""Seconds between two looks at the socket between task runs; a look costs about five microseconds."""
+
+
+class Pump:
+    """Waits on the main thread of a kernel.  `ended` is called, on the main thread, after each root flow run."""
+
+    def __init__(self, wire: Wire, ended: Callable[[], None]) -> None:
+        self._wire = wire
+        self._ended = ended
+        self._kept: list[Frames] = []
+        self._looked = 0.0
+        self._bell, self._button = socket.socketpair()
+        self._bell.setblocking(False)
+        self._button.setblocking(False)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        self._bell.close()
+        self._button.close()
+
+    def wait(self, latch: Waitable, timeout: float | None) -> bool:
+        """Wait for the latch and serve comm messages meanwhile."""
+        end = None if timeout is None else time.monotonic() + timeout
+        latch.on_done(self._ring)
+        poller = zmq.Poller()
+        poller.register(self._bell.fileno(), zmq.POLLIN)
+        poller.register(self._wire.socket, zmq.POLLIN)
+        while True:
+            self._serve()
+            if latch.done():
+                return True
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            poller.poll(None if left is None else math.ceil(left * 1000))
+            with contextlib.suppress(BlockingIOError):
+                self._bell.recv(4096)
+
+    def boundary(self) -> None:
+        """Between two task runs: look at the socket now and then."""
+        now = time.monotonic()
+        if now - self._looked > BOUNDARY:
+            self._serve()
+
+    @contextlib.contextmanager
+    def hosting(self, awaited: bool) -> Iterator[None]:
+        """Around a root flow run."""
+        try:
+            if awaited:
+                with self._wire.listening(), _ticking():
+                    yield
+            else:
+                yield
+        finally:
+            kept, self._kept = self._kept, []
+            if kept:
+                self._wire.give_back(kept)
+            self._ended()
+
+    def _serve(self) -> None:
+        """Serve the comm messages that have come, keep the others."""
+        self._looked = time.monotonic()
+        was_open = guard.close()  # an interrupt between receiving and keeping would lose a message
+        try:
+            while (frames := self._wire.receive()) is not None:
+                kind = self._wire.is_comm(frames)
+                if kind is None:
+                    self._kept.append(frames)
+                else:
+                    self._wire.serve(kind, frames)
+        finally:
+            guard.reopen(was_open)
+
+    def _ring(self) -> None:
+        """Wake the main thread; called from the thread that opens the latch."""
+        with contextlib.suppress(OSError):
+            self._button.send(b"x")
+
+
+@contextlib.contextmanager
+def _ticking() -> Iterator[None]:
+    async def tick() -> None:
+        while True:  # noqa: ASYNC110  # nothing is waited for: the turn itself is the point
+            await asyncio.sleep(TICK)
+
+    ticker: asyncio.Task[Any] = asyncio.get_running_loop().create_task(tick())
+    try:
+        yield
+    finally:
+        ticker.cancel()

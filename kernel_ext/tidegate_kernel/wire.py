@@ -1,0 +1,160 @@
+"""Every private name of ipykernel, IPython and pyzmq that Tidegate leans on, and nothing else.
+
+Messages of the front end reach the main shell through one socket.  ipykernel 6 reads it on the main thread; ipykernel 7
+reads the wire on a thread of its own and hands the main shell's share over through an in-process pair.  Either way it
+is one stream, whose socket can be polled and whose receive callback can be set.
+
+What is not there, in a future ipykernel or another kernel, makes `Wire.of` return null; the main thread then simply
+blocks, and clicks are heard when the cell ends, or on a subshell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import zmq
+
+COMM = ("comm_open", "comm_msg", "comm_close")
+
+Frames = list[Any]
+
+
+class Wire:
+    """The stream that feeds the main shell of a kernel."""
+
+    def __init__(self, shell: Any, stream: Any) -> None:
+        self._shell = shell
+        self._kernel = shell.kernel
+        self._stream = stream
+
+    @classmethod
+    def of(cls, shell: Any) -> Wire | None:
+        """The wire of an IPython shell in a kernel; null where it is not as we know it."""
+        kernel = getattr(shell, "kernel", None)
+        if kernel is None:
+            return None
+        try:
+            if getattr(kernel, "_supports_kernel_subshells", False):
+                manager = kernel.shell_channel_thread.manager
+                stream = manager.get_shell_channel_to_subshell_pair(None).to_stream
+            else:
+                stream = kernel.shell_stream
+            known = callable(stream._recv_callback) and callable(kernel._publish_status)
+            known = known and hasattr(stream.socket, "recv_multipart") and hasattr(kernel, "comm_manager")
+        except AttributeError:
+            return None
+        return cls(shell, stream) if known else None
+
+    @property
+    def socket(self) -> Any:
+        """The socket to poll."""
+        return self._stream.socket
+
+    def receive(self) -> Frames | None:
+        """The next message, or null if there is none now."""
+        try:
+            frames: Frames = self._stream.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return frames
+
+    def is_comm(self, frames: Frames) -> str | None:
+        """The type of a comm message, null for any other.
+
+        Only the header is unpacked: the session refuses a signature that it has seen, so a message that is to be given
+        back must not be deserialised.
+        """
+        session = self._kernel.session
+        try:
+            _, rest = session.feed_identities(frames, copy=False)
+            kind = session.unpack(rest[1].bytes)["msg_type"]
+        except Exception:
+            return None  # not ours to judge: whoever gets it next will
+        return str(kind) if kind in COMM else None
+
+    def serve(self, kind: str, frames: Frames) -> None:
+        """Have the comm manager handle a comm message, with busy and idle around it.
+
+        A page stops sending state for good when it misses that idle.
+        """
+        kernel = self._kernel
+        try:
+            idents, rest = kernel.session.feed_identities(frames, copy=False)
+            message = kernel.session.deserialize(rest, content=True, copy=False)
+        except Exception:
+            kernel.log.warning("Tidegate: a comm message could not be read.", exc_info=True)
+            return
+        kernel._publish_status("busy", "shell", parent=message)
+        try:
+            with quiet_events(self._shell):
+                getattr(kernel.comm_manager, kind)(self._stream, idents, message)
+        except Exception:
+            kernel.log.error("Tidegate: a comm message failed.", exc_info=True)
+        finally:
+            kernel._publish_status("idle", "shell", parent=message)
+
+    def give_back(self, kept: list[Frames]) -> None:
+        """Hand messages to whom they would have gone, in order, and have the stream look for what came meanwhile."""
+        callback = self._stream._recv_callback
+        for frames in kept:
+            outcome = callback(frames)
+            if inspect.isawaitable(outcome):
+                _keep(asyncio.ensure_future(outcome))
+        self._stream.flush(zmq.POLLIN)  # the socket's readiness is edge-triggered
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """While inside, comm messages that the loop receives are served at once; all others go where they would."""
+        stream = self._stream
+        original = stream._recv_callback
+
+        def received(frames: Frames) -> Any:
+            kind = self.is_comm(frames)
+            return original(frames) if kind is None else self.serve(kind, frames)
+
+        stream._recv_callback = received
+        try:
+            yield
+        finally:
+            if stream._recv_callback is received:
+                stream._recv_callback = original
+
+
+def keep_page_shell(comm: Any) -> None:
+    """Leave the choice of the shell for a comm's messages to the page.
+
+    ipykernel 7.4 routes them to the shell that last published on the comm, which for a graph shown by a cell is the
+    main shell, just the one that is busy; a page that asked for a subshell is not heard before the cell ends.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, default: default
+
+
+@contextlib.contextmanager
+def quiet_events(shell: Any) -> Iterator[None]:
+    """Mute the cell hooks while a comm message is handled in the middle of a cell.
+
+    ipykernel fires them for each comm message, and matplotlib's would show and close the figure that the cell is still
+    drawing.
+    """
+    callbacks = shell.events.callbacks
+    saved = {name: callbacks[name] for name in ("pre_execute", "post_execute") if name in callbacks}
+    try:
+        for name in saved:
+            callbacks[name] = []
+        yield
+    finally:
+        callbacks.update(saved)
+
+
+_futures: set[Any] = set()
+
+
+def _keep(future: asyncio.Future[Any]) -> None:
+    """Loops hold tasks only weakly."""
+    _futures.add(future)
+    future.add_done_callback(_futures.discard)

@@ -1,0 +1,358 @@
+/** The graph: cards and edges as the view gives them, patched in place, with panning, zooming and arrow keys. */
+
+import { Card } from "./card";
+import { html, set, show, svg } from "./dom";
+import { icon } from "./icons";
+import type { IconName } from "./icons";
+import type { EdgeView, NodeView, View } from "./protocol";
+
+const MIN_HEIGHT = 130;
+const MAX_HEIGHT = 420;
+const MIN_SCALE = 0.05;
+const MAX_SCALE = 2;
+/** Below this, the names of the nodes cannot be read; a wide graph starts at its left instead. */
+const READABLE = 0.6;
+const DRAG_FROM = 4;
+/** The corner that the zoom buttons take, and the margin that a view has of itself. */
+const ZOOM = { width: 110, height: 48 };
+const MARGIN = 20;
+const EMPTY = "No task has run yet. Tasks appear here as the flow calls them.";
+
+interface Line {
+  group: SVGGElement;
+  edge: EdgeView;
+}
+
+export class Graph {
+  readonly element: HTMLElement;
+  selected: number | null = null;
+
+  #select: (node: number) => void;
+  #world = html("div", { class: "world" });
+  #cards = html("div", { role: "group", "aria-label": "Task graph" });
+  #edges = svg("svg", { class: "edges", "aria-hidden": "true" });
+  #empty = html("p", { class: "empty" }, EMPTY);
+  #zoom: HTMLElement;
+  #byId = new Map<number, Card>();
+  #lines = new Map<string, Line>();
+  #shownEdges: readonly EdgeView[] = [];
+  #view: View | null = null;
+  #width = 0;
+  #at = { x: 0, y: 0, scale: 1 };
+  #fitted = true;
+  #current: number | null = null;
+  #drag: { x: number; y: number; moved: boolean } | null = null;
+  #sizes: ResizeObserver | null = null;
+
+  constructor(select: (node: number) => void) {
+    this.#select = select;
+    this.#world.append(this.#edges, this.#cards);
+    this.#zoom = html(
+      "div",
+      { class: "zoom" },
+      this.#button("plus", "Zoom in", () => this.#zoomBy(1.25)),
+      this.#button("minus", "Zoom out", () => this.#zoomBy(0.8)),
+      this.#button("fit", "Show the whole graph", () => this.#fitAll()),
+    );
+    this.element = html("div", { class: "graph" }, this.#world, this.#empty, this.#zoom);
+    this.#listen();
+    if (typeof ResizeObserver !== "undefined") {
+      this.#sizes = new ResizeObserver(() => this.#onResize());
+      this.#sizes.observe(this.element);
+    }
+  }
+
+  destroy(): void {
+    this.#sizes?.disconnect();
+  }
+
+  update(view: View): void {
+    const grown = view.width !== this.#view?.width || view.height !== this.#view?.height;
+    this.#view = view;
+    for (const node of view.nodes) {
+      const card = this.#byId.get(node.id);
+      if (card) card.update(node);
+      else this.#add(node);
+    }
+    this.#updateEdges(view.edges);
+    show(this.#empty, view.nodes.length === 0);
+    show(this.#zoom, view.nodes.length > 0);
+    if (this.#current === null && view.nodes[0]) this.#setCurrent(view.nodes[0].id);
+    if (grown) {
+      set(this.#edges, { width: view.width, height: view.height });
+      if (this.#fitted && this.selected === null) this.#fitWidth();
+    }
+  }
+
+  /** Marks `node` and its edges, or nothing for null. */
+  setSelected(node: number | null): void {
+    if (node === this.selected) return;
+    this.selected = node;
+    for (const [id, card] of this.#byId) set(card.element, { "data-selected": id === node });
+    for (const line of this.#lines.values()) this.#mark(line);
+  }
+
+  focus(node: number): void {
+    this.#byId.get(node)?.element.focus({ preventScroll: true });
+  }
+
+  #add(node: NodeView): void {
+    const card = new Card(node);
+    this.#byId.set(node.id, card);
+    this.#cards.append(card.element);
+  }
+
+  #updateEdges(edges: readonly EdgeView[]): void {
+    if (edges === this.#shownEdges) return;
+    this.#shownEdges = edges;
+    const gone = new Set(this.#lines.keys());
+    for (const edge of edges) {
+      const key = `${edge.source} ${edge.target} ${edge.kind}`;
+      gone.delete(key);
+      const line = this.#lines.get(key);
+      if (line) {
+        line.edge = edge;
+        this.#drawLine(line);
+      } else {
+        const added = { group: svg("g", {}, svg("path"), svg("path")), edge };
+        this.#lines.set(key, added);
+        this.#edges.append(added.group);
+        this.#drawLine(added);
+      }
+    }
+    for (const key of gone) {
+      this.#lines.get(key)?.group.remove();
+      this.#lines.delete(key);
+    }
+  }
+
+  #drawLine(line: Line): void {
+    const [path, arrow] = line.group.children;
+    set(path!, { d: line.edge.path, class: "way" });
+    set(arrow!, { d: arrowOf(line.edge.path), class: "arrow" });
+    this.#mark(line);
+  }
+
+  #mark(line: Line): void {
+    const { source, target, waiting } = line.edge;
+    const selected = this.selected !== null && (source === this.selected || target === this.selected);
+    const classes = ["edge", waiting ? "waiting" : "", selected ? "selected" : ""];
+    set(line.group, { class: classes.filter(Boolean).join(" "), "data-edge": `${source}-${target}` });
+    if (selected) this.#edges.append(line.group);
+  }
+
+  #button(name: IconName, label: string, action: () => void): HTMLButtonElement {
+    const button = html("button", { type: "button", "aria-label": label, title: label }, icon(name));
+    button.addEventListener("click", action);
+    return button;
+  }
+
+  // ---- where we look -------------------------------------------------------------------------------------------
+
+  #onResize(): void {
+    const width = this.element.clientWidth;
+    if (!width || width === this.#width) return;
+    this.#width = width;
+    const selected = this.selected === null ? undefined : this.#byId.get(this.selected);
+    // What was just clicked must not jump away because the inspector takes room beside it.
+    if (selected) this.#bringIntoSight(selected.node);
+    else if (this.#fitted) this.#fitWidth();
+  }
+
+  #fitWidth(): void {
+    const view = this.#view;
+    const width = this.element.clientWidth || view?.width || 1;
+    if (!view?.nodes.length) {
+      this.element.style.minHeight = `${MIN_HEIGHT}px`;
+      return;
+    }
+    const wide = Math.min(1, width / view.width);
+    const whole = Math.min(wide, MAX_HEIGHT / view.height);
+    const scale = Math.max(READABLE, whole >= READABLE ? whole : wide);
+    const drawn = view.height * scale;
+    // Nodes that would lie under the zoom buttons get room above them.
+    const covered = view.nodes.some(
+      (node) => node.x * scale < ZOOM.width && (node.y + node.h) * scale > drawn - ZOOM.height,
+    );
+    const wanted = Math.max(MIN_HEIGHT, drawn + (covered ? ZOOM.height - MARGIN * scale : 0));
+    const height = Math.round(Math.min(MAX_HEIGHT, wanted));
+    this.element.style.minHeight = `${height}px`;
+    const first = view.nodes[0]!;
+    const free = height - drawn;
+    const y = free < 0 ? Math.max(free, Math.min(0, height / 2 - (first.y + first.h / 2) * scale)) : 0;
+    this.#at = { scale, x: 0, y: free > 0 && !covered ? free / 2 : y };
+    this.#place();
+  }
+
+  #fitAll(): void {
+    const view = this.#view;
+    if (!view) return;
+    const { clientWidth: width, clientHeight: height } = this.element;
+    const scale = Math.max(MIN_SCALE, Math.min(1, width / view.width, height / view.height));
+    this.#at = { scale, x: (width - view.width * scale) / 2, y: (height - view.height * scale) / 2 };
+    this.#fitted = true;
+    this.#place();
+  }
+
+  #zoomBy(factor: number, x = this.element.clientWidth / 2, y = this.element.clientHeight / 2): void {
+    const at = this.#at;
+    const scale = Math.min(MAX_SCALE, Math.max(MIN_SCALE, at.scale * factor));
+    const ratio = scale / at.scale;
+    this.#at = { scale, x: x - (x - at.x) * ratio, y: y - (y - at.y) * ratio };
+    this.#fitted = false;
+    this.#place();
+  }
+
+  #place(): void {
+    const { x, y, scale } = this.#at;
+    this.#world.style.transform = `translate(${x}px,${y}px) scale(${scale})`;
+    this.element.style.backgroundPosition = `${x}px ${y}px`;
+  }
+
+  #bringIntoSight(node: NodeView): void {
+    const { x, y, scale } = this.#at;
+    const shift = (from: number, length: number, space: number): number => {
+      const start = from - 12;
+      const end = from + length + 12;
+      return start < 0 ? -start : end > space ? Math.max(space - end, -start) : 0;
+    };
+    const dx = shift(node.x * scale + x, node.w * scale, this.element.clientWidth);
+    const dy = shift(node.y * scale + y, node.h * scale, this.element.clientHeight);
+    if (!dx && !dy) return;
+    this.#at = { x: x + dx, y: y + dy, scale };
+    this.#place();
+  }
+
+  // ---- what people do ------------------------------------------------------------------------------------------
+
+  #listen(): void {
+    const { element } = this;
+    element.addEventListener("click", (event) => {
+      const node = nodeOf(event.target);
+      if (node !== null && !this.#drag?.moved) this.#choose(node);
+    });
+    element.addEventListener("keydown", (event) => this.#onKey(event));
+    element.addEventListener("focusin", (event) => {
+      const node = nodeOf(event.target);
+      if (node !== null) this.#setCurrent(node);
+    });
+    element.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
+    element.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || (event.target as Element).closest(".zoom")) return;
+      this.#drag = { x: event.clientX, y: event.clientY, moved: false };
+    });
+    element.addEventListener("pointermove", (event) => this.#onMove(event));
+    for (const end of ["pointerup", "pointercancel"]) {
+      element.addEventListener(end, () => {
+        element.classList.remove("dragging");
+        // The click that ends a drag is still to come and must see that it was one.
+        setTimeout(() => (this.#drag = null));
+      });
+    }
+  }
+
+  #onMove(event: PointerEvent): void {
+    const drag = this.#drag;
+    if (!drag) return;
+    const dx = event.clientX - drag.x;
+    const dy = event.clientY - drag.y;
+    if (!drag.moved) {
+      if (Math.hypot(dx, dy) < DRAG_FROM) return;
+      drag.moved = true;
+      this.element.setPointerCapture?.(event.pointerId);
+      this.element.classList.add("dragging");
+    }
+    drag.x = event.clientX;
+    drag.y = event.clientY;
+    this.#at = { ...this.#at, x: this.#at.x + dx, y: this.#at.y + dy };
+    this.#fitted = false;
+    this.#place();
+  }
+
+  #onWheel(event: WheelEvent): void {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const box = this.element.getBoundingClientRect();
+    this.#zoomBy(Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const node = nodeOf(event.target);
+    const zooms: Record<string, () => void> = {
+      "+": () => this.#zoomBy(1.25),
+      "=": () => this.#zoomBy(1.25),
+      "-": () => this.#zoomBy(0.8),
+      "0": () => this.#fitAll(),
+    };
+    if (zooms[event.key]) zooms[event.key]!();
+    else if (node === null) return;
+    else if (event.key === "Enter" || event.key === " ") this.#choose(node);
+    else if (event.key.startsWith("Arrow")) this.#step(node, event.key);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #choose(node: number): void {
+    this.#setCurrent(node);
+    this.focus(node);
+    this.#select(node);
+  }
+
+  #step(from: number, key: string): void {
+    const node = this.#byId.get(from)?.node;
+    const next = node && this.#view && neighbour(this.#view, node, key);
+    if (!next) return;
+    this.focus(next.id);
+    this.#bringIntoSight(next);
+    this.#fitted = false;
+  }
+
+  /** Of all nodes, one can be reached with Tab. */
+  #setCurrent(node: number): void {
+    if (node === this.#current) return;
+    for (const [id, tabindex] of [[this.#current, -1], [node, 0]] as const) {
+      const card = id === null ? undefined : this.#byId.get(id);
+      if (card) set(card.element, { tabindex });
+    }
+    this.#current = node;
+  }
+}
+
+function nodeOf(target: EventTarget | null): number | null {
+  const element = target instanceof Element ? target.closest<HTMLElement>("[data-node]") : null;
+  return element ? Number(element.dataset.node) : null;
+}
+
+function arrowOf(path: string): string {
+  const end = /(-?[\d.]+)[ ,](-?[\d.]+)\s*$/.exec(path);
+  if (!end) return "";
+  const [x, y] = [Number(end[1]), Number(end[2])];
+  return `M${x - 6},${y - 3.6}L${x},${y}L${x - 6},${y + 3.6}`;
+}
+
+/** Where an arrow key leads: left and right along the edges, up and down within the column. */
+export function neighbour(view: View, from: NodeView, key: string): NodeView | null {
+  const middle = (node: NodeView): number => node.y + node.h / 2;
+  const near = new Set<number>();
+  for (const { source, target } of view.edges) {
+    if (key === "ArrowRight" && source === from.id) near.add(target);
+    if (key === "ArrowLeft" && target === from.id) near.add(source);
+  }
+  const sideways = key === "ArrowRight" || key === "ArrowLeft";
+  const sign = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
+  const candidates = view.nodes.filter((node) => {
+    if (node.id === from.id) return false;
+    if (near.size) return near.has(node.id);
+    if (sideways) return sign * (node.x - from.x) > 0;
+    return sign * (middle(node) - middle(from)) > 0 && node.x < from.x + from.w && from.x < node.x + node.w;
+  });
+  const distance = (node: NodeView): number =>
+    Math.abs(middle(node) - middle(from)) + (near.size ? 0 : Math.abs(node.x - from.x));
+  return candidates.reduce<NodeView | null>(
+    (best, node) => (!best || distance(node) < distance(best) ? node : best),
+    null,
+  );
+}

@@ -1,0 +1,171 @@
+/** The head of the panel: what the run is, how far it is, what one may do. */
+
+import { SegmentBar } from "./card";
+import { html, set, setText, show } from "./dom";
+import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
+import type { Counts, StateView, Verb } from "./protocol";
+import type { Store } from "./store";
+import { COUNT_WORDS, count, duration } from "./text";
+
+const CONFIRM_FOR = 3000;
+const NO_CONNECTION = "Buttons need a connection to the kernel; the notebook's stop button interrupts the run.";
+const LABELS: Record<Verb, readonly [rest: string, pending: string]> = {
+  pause: ["Pause", "Pausing…"],
+  resume: ["Resume", "Resuming…"],
+  cancel: ["Cancel", "Cancelling…"],
+};
+
+/** A pill with the icon and the word of a state. */
+export class Pill {
+  readonly element: HTMLElement;
+  #icon = icon("idle");
+  #word = html("span");
+
+  constructor() {
+    this.element = html("span", { class: "pill" }, this.#icon, this.#word);
+  }
+
+  update(state: StateView): void {
+    setIcon(this.#icon, shapeOf(state), state.family);
+    setText(this.#word, state.name.replace(/(?<=[a-z])(?=[A-Z])/g, " "));
+    set(this.element, { class: `pill p-${state.family}`, title: state.message || null });
+  }
+}
+
+export class Header {
+  readonly element: HTMLElement;
+  #store: Store;
+  #pill = new Pill();
+  #flow = html("span", { class: "flow" });
+  #name = html("span", { class: "sub" });
+  #elapsed = html("b");
+  #left = html("b");
+  #elapsedWord = html("span");
+  #elapsedPart = html("span", { class: "sub" }, this.#elapsedWord, " ", this.#elapsed);
+  #leftPart = html("span", { class: "sub" }, "left ≈ ", this.#left);
+  #buttons = new Map<Verb, HTMLButtonElement>();
+  #buttonRow = html("span", { class: "buttons" });
+  #bar = new SegmentBar();
+  #counts = new Map<keyof Counts, readonly [item: HTMLElement, number: HTMLElement]>();
+  #progress: HTMLElement;
+  #note = html("p", { class: "note" });
+  #hint = html("p", { class: "note" }, NO_CONNECTION);
+  #error = html("p", { class: "note error", role: "alert" });
+  #confirming: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(store: Store) {
+    this.#store = store;
+    const legend = html("span", { class: "legend" });
+    for (const word of COUNT_WORDS) {
+      const [family, shape] = COUNT_LOOKS[word];
+      const number = html("b");
+      const item = html("span", {}, icon(shape, family), number, ` ${word}`);
+      this.#counts.set(word, [item, number]);
+      legend.append(item);
+    }
+    this.#progress = html("div", { class: "progress-row" }, this.#bar.element, legend);
+    const row = html(
+      "div",
+      { class: "title-row" },
+      this.#pill.element,
+      this.#flow,
+      this.#name,
+      this.#elapsedPart,
+      this.#leftPart,
+      html("span", { class: "space" }),
+      this.#buttonRow,
+    );
+    this.element = html("header", {}, row, this.#progress, this.#note, this.#hint, this.#error);
+  }
+
+  destroy(): void {
+    this.#stopConfirming();
+  }
+
+  update(): void {
+    const { view, connection, error } = this.#store;
+    if (!view) return;
+    const { run } = view;
+    this.#pill.update(run.state);
+    setText(this.#flow, run.flow);
+    setText(this.#name, run.name);
+    show(this.#progress, run.total > 0);
+    this.#bar.update(run.counts, run.total);
+    for (const [word, [item, number]] of this.#counts) {
+      setText(number, count(run.counts[word]));
+      show(item, run.counts[word] > 0 || word === "done");
+    }
+    setText(this.#note, run.note);
+    set(this.#note, { class: run.state.family === "bad" || !run.saved ? "note error" : "note" });
+    show(this.#note, run.note !== "");
+    show(this.#hint, connection === "lost");
+    setText(this.#error, error);
+    show(this.#error, error !== "");
+    this.#updateButtons(connection === "live" ? run.can : []);
+    this.tick();
+  }
+
+  /** Lets the times go on between two messages. */
+  tick(): void {
+    const run = this.#store.view?.run;
+    if (!run) return;
+    const going = run.running && this.#store.connection !== "lost" && this.#store.connection !== "saved";
+    const since = going ? (performance.now() - this.#store.receivedAt) / 1000 : 0;
+    const elapsed = run.elapsed + since;
+    setText(this.#elapsed, run.running && elapsed >= 1 ? duration(Math.floor(elapsed)).replace(".0s", "s") : duration(elapsed));
+    setText(this.#elapsedWord, run.running ? "elapsed" : "took");
+    show(this.#elapsedPart, run.started !== null);
+    const left = Math.max(0, (run.left ?? 0) - since);
+    setText(this.#left, duration(Math.ceil(left)).replace(".0s", "s"));
+    show(this.#leftPart, run.running && run.left !== null && left >= 1);
+  }
+
+  #updateButtons(can: readonly Verb[]): void {
+    if (!can.includes("cancel")) this.#stopConfirming();
+    for (const verb of ["pause", "resume", "cancel"] as const) {
+      let button = this.#buttons.get(verb);
+      if (!button) {
+        if (!can.includes(verb)) continue;
+        button = this.#makeButton(verb);
+      }
+      const pending = this.#store.pending.has(verb);
+      const asking = verb === "cancel" && this.#confirming !== null;
+      const [rest, busy] = LABELS[verb];
+      setText(button.lastElementChild!, pending ? busy : asking ? "Cancel run?" : rest);
+      set(button, {
+        // Not `disabled`: that would drop the focus of whoever pressed it.
+        "aria-disabled": pending && "true",
+        class: verb === "resume" ? "primary" : asking ? "danger" : null,
+      });
+      show(button, can.includes(verb));
+      button.style.order = String(can.indexOf(verb));
+    }
+  }
+
+  #makeButton(verb: Verb): HTMLButtonElement {
+    const button = html("button", { type: "button", "data-verb": verb }, icon(verb), html("span"));
+    button.addEventListener("click", () => this.#press(verb));
+    this.#buttons.set(verb, button);
+    this.#buttonRow.append(button);
+    return button;
+  }
+
+  #press(verb: Verb): void {
+    if (verb === "cancel" && this.#confirming === null) {
+      if (this.#store.pending.has(verb)) return;
+      this.#confirming = setTimeout(() => {
+        this.#stopConfirming();
+        this.update();
+      }, CONFIRM_FOR);
+      this.update();
+      return;
+    }
+    this.#stopConfirming();
+    this.#store.ask(verb);
+  }
+
+  #stopConfirming(): void {
+    if (this.#confirming !== null) clearTimeout(this.#confirming);
+    this.#confirming = null;
+  }
+}

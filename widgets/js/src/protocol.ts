@@ -1,0 +1,110 @@
+/** What the kernel and the page say to each other: the mirror of `tidegate_widgets/protocol.py`. */
+
+export type Family = "idle" | "active" | "done" | "attention" | "bad";
+export type Verb = "pause" | "resume" | "cancel";
+
+export interface StateView {
+  type: string;
+  name: string;
+  family: Family;
+  message: string;
+}
+
+export interface Counts {
+  done: number;
+  running: number;
+  retrying: number;
+  failed: number;
+  cancelled: number;
+  waiting: number;
+}
+
+export interface RunView {
+  id: string;
+  flow: string;
+  name: string;
+  state: StateView;
+  started: number | null;
+  elapsed: number;
+  running: boolean;
+  left: number | null;
+  counts: Counts;
+  total: number;
+  can: Verb[];
+  note: string;
+  saved: boolean;
+}
+
+export interface NodeView {
+  id: number;
+  kind: "task" | "group" | "flow";
+  name: string;
+  line: string;
+  alert: string;
+  state: StateView;
+  total: number;
+  counts: Counts;
+  strip: string;
+  progress: number | null;
+  x: number;
+  y: number;
+  w: number;
+  h: number;
+}
+
+export interface EdgeView {
+  source: number;
+  target: number;
+  kind: "future" | "value" | "map" | "wait_for" | "subflow";
+  waiting: boolean;
+  path: string;
+}
+
+export interface View {
+  v: number;
+  seq: number;
+  run: RunView;
+  width: number;
+  height: number;
+  nodes: NodeView[];
+  edges: EdgeView[];
+}
+
+export interface Delta {
+  seq: number;
+  run: RunView;
+  nodes: NodeView[];
+  edges?: EdgeView[];
+  width?: number;
+  height?: number;
+}
+
+export interface Failure {
+  label: string;
+  state: StateView;
+  attempts: number;
+  seconds: number | null;
+  error: string;
+  traceback: string;
+}
+
+export interface Detail {
+  node: number;
+  name: string;
+  state: StateView;
+  facts: { label: string; text: string }[];
+  failures: Failure[];
+  more: number;
+}
+
+export type FromKernel =
+  | { kind: "snap"; view: View }
+  | { kind: "delta"; delta: Delta }
+  | { kind: "ack"; id: string; ok: boolean; error: string | null }
+  | { kind: "detail"; id: string; detail: Detail };
+
+export type ToKernel =
+  | { kind: "hello"; id: string }
+  | { kind: "resync" }
+  | { kind: "do"; id: string; verb: Verb }
+  | { kind: "get"; id: string; node: number };

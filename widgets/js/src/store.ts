@@ -1,0 +1,238 @@
+/** What the page knows of one run, and how it stands with the kernel.  One store per model; no DOM in here. */
+
+import type { Model } from "./model";
+import type { Delta, Detail, FromKernel, NodeView, ToKernel, Verb, View } from "./protocol";
+
+/** `connecting`: no answer yet; `saved`: there is nobody to answer and nothing runs; `lost`: there should be. */
+export type Connection = "connecting" | "live" | "saved" | "lost";
+
+const HELLO_AT = [0, 300, 1000, 2000, 4000];
+const HELLO_LIMIT = 6000;
+const QUIET_LIMIT = 15_000;
+const RESYNC_LIMIT = 3000;
+const ACK_LIMIT = 15_000;
+const GET_EVERY = 1000;
+
+export class Store {
+  view: View | null = null;
+  nodes = new Map<number, NodeView>();
+  connection: Connection = "connecting";
+  /** The verbs that were asked for and not yet answered. */
+  pending = new Set<Verb>();
+  /** Why the last verb did not work, or empty. */
+  error = "";
+  details = new Map<number, Detail>();
+  /** When `view.run` arrived, on the clock of `performance.now()`. */
+  receivedAt = 0;
+
+  #model: Model;
+  #listeners = new Set<() => void>();
+  #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  #asked = new Map<string, Verb>();
+  #resyncing = false;
+  #counter = 0;
+  #prefix = Math.random().toString(36).slice(2, 8);
+  #lastGet = new Map<number, { at: number; node: NodeView | undefined }>();
+
+  constructor(model: Model) {
+    this.#model = model;
+    this.#takeTrait();
+    model.on("msg:custom", this.#onMessage);
+    model.on("change:_view", this.#takeTrait);
+    model.on("change:_live", this.#onLive);
+    model.on("comm_live_update", this.#connect);
+    this.#connect();
+  }
+
+  destroy(): void {
+    this.#model.off("msg:custom", this.#onMessage);
+    this.#model.off("change:_view", this.#takeTrait);
+    this.#model.off("change:_live", this.#onLive);
+    this.#model.off("comm_live_update", this.#connect);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    this.#listeners.clear();
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Asks the kernel for `verb`; one question of a kind at a time. */
+  ask(verb: Verb): void {
+    if (this.connection !== "live" || this.pending.has(verb)) return;
+    const id = this.#id();
+    this.pending.add(verb);
+    this.error = "";
+    this.#asked.set(id, verb);
+    this.#after(id, ACK_LIMIT, () =>
+      this.#answer(id, "The kernel has not answered; the notebook's stop button interrupts the run."),
+    );
+    this.#send({ kind: "do", id, verb });
+    this.#notify();
+  }
+
+  /**
+   * Asks for what is to be known of a node: at once for one not asked before or when `again` is set, else only when
+   * its view has changed, and at most once a second.
+   */
+  inspect(node: number, again = false): void {
+    if (this.connection !== "live") return;
+    const last = this.#lastGet.get(node);
+    const view = this.nodes.get(node);
+    const now = performance.now();
+    if (last && !again) {
+      if (last.node === view) return;
+      if (now - last.at < GET_EVERY) {
+        this.#after(`get ${node}`, GET_EVERY - (now - last.at), () => this.#notify());
+        return;
+      }
+    }
+    this.#lastGet.set(node, { at: now, node: view });
+    this.#send({ kind: "get", id: this.#id(), node });
+  }
+
+  /** Says hello until the kernel answers; what was known is kept meanwhile. */
+  #connect = (): void => {
+    this.#resyncing = false;
+    this.#setConnection(this.#model.get("_live") === false ? "saved" : "connecting");
+    for (const at of HELLO_AT) this.#after(`hello ${at}`, at, () => this.#hello());
+    this.#after("unanswered", HELLO_LIMIT, () => {
+      this.#setConnection(this.view?.run.running ? "lost" : "saved");
+      this.#after("quiet", QUIET_LIMIT, this.#checkOn);
+    });
+  };
+
+  #hello(): void {
+    this.#send({ kind: "hello", id: this.#id() });
+  }
+
+  /** A run that is going on and says nothing for long is asked whether it is still there. */
+  #checkOn = (): void => {
+    this.#after("quiet", QUIET_LIMIT, this.#checkOn);
+    if (!this.view?.run.running) return;
+    this.#hello();
+    if (this.connection === "live") this.#after("unanswered", HELLO_LIMIT, () => this.#setConnection("lost"));
+  };
+
+  #onLive = (): void => {
+    if (this.#model.get("_live") === false) this.#setConnection("saved");
+    else if (this.connection !== "live") this.#connect();
+  };
+
+  #onMessage = (message: FromKernel): void => {
+    this.#answered();
+    switch (message.kind) {
+      case "snap":
+        this.#takeSnap(message.view);
+        break;
+      case "delta":
+        this.#takeDelta(message.delta);
+        break;
+      case "ack":
+        this.#answer(message.id, message.ok ? "" : message.error || "The kernel refused.");
+        break;
+      case "detail":
+        this.details.set(message.detail.node, message.detail);
+        break;
+    }
+    this.#notify();
+  };
+
+  #answered(): void {
+    for (const at of HELLO_AT) this.#cancel(`hello ${at}`);
+    this.#cancel("unanswered");
+    this.#after("quiet", QUIET_LIMIT, this.#checkOn);
+    if (this.#model.get("_live") !== false) this.connection = "live";
+  }
+
+  #answer(id: string, error: string): void {
+    const verb = this.#asked.get(id);
+    if (!verb) return;
+    this.#asked.delete(id);
+    this.#cancel(id);
+    this.pending.delete(verb);
+    this.error = error;
+    this.#notify();
+  }
+
+  #takeTrait = (): void => {
+    const view = this.#model.get("_view") as Partial<View> | undefined;
+    if (view?.run && view.nodes && (!this.view || (view.seq ?? 0) > this.view.seq)) {
+      this.#takeView(view as View);
+      this.#notify();
+    }
+  };
+
+  /** A snap for another page may be older than what this one has. */
+  #takeSnap(view: View): void {
+    const mine = this.view;
+    if (this.#resyncing || !mine || view.seq >= mine.seq || view.run.id !== mine.run.id) this.#takeView(view);
+    this.#resyncing = false;
+  }
+
+  #takeView(view: View): void {
+    this.view = view;
+    this.nodes = new Map(view.nodes.map((node) => [node.id, node]));
+    this.receivedAt = performance.now();
+  }
+
+  #takeDelta(delta: Delta): void {
+    if (!this.view || delta.seq > this.view.seq + 1) {
+      if (!this.#resyncing) this.#send({ kind: "resync" });
+      this.#resyncing = true;
+      this.#after("resync", RESYNC_LIMIT, () => (this.#resyncing = false));
+      return;
+    }
+    if (delta.seq <= this.view.seq) return;
+    for (const node of delta.nodes) this.nodes.set(node.id, node);
+    this.view = {
+      ...this.view,
+      seq: delta.seq,
+      run: delta.run,
+      nodes: [...this.nodes.values()],
+      edges: delta.edges ?? this.view.edges,
+      width: delta.width ?? this.view.width,
+      height: delta.height ?? this.view.height,
+    };
+    this.receivedAt = performance.now();
+  }
+
+  #setConnection(connection: Connection): void {
+    this.connection = connection;
+    this.#notify();
+  }
+
+  #send(message: ToKernel): void {
+    try {
+      this.#model.send(message);
+    } catch {
+      // A closed comm: the missing answer tells.
+    }
+  }
+
+  #id(): string {
+    return `${this.#prefix}-${++this.#counter}`;
+  }
+
+  #after(key: string, delay: number, action: () => void): void {
+    this.#cancel(key);
+    this.#timers.set(
+      key,
+      setTimeout(() => {
+        this.#timers.delete(key);
+        action();
+      }, delay),
+    );
+  }
+
+  #cancel(key: string): void {
+    clearTimeout(this.#timers.get(key));
+    this.#timers.delete(key);
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,123 @@
+/** One display of a run: the panel in its shadow root.  A store may have several. */
+
+import { coverPicture } from "./cover";
+import { html, set, setText, show } from "./dom";
+import { Graph } from "./graph";
+import { Header } from "./header";
+import { Inspector } from "./inspector";
+import type { Connection, Store } from "./store";
+import styles from "./style.css";
+import { count, plural } from "./text";
+import { watchTheme } from "./theme";
+
+const TICK = 1000;
+const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
+  connecting: ["Connecting…", "idle"],
+  live: ["Live", "done"],
+  saved: ["Saved view", "idle"],
+  lost: ["Not connected", "attention"],
+};
+
+export class RunGraph {
+  #store: Store;
+  #panel: HTMLElement;
+  #header: Header;
+  #graph: Graph;
+  #inspector: Inspector;
+  #dot = html("i", { class: "dot" });
+  #status = html("span");
+  #size = html("span");
+  #announcer = html("div", { class: "announcer", "aria-live": "polite" });
+  #announced = "";
+  #frame = 0;
+  #covered: string | null = null;
+  #cleanups: (() => void)[] = [];
+
+  constructor(store: Store, element: HTMLElement) {
+    this.#store = store;
+    this.#header = new Header(store);
+    this.#graph = new Graph((node) => this.#select(node));
+    this.#inspector = new Inspector(store, () => this.#select(null));
+    const status = html("span", { class: "status" }, this.#dot, this.#status);
+    this.#panel = html(
+      "section",
+      { class: "panel" },
+      this.#header.element,
+      html("div", { class: "body" }, this.#graph.element, this.#inspector.element),
+      html("footer", {}, status, this.#size),
+      this.#announcer,
+    );
+    this.#panel.addEventListener("keydown", (event) => this.#onKey(event));
+
+    set(element, { "data-lm-suppress-shortcuts": "true" });
+    const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
+    root.replaceChildren(html("style", {}, styles), html("div", { class: "frame" }, this.#panel));
+    const ticker = setInterval(() => this.#header.tick(), TICK);
+    this.#cleanups.push(
+      () => clearInterval(ticker),
+      store.subscribe(() => this.#schedule()),
+      watchTheme(element, (dark) => set(this.#panel, { "data-theme": dark ? "dark" : "light" })),
+      () => root.replaceChildren(),
+    );
+    this.#element = element;
+    this.#draw();
+  }
+
+  #element: HTMLElement;
+
+  destroy(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#header.destroy();
+    this.#graph.destroy();
+    for (const cleanup of this.#cleanups.splice(0)) cleanup();
+  }
+
+  #schedule(): void {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  #draw(): void {
+    const { view, connection } = this.#store;
+    show(this.#panel, view !== null);
+    if (!view) return;
+    const { run } = view;
+    set(this.#panel, { "aria-label": `Flow run ${run.name}`, "data-state": run.state.type });
+    this.#header.update();
+    this.#graph.update(view);
+    this.#inspector.update();
+    const [text, dot] = STATUS[connection];
+    setText(this.#status, text);
+    set(this.#dot, { class: `dot b-${dot}` });
+    setText(this.#size, run.total ? `${plural(run.total, "task run")} · ${count(view.nodes.length)} shown as nodes` : "");
+    this.#announce(`${run.flow} ${run.name}: ${run.state.name}`);
+    if (this.#covered !== run.id) {
+      this.#covered = run.id;
+      this.#cleanups.push(coverPicture(this.#element, run.id));
+    }
+  }
+
+  /** Speaks changes of the state, but not the first one seen. */
+  #announce(text: string): void {
+    if (this.#announced && this.#announced !== text) setText(this.#announcer, text);
+    this.#announced = text;
+  }
+
+  #select(node: number | null): void {
+    const before = this.#inspector.node;
+    this.#graph.setSelected(node);
+    this.#inspector.open(node);
+    set(this.#panel, { "data-inspecting": node !== null });
+    if (node === null && before !== null) this.#graph.focus(before);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    if (event.key !== "Escape" || this.#inspector.node === null) return;
+    this.#select(null);
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}

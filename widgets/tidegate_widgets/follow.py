@@ -1,0 +1,74 @@
+"""Follow a flow run: note its events down as they happen, and have the picture drawn at most ten times a second.
+
+The engine calls in from whatever thread something happened; it must not pay for being watched, so all that happens
+there is an append.  Everything else is done by one task on the engine's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from tidegate.engine import Engine
+from tidegate.model.events import Event, FlowState
+from tidegate.model.states import TERMINAL
+from tidegate.portal import spawn
+
+INTERVAL = 0.1
+"""Seconds between two drawings at least."""
+
+
+class Follower:
+    """Calls ``draw(events)`` on the engine's loop with what has happened, in order.
+
+    The first drawing of a burst comes at once, so that a click is answered when it is heard; the end comes at once too.
+    """
+
+    def __init__(self, engine: Engine, flow_run: int, draw: Callable[[Sequence[Event]], None]) -> None:
+        self._engine = engine
+        self._draw = draw
+        self._news: deque[Event] = deque()
+        self._asleep = True
+        self._loop = engine.portal.loop()
+        self._last = 0.0
+        self._end = engine.subscribe(flow_run, self._note)
+
+    def _note(self, events: Sequence[Event]) -> None:
+        self._news.extend(events)
+        if self._asleep:
+            self._asleep = False
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        spawn(self._loop, self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            wait = self._last + INTERVAL - self._loop.time()
+            if wait > 0 and not self._urgent():
+                await asyncio.sleep(wait)
+            self._last = self._loop.time()
+            news = self._take()
+            if news:
+                self._draw(news)
+            if any(isinstance(each, FlowState) and each.state.type in TERMINAL for each in news):
+                self._end()
+                return
+            self._asleep = True
+            # What came before the line above was noted by one who saw us awake, and woke nobody.
+            if not self._news or not self._claim():
+                return
+
+    def _claim(self) -> bool:
+        claimed, self._asleep = self._asleep, False
+        return claimed
+
+    def _urgent(self) -> bool:
+        return bool(self._news) and isinstance(self._news[-1], FlowState)
+
+    def _take(self) -> list[Event]:
+        news: list[Event] = []
+        while self._news:
+            news.append(self._news.popleft())
+        return news

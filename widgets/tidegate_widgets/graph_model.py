@@ -1,0 +1,181 @@
+"""The run graph as a fold of events: nodes are call sites, edges are where data really flowed.
+
+Task runs are kept as columns of a few bytes each; what a person sees at once is the node, one for all runs of one call
+site, so that ten thousand mapped runs are one box with a strip.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tidegate.model.events import Event, FlowCreated, FlowState, LinkKind, SavingChanged, TaskCreated, TaskState
+from tidegate.model.states import TERMINAL, State, StateType
+
+KEPT_FAILURES = 20
+"""Failed members of a node whose story is kept; the others are counted."""
+
+LETTERS = "wradfc"
+"""Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
+
+_LETTER = {
+    StateType.SCHEDULED: "a",
+    StateType.PENDING: "w",
+    StateType.RUNNING: "r",
+    StateType.PAUSED: "r",
+    StateType.CANCELLING: "r",
+    StateType.COMPLETED: "d",
+    StateType.FAILED: "f",
+    StateType.CRASHED: "f",
+    StateType.CANCELLED: "c",
+}
+
+PENDING = State(StateType.PENDING, "Pending")
+
+
+@dataclass(slots=True)
+class Member:
+    """The story of one task run that did not complete."""
+
+    number: int
+    index: int
+    state: State
+    attempts: int
+    seconds: float | None
+
+
+@dataclass(slots=True)
+class Node:
+    """All task runs of one call site."""
+
+    site: int
+    task: str
+    subflow: bool
+    first_index: int
+    first_created: float
+    members: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    state: State = PENDING
+    """Of the only member, where there is one; else of the last that changed."""
+    attempts: int = 0
+    first_started: float | None = None
+    seconds: float = 0.0
+    """Spent in all by members that have ended."""
+    ended: int = 0
+    failures: list[Member] = field(default_factory=list)
+    not_ready: int = 0
+
+
+class GraphModel:
+    """What is known of one flow run.  Feed it events in order with `apply`; it is no more thread-safe than a list."""
+
+    def __init__(self) -> None:
+        self.created: FlowCreated | None = None
+        self.state = PENDING
+        self.by = ""
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.problem = ""
+        """Why nothing is being saved; empty while all is well."""
+        self.nodes: dict[int, Node] = {}
+        self.edges: dict[tuple[int, int], LinkKind] = {}
+        """(source site, target site), in the order of appearance."""
+        self.dirty: set[int] = set()
+        """Sites that changed since somebody last cleared this."""
+        self.grown = False
+        """True if a node or an edge came since somebody last cleared this."""
+        self._sites = array("I", [0])
+        self._letters = bytearray(b"w")
+        self._since = array("d", [0.0])
+        self._ranges: dict[tuple[int, int], frozenset[int]] = {}
+
+    @property
+    def total(self) -> int:
+        """Task runs known so far."""
+        return len(self._sites) - 1
+
+    def letters(self, node: Node) -> str:
+        """One letter a member, in the order of the calls."""
+        return bytes(map(self._letters.__getitem__, node.members)).decode()
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Fold events in."""
+        for event in events:
+            if isinstance(event, TaskState):
+                self._task_state(event)
+            elif isinstance(event, TaskCreated):
+                self._task_created(event)
+            elif isinstance(event, FlowState):
+                self._flow_state(event)
+            elif isinstance(event, SavingChanged):
+                self.problem = event.problem
+            else:
+                self.created = event
+
+    def _flow_state(self, event: FlowState) -> None:
+        self.state, self.by = event.state, event.by
+        if event.state.type is StateType.RUNNING and self.started is None:
+            self.started = event.at
+        if event.state.type in TERMINAL:
+            self.ended = event.at
+
+    def _task_created(self, event: TaskCreated) -> None:
+        node = self.nodes.get(event.site)
+        if node is None:
+            node = Node(event.site, event.task, event.subflow, event.index, event.at)
+            self.nodes[event.site] = node
+            self.grown = True
+        number = event.task_run
+        while len(self._sites) <= number:  # runs made by several threads may be announced out of order
+            self._sites.append(0)
+            self._letters += b"w"
+            self._since.append(event.at)
+        self._sites[number] = event.site
+        node.members.append(number)
+        node.counts["w"] += 1
+        self.dirty.add(event.site)
+        for edges in event.links.values():
+            for kind, first, last in edges:
+                self._link(kind, first, last, event.site)
+
+    def _link(self, kind: LinkKind, first: int, last: int, target: int) -> None:
+        if first == last:
+            sources: Iterable[int] = (self._sites[first],)
+        else:
+            found = self._ranges.get((first, last))
+            if found is None:
+                found = self._ranges[first, last] = frozenset(self._sites[first : last + 1])
+            sources = found
+        for source in sources:
+            if source and source != target and (source, target) not in self.edges:
+                self.edges[source, target] = kind
+                self.grown = True
+                self.dirty.add(target)
+
+    def _task_state(self, event: TaskState) -> None:
+        number, state = event.task_run, event.state
+        node = self.nodes[self._sites[number]]
+        before, after = chr(self._letters[number]), _LETTER[state.type]
+        node.counts[before] -= 1
+        node.counts[after] += 1
+        self._letters[number] = ord(after)
+        node.state, node.attempts = state, max(node.attempts, event.attempt)
+        if after == "r":
+            if node.first_started is None:
+                node.first_started = event.at
+            self._since[number] = event.at
+        elif after in "dfc":
+            self._ended(node, event)
+        elif state.name == "NotReady":
+            node.not_ready += 1
+        self.dirty.add(node.site)
+
+    def _ended(self, node: Node, event: TaskState) -> None:
+        seconds = event.at - self._since[event.task_run] if event.attempt else None
+        node.ended += 1
+        node.seconds += seconds or 0.0
+        if event.state.type in (StateType.FAILED, StateType.CRASHED) and len(node.failures) < KEPT_FAILURES:
+            index = node.members.index(event.task_run) if len(node.members) > 1 else 0
+            node.failures.append(Member(event.task_run, index, event.state, event.attempt, seconds))

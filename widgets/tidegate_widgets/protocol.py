@@ -1,0 +1,176 @@
+"""What the kernel and the page say to each other, defined once.
+
+The page draws a *view*: a picture whose layout, texts and colours' meaning were all decided in Python, so that
+the live page, the static picture and a test see the same thing.  `widgets/js/src/protocol.ts` mirrors this file.
+
+Kernel to page, as custom messages:
+
+- ``{"kind": "snap", "view": View}``    everything; the answer to ``hello`` and ``resync``
+- ``{"kind": "delta", "delta": Delta}`` what changed since the view or delta numbered ``seq - 1``
+- ``{"kind": "ack", "id": str, "ok": bool, "error": str | None}``  the answer to a ``do``
+- ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get``
+
+Page to kernel:
+
+- ``{"kind": "hello", "id": str}``      a page model exists; repeated at 0, 0.3, 1, 2, 4 s until a ``snap`` comes
+- ``{"kind": "resync"}``                a gap in ``seq`` was seen
+- ``{"kind": "do", "id": str, "verb": "pause" | "resume" | "cancel"}``
+- ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+VERSION = 1
+
+Family = Literal["idle", "active", "done", "attention", "bad"]
+"""Five families of state, each with a colour and a shape of its own (never colour alone)."""
+
+Verb = Literal["pause", "resume", "cancel"]
+
+
+class StateView(TypedDict):
+    """A state as shown: its standard name, its family, and one line of text."""
+
+    type: str
+    """``SCHEDULED PENDING RUNNING PAUSED CANCELLING COMPLETED FAILED CRASHED CANCELLED``"""
+    name: str
+    """``Running``, ``AwaitingRetry``, ``NotReady``, ``Interrupted``, ..."""
+    family: Family
+    message: str
+
+
+class Counts(TypedDict):
+    """Task runs by what a person wants to know of them."""
+
+    done: int
+    running: int
+    retrying: int
+    """Waiting for their next attempt."""
+    failed: int
+    """Failed or crashed."""
+    cancelled: int
+    waiting: int
+    """Known, but not begun; includes those that will never begin because an upstream failed."""
+
+
+class RunView(TypedDict):
+    """The header: what the run is, how far it is, what one may do."""
+
+    id: str
+    flow: str
+    name: str
+    state: StateView
+    started: float | None
+    """Seconds since the epoch; null until it has started."""
+    elapsed: float
+    """Seconds, at the time of the message; the page lets it tick while `running` is true."""
+    running: bool
+    left: float | None
+    """Estimated seconds left; null where nothing honest can be said."""
+    counts: Counts
+    total: int
+    """Task runs known so far."""
+    can: list[Verb]
+    """What may be asked now, in the order of the buttons."""
+    note: str
+    """One line under the header (who paused it, what failed), or empty."""
+    saved: bool
+    """False while the store cannot be written; `note` then says so."""
+
+
+class NodeView(TypedDict):
+    """One drawn node: a task run, or all runs of one call site or one mapped call, or a subflow."""
+
+    id: int
+    kind: Literal["task", "group", "flow"]
+    """``group``: several runs of one call site, drawn as stacked sheets with a bar and a strip."""
+    name: str
+    line: str
+    """The second line: ``0.2s``, ``running``, ``waits for 3,588``, ``6,412 of 10,000 · 16 running``."""
+    alert: str
+    """A short text in the colour of failures (``3 failed``), or empty."""
+    state: StateView
+    total: int
+    counts: Counts
+    strip: str
+    """For groups, one letter a cell in index order, at most 336 cells (one cell may stand for several runs, the
+    worst of them): ``d`` done, ``r`` running, ``a`` awaiting retry, ``f`` failed, ``c`` cancelled, ``w`` waiting.
+    Empty for single runs."""
+    progress: float | None
+    """0 to 1 for groups of known size, else null."""
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+class EdgeView(TypedDict):
+    """A drawn edge; data flowed from `source` to `target`."""
+
+    source: int
+    target: int
+    kind: Literal["future", "value", "map", "wait_for", "subflow"]
+    waiting: bool
+    """Drawn dashed: the target has not begun."""
+    path: str
+    """An SVG path (``M … C … L …``) in the coordinates of the view."""
+
+
+class View(TypedDict):
+    """The whole picture."""
+
+    v: int
+    seq: int
+    run: RunView
+    width: float
+    height: float
+    """The extent of the drawn graph, in px at zoom 1."""
+    nodes: list[NodeView]
+    edges: list[EdgeView]
+
+
+class Delta(TypedDict):
+    """What changed.  `nodes` replace those of the same id; when the structure changed, `edges` and the extent come
+    too and replace the old ones, and every node that moved is among `nodes`.  Nodes never disappear."""
+
+    seq: int
+    run: RunView
+    nodes: list[NodeView]
+    edges: NotRequired[list[EdgeView]]
+    width: NotRequired[float]
+    height: NotRequired[float]
+
+
+class Failure(TypedDict):
+    """One failed member of a node."""
+
+    label: str
+    """``locate[17]``"""
+    state: StateView
+    attempts: int
+    seconds: float | None
+    error: str
+    """``ValueError: bad row 211``"""
+    traceback: str
+    """Plain text, trimmed to the user's own frames; may be empty."""
+
+
+class Fact(TypedDict):
+    """A row of the inspector."""
+
+    label: str
+    text: str
+
+
+class Detail(TypedDict):
+    """What the inspector shows about the selected node."""
+
+    node: int
+    name: str
+    state: StateView
+    facts: list[Fact]
+    """``Attempts``, ``Duration``, ``Inputs``, … in the order to show."""
+    failures: list[Failure]
+    """At most 20."""
+    more: int
+    """Failed members beyond those listed."""

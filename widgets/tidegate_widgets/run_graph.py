@@ -1,0 +1,147 @@
+"""The widget of a flow run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from tidegate.engine import Engine
+from tidegate.errors import ControlError
+from tidegate.model.events import Event
+from tidegate.model.states import TERMINAL
+from tidegate.run.flow_run import FlowRun
+
+from .drawing import Drawing
+from .follow import Follower
+from .graph_model import GraphModel
+from .picture import picture, summary
+from .protocol import View
+from .wording import detail
+
+_BUNDLE = Path(__file__).parent / "static" / "run_graph.js"
+
+SNAPSHOT_SECONDS = 2.0
+"""How often the synced view, which a reloaded page starts from, is renewed while the run goes on."""
+
+
+class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types that mypy sees
+    """The live graph of one flow run.
+
+    Made by `follow` for a run of this process, or by `of_record` for one that has ended.  All drawing happens on the
+    engine's loop; messages from the page may come in on any thread and are only checked and handed on.
+    """
+
+    _esm = _BUNDLE
+    _view = traitlets.Dict().tag(sync=True)
+    _live = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, model: GraphModel, *, live: bool) -> None:
+        self._model = model
+        self._drawing = Drawing(model, live)
+        self._run: FlowRun | None = None
+        self._snapped = 0.0
+        self._follower: Follower | None = None
+        self.on_final: Callable[[View], None] | None = None
+        """Called on the engine's loop with the final view."""
+        super().__init__(_view=self._drawing.view(time.time()), _live=live)
+        self.on_msg(self._heard)
+
+    @classmethod
+    def follow(cls, run: FlowRun) -> RunGraph:
+        """The graph of a run that has just begun."""
+        model = GraphModel()
+        model.apply([run.created])
+        graph = cls(model, live=True)
+        graph._run = run
+        graph._follower = Follower(run.engine, run.number, graph._news)
+        return graph
+
+    @classmethod
+    def of_record(cls, engine: Engine, number: int) -> RunGraph:
+        """The graph of a run as the store has it."""
+        model = GraphModel()
+        model.apply([event for _, event in engine.store.events(number)])
+        return cls(model, live=False)
+
+    @property
+    def view(self) -> View:
+        """The whole picture as it is now."""
+        return self._drawing.view(time.time())
+
+    # What the page says --------------------------------------------------------------------------------------------
+
+    def _heard(self, _: Any, content: Any, buffers: Any) -> None:
+        """Check a message and hand it to the engine's loop; this may be a thread that must not wait."""
+        run = self._run
+        if run is None or not isinstance(content, dict):
+            return
+        kind, key = content.get("kind"), content.get("id")
+        loop = run.engine.portal.loop()
+        if kind in ("hello", "resync"):
+            loop.call_soon_threadsafe(self._snap)
+        elif kind == "do" and isinstance(key, str) and content.get("verb") in ("pause", "resume", "cancel"):
+            self._do(run, key, content["verb"])
+        elif kind == "get" and isinstance(key, str) and isinstance(content.get("node"), int):
+            loop.call_soon_threadsafe(self._tell, key, content["node"])
+
+    def _do(self, run: FlowRun, key: str, verb: str) -> None:
+        """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
+        error = None
+        try:
+            getattr(run, verb)()
+        except ControlError as refused:
+            error = str(refused)
+        answer = {"kind": "ack", "id": key, "ok": error is None, "error": error}
+        run.engine.portal.loop().call_soon_threadsafe(self.send, answer)
+
+    # What the page is told, always from the engine's loop ----------------------------------------------------------
+
+    def _snap(self) -> None:
+        self.send({"kind": "snap", "view": self.view})
+
+    def _tell(self, key: str, number: int) -> None:
+        node = self._model.nodes.get(number)
+        if node is not None:
+            self.send({"kind": "detail", "id": key, "detail": detail(self._model, node, number)})
+
+    def _news(self, events: Sequence[Event]) -> None:
+        self._model.apply(events)
+        now = time.time()
+        over = self._model.state.type in TERMINAL
+        if over:
+            self._drawing.live = False
+        self.send({"kind": "delta", "delta": self._drawing.delta(now)})
+        if over or now - self._snapped >= SNAPSHOT_SECONDS:
+            self._snapped = now
+            view = self.view
+            self._view = view
+            if over and self.on_final is not None:
+                self.on_final(view)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and for whoever cannot show it the static picture and a line of text."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        if data is None:
+            return None
+        return {**data, "text/plain": repr(self)}, metadata
+
+    def __repr__(self) -> str:
+        # Without a time or a run's name, so that a notebook under test shows the same text each time.
+        created = self._model.created
+        return f"RunGraph({created.flow if created else ''!r})"
+
+
+def show_plain(graph: RunGraph) -> str:
+    """The run in one line of text."""
+    return summary(graph.view)
+
+
+def show_picture(graph: RunGraph) -> str:
+    """The run as a static picture in HTML."""
+    return picture(graph.view)

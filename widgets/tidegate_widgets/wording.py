@@ -1,0 +1,222 @@
+"""The words of the run graph: states, lines of nodes, the note under the header, the inspector."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import tidegate
+from tidegate.model.states import State, StateType
+from tidegate.rules.outcome import describe
+
+from .graph_model import GraphModel, Member, Node
+from .picture import duration
+from .protocol import Counts, Detail, Fact, Failure, Family, StateView
+
+_OURS = str(Path(tidegate.__file__).parent)
+
+_FAMILY: dict[StateType, Family] = {
+    StateType.SCHEDULED: "attention",
+    StateType.PENDING: "idle",
+    StateType.RUNNING: "active",
+    StateType.PAUSED: "attention",
+    StateType.CANCELLING: "attention",
+    StateType.COMPLETED: "done",
+    StateType.FAILED: "bad",
+    StateType.CRASHED: "bad",
+    StateType.CANCELLED: "idle",
+}
+
+
+def state_view(state: State) -> StateView:
+    """A state as shown."""
+    return {
+        "type": state.type.value,
+        "name": state.name,
+        "family": _FAMILY[state.type],
+        "message": state.message,
+    }
+
+
+def counts_view(counts: Counter[str]) -> Counts:
+    """Counts by letter as counts by meaning."""
+    return {
+        "done": counts["d"],
+        "running": counts["r"],
+        "retrying": counts["a"],
+        "failed": counts["f"],
+        "cancelled": counts["c"],
+        "waiting": counts["w"],
+    }
+
+
+def node_state(node: Node) -> State:
+    """The state of a node: its only member's, or what its members amount to."""
+    counts = node.counts
+    if len(node.members) == 1:
+        return node.state
+    open_ = counts["r"] + counts["a"] + counts["w"] - node.not_ready
+    if counts["r"] or (open_ and open_ < len(node.members)):
+        return State(StateType.RUNNING, "Running")
+    if open_:
+        return State(StateType.PENDING, "Pending")
+    if counts["f"]:
+        return State(StateType.FAILED, "Failed", f"{counts['f']} of {len(node.members)} failed.")
+    if counts["c"]:
+        return State(StateType.CANCELLED, "Cancelled")
+    if node.not_ready:
+        return State(StateType.PENDING, "NotReady")
+    return State(StateType.COMPLETED, "Completed")
+
+
+def node_line(node: Node, waits_for: int) -> str:
+    """The second line of a node; `waits_for` counts the upstream runs that have not ended."""
+    counts, total = node.counts, len(node.members)
+    if total > 1:
+        line = f"{counts['d']:,} of {total:,}"
+        if counts["r"]:
+            line += f" · {counts['r']} running"
+        if counts["a"]:
+            line += f" · {counts['a']} to retry"
+        if not (counts["r"] or counts["a"]) and node.ended:
+            line += f" · {duration(node.seconds / node.ended)} each"
+        return line
+    if counts["d"]:
+        return duration(node.seconds) + (f" · attempt {node.attempts}" if node.attempts > 1 else "")
+    if counts["r"]:
+        return "running" if node.attempts < 2 else f"running, attempt {node.attempts}"
+    if counts["a"]:
+        return f"failed, attempt {node.attempts + 1} follows"
+    if counts["f"] or counts["c"]:
+        return node.state.name.lower() + (f" after {duration(node.seconds)}" if node.seconds else "")
+    if node.not_ready:
+        return "not ready: an input failed"
+    return f"waits for {waits_for:,}" if waits_for else "waiting"
+
+
+def node_alert(node: Node) -> str:
+    """What needs attention in a group."""
+    if len(node.members) == 1:
+        return ""
+    if node.counts["f"]:
+        return f"{node.counts['f']:,} failed"
+    return f"{node.not_ready:,} not ready" if node.not_ready else ""
+
+
+def note(model: GraphModel, counts: Counter[str]) -> str:
+    """The line under the header; empty where the graph says it all."""
+    if model.problem:
+        return f"Not being saved. {model.problem}"
+    state = model.state
+    if state.type is StateType.PAUSED:
+        return _paused(model, counts)
+    if state.type is StateType.CANCELLING:
+        left = counts["r"]
+        return f"Cancelled by {model.by}. {_runs(left)} still to end." if left else f"Cancelled by {model.by}."
+    if state.name == "Interrupted":
+        return "Stopped by an interrupt. What had finished is in the record."
+    if state.type in (StateType.FAILED, StateType.CRASHED) and not counts["f"]:
+        return state.message
+    if counts["f"]:
+        return failures(model, counts["f"])
+    return state.message if state.type is StateType.CANCELLED else ""
+
+
+def _paused(model: GraphModel, counts: Counter[str]) -> str:
+    at = time.strftime("%H:%M:%S", time.localtime(model.state.timestamp))
+    busy = counts["r"]
+    ending = f"{_runs(busy)} that had started {'goes' if busy == 1 else 'go'} on; no" if busy else "No"
+    return f"Paused by {model.by or 'the flow'} at {at}. {ending} new task run starts."
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} task run" + ("" if count == 1 else "s")
+
+
+def failures(model: GraphModel, total: int) -> str:
+    """Failures in one line, the same error once: ``locate[3], [17]: ValueError: bad row``."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    shown = 0
+    for node in model.nodes.values():
+        for member in node.failures:
+            shown += 1
+            groups.setdefault((node.task, _error_kind(member.state)), []).append(
+                member.index if len(node.members) > 1 else -1
+            )
+    parts = []
+    for (task, error), indexes in list(groups.items())[:2]:
+        places = ", ".join(f"[{index}]" for index in indexes[:3] if index >= 0)
+        more = f" and {len(indexes) - 3} more" if len(indexes) > 3 else ""
+        parts.append(f"{task}{places}{more}: {error}")
+    rest = total - shown if shown < total else 0
+    tail = f" … {total:,} failed in all." if rest or len(groups) > 2 else ""
+    return "  ·  ".join(parts) + tail
+
+
+def _error_kind(state: State) -> str:
+    text = error_text(state)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def error_text(state: State) -> str:
+    """The error of a failed state in one line."""
+    try:
+        return describe(state.error())
+    except ValueError:
+        return state.message
+
+
+def detail(model: GraphModel, node: Node, number: int) -> Detail:
+    """What the inspector shows about a node."""
+    members = len(node.members)
+    facts: list[Fact] = []
+    if members > 1:
+        facts.append({"label": "Runs", "text": f"{members:,}"})
+    if node.attempts > 1:
+        facts.append({"label": "Attempts", "text": f"up to {node.attempts}" if members > 1 else str(node.attempts)})
+    if node.ended:
+        text = duration(node.seconds / node.ended)
+        facts.append({"label": "Duration", "text": f"{text} on average" if members > 1 else text})
+    sources = [model.nodes[source].task for source, target in model.edges if target == node.site]
+    if sources:
+        facts.append({"label": "Inputs", "text": ", ".join(sources)})
+    state = node_state(node)
+    if state.message and not node.failures:
+        facts.append({"label": "Message", "text": state.message})
+    return {
+        "node": number,
+        "name": node.task,
+        "state": state_view(state),
+        "facts": facts,
+        "failures": [_failure(node, member) for member in node.failures],
+        "more": max(0, node.counts["f"] - len(node.failures)),
+    }
+
+
+def _failure(node: Node, member: Member) -> Failure:
+    return {
+        "label": f"{node.task}[{member.index}]" if len(node.members) > 1 else node.task,
+        "state": state_view(member.state),
+        "attempts": member.attempts,
+        "seconds": member.seconds,
+        "error": error_text(member.state),
+        "traceback": traceback_text(member.state),
+    }
+
+
+def traceback_text(state: State) -> str:
+    """The traceback of a failed state, from the user's first frame on; empty where only the record is left."""
+    try:
+        error = state.error()
+    except ValueError:
+        return ""
+    frames: Any = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
+        frames = frames.tb_next
+    if frames is None:
+        return ""
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    return text if len(text) <= 8_000 else "…" + text[-8_000:]
