@@ -79,7 +79,8 @@ class Wire:
     def serve(self, kind: str, frames: Frames) -> None:
         """Have the comm manager handle a comm message, with busy and idle around it.
 
-        A page stops sending state for good when it misses that idle.
+        A page stops sending state for good when it misses that idle.  But it also takes it for the kernel's own state,
+        so the cell says again that it is busy.
         """
         kernel = self._kernel
         try:
@@ -96,6 +97,9 @@ class Wire:
             kernel.log.error("Tidegate: a comm message failed.", exc_info=True)
         finally:
             kernel._publish_status("idle", "shell", parent=message)
+            cell = kernel.get_parent("shell")
+            if cell:
+                kernel._publish_status("busy", "shell", parent=cell)
 
     def give_back(self, kept: list[Frames]) -> None:
         """Hand messages to whom they would have gone, in order, and have the stream look for what came meanwhile."""

@@ -104,6 +104,8 @@ class Drawing:
             total, begun = len(node.members), node.first_started
             if begun is None or node.ended < 10 or node.ended == total or now - begun < 2.0:
                 continue
+            if node.counts["a"] > node.counts["w"]:
+                return None  # what is left waits for its next attempt: the pace so far says nothing about it
             left = (total - node.ended) * (now - begun) / node.ended
             longest = max(longest or 0.0, left)
         return longest

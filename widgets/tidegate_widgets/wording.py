@@ -162,11 +162,9 @@ def _error_kind(state: State) -> str:
 
 
 def error_text(state: State) -> str:
-    """The error of a failed state in one line."""
-    try:
-        return describe(state.error())
-    except ValueError:
-        return state.message
+    """The error of a failed state in one line; the record's words where only the record is left."""
+    held = state.data
+    return describe(held) if isinstance(held, BaseException) else state.message
 
 
 def detail(model: GraphModel, node: Node, number: int) -> Detail:

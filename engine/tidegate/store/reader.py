@@ -43,12 +43,13 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
     flow = flow_run(connection, number)
     if flow is None:
         return []
-    created = {row.number: row for row in task_runs(connection, number)}
     rows = connection.execute(
-        "SELECT seq, task_run, kind, at, detail FROM event WHERE flow_run = ? AND seq > ? ORDER BY seq",
-        (number, after),
+        "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow "
+        "FROM event e LEFT JOIN task_run t ON e.kind = ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
+        "WHERE e.flow_run = ? AND e.seq > ? ORDER BY e.seq",
+        (codec.TASK_CREATED, number, after),
     )
-    return [(row["seq"], _event(row, flow, created)) for row in rows]
+    return [(row["seq"], _event(row, flow)) for row in rows]
 
 
 def _flow_row(row: sqlite3.Row) -> FlowRow:
@@ -88,23 +89,14 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
     )
 
 
-def _event(row: sqlite3.Row, flow: FlowRow, tasks: dict[int, TaskRow]) -> Event:
+def _event(row: sqlite3.Row, flow: FlowRow) -> Event:
     kind, at, number = row["kind"], row["at"], row["task_run"]
     if kind == codec.FLOW_CREATED:
         return FlowCreated(flow.number, at, flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent)
     if kind == codec.TASK_CREATED:
-        task = tasks[number]
-        return TaskCreated(
-            flow.number,
-            at,
-            number,
-            task.task,
-            task.site,
-            task.index,
-            task.links,
-            task.parent,
-            task.subflow,
-        )
+        links = codec.decode_links(row["links"])
+        place = (row["task"], row["site"], row["place"])
+        return TaskCreated(flow.number, at, number, *place, links, row["parent"], bool(row["subflow"]))
     detail: dict[str, Any] = json.loads(row["detail"]) if row["detail"] else {}
     state = codec.decode_state(
         kind - codec.STATE, at, detail.get("name"), detail.get("message"), detail.get("scheduled")

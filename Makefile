@@ -1,0 +1,52 @@
+# make demo    install what is needed, run the quickstart in a real kernel, show its progress and the final graph
+# make lab     the same install, then JupyterLab on the notebooks
+# make check   ruff, mypy, layers, the committed bundle
+# make test    check, then all tests (real kernels, a real browser, the notebooks)
+# make bench   what a task costs, beside the raw limits of this machine
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo lab check test bench js lock clean
+
+demo: $(READY)
+	@$(BIN)/python -m tidegate_kernel.demo notebooks/quickstart.ipynb
+
+lab: $(READY)
+	@cd notebooks && ../$(BIN)/jupyter lab quickstart.ipynb
+
+check: $(READY)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: check js
+	@scripts/chromium.sh
+	$(BIN)/python scripts/kernels.py
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval notebooks
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks.bench
+
+# The bundle is committed, so that installing needs no Node; here it is built again and must come out the same.
+js: $(READY)
+	@scripts/bundle.sh
+
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
+		--upgrade pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv .kernels .work widgets/js/node_modules
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tidegate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 " )'
+	@echo "Installing into .venv (once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --requirement requirements.lock || $(BIN)/python -m pip install --quiet --requirement requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --editable . || $(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
