@@ -66,6 +66,10 @@ class Pump:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(4096)
 
+    def heard(self) -> None:
+        """A page was heard, perhaps on a subshell, whose idle the page has then taken for the kernel's."""
+        self._wire.say_busy()
+
     def boundary(self) -> None:
         """Between two task runs: look at the socket now and then."""
         now = time.monotonic()
@@ -75,6 +79,7 @@ class Pump:
     @contextlib.contextmanager
     def hosting(self, awaited: bool) -> Iterator[None]:
         """Around a root flow run."""
+        self._wire.begin_cell()
         try:
             if awaited:
                 with self._wire.listening(), _ticking():
@@ -82,6 +87,7 @@ class Pump:
             else:
                 yield
         finally:
+            self._wire.end_cell()
             kept, self._kept = self._kept, []
             if kept:
                 self._wire.give_back(kept)

@@ -23,6 +23,9 @@ from .wire import Wire, keep_page_shell
 FINAL_SECONDS = 2.0
 """How long a cell waits for its final picture at most, once its flow has ended."""
 
+SETTLE_SECONDS = 0.05
+"""By then the kernel has said idle for a comm message that it handled itself."""
+
 
 @dataclass
 class _Shown:
@@ -68,6 +71,9 @@ class Session:
             drawn.set()
 
         graph.on_final = final
+        if self._pump is not None:
+            pump, portal = self._pump, run.engine.portal
+            graph.on_msg(lambda *_: portal.after(SETTLE_SECONDS, pump.heard))
         display(graph)
         place = display(HTML(""), display_id=True)
         self._shown.append(_Shown(run, graph, place, drawn))

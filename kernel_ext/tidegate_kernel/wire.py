@@ -30,6 +30,7 @@ class Wire:
         self._shell = shell
         self._kernel = shell.kernel
         self._stream = stream
+        self._cell: Any = None
 
     @classmethod
     def of(cls, shell: Any) -> Wire | None:
@@ -97,9 +98,20 @@ class Wire:
             kernel.log.error("Tidegate: a comm message failed.", exc_info=True)
         finally:
             kernel._publish_status("idle", "shell", parent=message)
-            cell = kernel.get_parent("shell")
-            if cell:
-                kernel._publish_status("busy", "shell", parent=cell)
+            self.say_busy()
+
+    def begin_cell(self) -> None:
+        """A flow run begins in the present cell."""
+        self._cell = self._kernel.get_parent("shell")
+
+    def end_cell(self) -> None:
+        """It has ended."""
+        self._cell = None
+
+    def say_busy(self) -> None:
+        """Tell the page that the cell is still at work, after a comm message has said idle."""
+        if self._cell:
+            self._kernel._publish_status("busy", "shell", parent=self._cell)
 
     def give_back(self, kept: list[Frames]) -> None:
         """Hand messages to whom they would have gone, in order, and have the stream look for what came meanwhile."""

@@ -78,9 +78,9 @@ def node_line(node: Node, waits_for: int) -> str:
     if total > 1:
         line = f"{counts['d']:,} of {total:,}"
         if counts["r"]:
-            line += f" · {counts['r']} running"
+            line += f" · {counts['r']:,} running"
         if counts["a"]:
-            line += f" · {counts['a']} to retry"
+            line += f" · {counts['a']:,} to retry"
         if not (counts["r"] or counts["a"]) and node.ended:
             line += f" · {duration(node.seconds / node.ended)} each"
         return line

@@ -57,8 +57,8 @@ def _ready(run: TaskRun) -> Part:
 
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
-    flow_run = run.flow_run
-    decision = rules.decide(run, Running(at=run.now()), run.policy, run.now())
+    flow_run, limit = run.flow_run, run.limit
+    decision = _decide_running(run)
     if isinstance(decision, rules.Wait):
         if decision.seconds is None:
             yield Wait(flow_run.moved)
@@ -67,15 +67,15 @@ def _attempt(run: TaskRun) -> Part:
         return None
     if not isinstance(decision, Accept):
         return decision.state if isinstance(decision, Reject) else run.state
-    limit = run.limit
     if limit is not None:
         place = limit.take()
         if not place.done():
             yield Wait(place)
-            if flow_run.gate is not StateType.RUNNING:  # paused or stopped while it queued: let others look
-                limit.give()
-                return None
     try:
+        if limit is not None:
+            decision = _decide_running(run)  # paused or cancelled, perhaps, while it queued
+            if not isinstance(decision, Accept):
+                return None
         run.enter(decision.state)
         proposed: State = yield Attempt(run)
     finally:
@@ -87,6 +87,11 @@ def _attempt(run: TaskRun) -> Part:
         run.enter(outcome.state)
         return None
     return run.state if isinstance(outcome, Abort) else proposed
+
+
+def _decide_running(run: TaskRun) -> rules.Decision:
+    now = run.now()
+    return rules.decide(run, Running(at=now), run.policy, now)
 
 
 def flow_life(run: FlowRun) -> Lifecycle:
