@@ -18,6 +18,12 @@ class Frame:
     flow_run: FlowRun
     task_run: TaskRun | None = None
 
+    @property
+    def is_async(self) -> bool:
+        """True if the code is async: calls of async tasks and flows then give awaitables, else their values."""
+        run = self.task_run
+        return self.flow_run.flow.is_async if run is None else run.task.is_async
+
 
 frame: ContextVar[Frame | None] = ContextVar("tidegate_frame", default=None)
 """Null outside of any flow run.  Threads that user code starts by itself begin outside."""

@@ -6,11 +6,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 from . import host
-from .context import frame
+from .context import Frame, frame
 from .engine import engine
-from .errors import NotRunning, PauseTimeout
+from .errors import NotPaused, NotRunning, PauseTimeout
 from .futures import wait_async
-from .interrupts import guard
+from .model.states import StateType
+from .run.bodies import step_in, step_out
 from .run.flow_run import FlowRun
 
 
@@ -21,27 +22,39 @@ def pause_flow_run(timeout: float | None = 300) -> Coroutine[Any, Any, None] | N
     seconds (null waits for ever); the run then goes on, so the flow may catch it.  Raises `RuntimeError` outside of a
     flow and in a task.
     """
-    run = _current()
-    if run.loop is not None:
+    here = _current()
+    run = here.flow_run
+    if run.flow.is_async:
         return _pause_async(run, timeout)
-    before = guard.close()
+    out = step_out(here)
     try:
-        run.pause("the flow")
+        _pause(run)
         if not host.wait(run.moved, timeout):
             _timed_out(run, timeout)
     finally:
-        guard.reopen(before)
+        step_in(here, out)
     return None
 
 
 async def _pause_async(run: FlowRun, timeout: float | None) -> None:
-    run.pause("the flow")
+    _pause(run)
     if not await wait_async(run.moved, timeout):
         _timed_out(run, timeout)
 
 
+def _pause(run: FlowRun) -> None:
+    try:
+        run.pause("the flow")
+    except NotRunning:
+        if run.state.type is not StateType.PAUSED:  # somebody else was quicker: then this waits for the same resume
+            raise
+
+
 def _timed_out(run: FlowRun, timeout: float | None) -> None:
-    run.resume("the pause's timeout")
+    try:
+        run.resume("the pause's timeout")
+    except NotPaused:
+        return  # resumed or cancelled at the last moment
     raise PauseTimeout(f"The flow run {run.name!r} was paused and nobody resumed it within {timeout:g} s.")
 
 
@@ -65,7 +78,7 @@ def find(flow_run: FlowRun | int) -> FlowRun:
     return found
 
 
-def _current() -> FlowRun:
+def _current() -> Frame:
     here = frame.get()
     if here is None:
         raise RuntimeError(
@@ -73,4 +86,4 @@ def _current() -> FlowRun:
         )
     if here.task_run is not None:
         raise RuntimeError("pause_flow_run() was called in a task. Call it from the flow.")
-    return here.flow_run
+    return here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import inspect
 import json
@@ -25,6 +24,7 @@ from .model.events import FlowCreated
 from .model.states import State
 from .ports import Runner
 from .rules.decide import RetryPolicy
+from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life, task_life
@@ -94,19 +94,18 @@ class Flow(CallFace, Generic[P, R]):
             raise ValueError(f"{self.name}: wait_for makes sense for subflows only; there is nothing to wait for here.")
         self.bind(args, {name: value for name, value in kwargs.items() if name != "wait_for"})
         if here is not None:
-            return cast("R", self._call_inside(here, call_site(1), args, kwargs, return_state))
+            return cast(R, self._call_inside(here, call_site(1), args, kwargs, return_state))
         if self.is_async:
-            return cast("R", self._run_async(args, kwargs, return_state))
+            return cast(R, self._run_async(args, kwargs, return_state))
         with guard.installed(), host.hosting(awaited=False):
             run = self.new_run(args, kwargs)
             drive(flow_life(run), run.engine)
-        return cast("R", run.state if return_state else run.state.result())
+        return cast(R, run.state if return_state else run.state.result())
 
     async def _run_async(self, args: Any, kwargs: dict[str, Any], return_state: bool) -> Any:
         __tracebackhide__ = True
         with guard.watching(), host.hosting(awaited=True):
             run = self.new_run(args, kwargs)
-            run.loop = asyncio.get_running_loop()
             await drive_async(flow_life(run), run.engine)
         return run.state if return_state else run.state.result()
 
@@ -122,9 +121,9 @@ class Flow(CallFace, Generic[P, R]):
                 "Call it from the flow, or make it a task."
             )
         parent = here.flow_run
-        if self.is_async and parent.loop is not None and asyncio._get_running_loop() is parent.loop:
+        if self.is_async and here.is_async:
             return self._await_inside(here, site, args, kwargs, return_state)
-        before = guard.close()
+        out = step_out(here)
         try:
             tracking = self._track(here, site, args, kwargs)
             if self.is_async:
@@ -136,7 +135,7 @@ class Flow(CallFace, Generic[P, R]):
                 host.boundary()
             return tracking.state if return_state else tracking.state.result()
         finally:
-            guard.reopen(before)
+            step_in(here, out)
 
     async def _await_inside(self, here: Frame, site: tuple[CodeType, int], args: Any, kwargs: Any, state: bool) -> Any:
         __tracebackhide__ = True
@@ -165,7 +164,6 @@ class Flow(CallFace, Generic[P, R]):
 
     async def _run_tracked_async(self, tracking: TaskRun, /, *args: Any, **kwargs: Any) -> State:
         run = self.new_run(args, kwargs, tracking)
-        run.loop = asyncio.get_running_loop()
         await drive_async(flow_life(run), run.engine)
         tracking.flow_run.subflows.discard(run)
         return run.state

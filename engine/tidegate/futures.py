@@ -141,9 +141,11 @@ class MapResult(list[TaskFuture[R]]):
         """
         __tracebackhide__ = True
         if not wait(AllOf(each.latch for each in self), timeout):
-            left = sum(not each.done() for each in self)
-            raise TimeoutError(f"{left} of {len(self)} have not ended after {timeout:g} s.")
+            raise TimeoutError(f"{self._left()} of {len(self)} have not ended after {timeout:g} s.")
         return [each._value(raise_on_failure) for each in self]
+
+    def _left(self) -> int:
+        return sum(not each.done() for each in self)
 
     @property
     def states(self) -> list[State]:
@@ -155,22 +157,40 @@ class MapResult(list[TaskFuture[R]]):
         """Those that have ended and did not complete; does not wait."""
         return MapResult(each for each in self if each.done() and not each.state.is_completed())
 
-    def __await__(self) -> Generator[Any, None, MapResult[R]]:
-        yield from ()  # as for AsyncTaskFuture
-        return self
-
     @overload
     def __getitem__(self, key: SupportsIndex) -> TaskFuture[R]: ...
     @overload
     def __getitem__(self, key: slice) -> MapResult[R]: ...
     def __getitem__(self, key: SupportsIndex | slice) -> TaskFuture[R] | MapResult[R]:
         if isinstance(key, slice):
-            return MapResult(super().__getitem__(key))
+            return type(self)(super().__getitem__(key))
         return super().__getitem__(key)
 
     def __repr__(self) -> str:
         name = self[0].name.rpartition("-")[0] if self else "nothing"
         return f"MapResult({name!r}, {len(self)} task runs)"
+
+
+class AsyncMapResult(MapResult[R]):
+    """The futures of async tasks mapped by async code: the same, to be awaited; see `AsyncTaskFuture`."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, AsyncMapResult[R]]:
+        yield from ()  # as for AsyncTaskFuture
+        return self
+
+    async def wait(self, timeout: float | None = None) -> list[State] | None:  # type: ignore[override]
+        """Wait until all have ended; their final states in order, or null if `timeout` (seconds) passed first."""
+        ended = await wait_async(AllOf(each.latch for each in self), timeout)
+        return [each.state for each in self] if ended else None
+
+    async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:  # type: ignore[override]
+        """Wait until all have ended; what they returned, in order.  Raises as `MapResult.result`."""
+        __tracebackhide__ = True
+        if not await wait_async(AllOf(each.latch for each in self), timeout):
+            raise TimeoutError(f"{self._left()} of {len(self)} have not ended after {timeout:g} s.")
+        return [each._value(raise_on_failure) for each in self]
 
 
 def as_completed(futures: Iterable[TaskFuture[R]], timeout: float | None = None) -> Iterator[TaskFuture[R]]:

@@ -11,8 +11,10 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from .context import frame
 from .interrupts import guard
 from .latch import Waitable, block
+from .run.bodies import step_in, step_out
 
 
 class Host(Protocol):
@@ -70,23 +72,24 @@ def use(host: Host | None) -> None:
     _main_host = host or _plain
 
 
-def on_main_thread() -> bool:
-    """True on the thread that gets signals."""
-    return threading.get_ident() == _MAIN
-
-
 def wait(latch: Waitable, timeout: float | None = None) -> bool:
     """Wait on this thread, the way this thread waits; false if `timeout` (seconds) passed first."""
     if latch.done():
         return True
-    lender = this_thread.lender
-    if lender is not None:
-        with lender.lent():
-            return block(latch, timeout)
     if threading.get_ident() == _MAIN:
         with guard.interruptible():
             return _main_host.wait(latch, timeout)
-    return block(latch, timeout)
+    here = frame.get()
+    out = None if here is None else step_out(here)
+    try:
+        lender = this_thread.lender
+        if lender is None:
+            return block(latch, timeout)
+        with lender.lent():
+            return block(latch, timeout)
+    finally:
+        if here is not None:
+            step_in(here, out)
 
 
 def hosting(awaited: bool) -> AbstractContextManager[object]:

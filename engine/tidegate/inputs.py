@@ -8,7 +8,7 @@ and long lists of plain things are not searched element by element.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from .annotations import Annotation, allow_failure, quote
 from .futures import MapResult, TaskFuture
 from .links import LinkTable
 from .model.events import LinkKind
-from .model.states import StateType
+from .model.states import State, StateType
 
 ATOMS = frozenset({str, bytes, int, float, bool, type(None), complex, bytearray})
 CONTAINERS = (list, tuple, set, frozenset, dict)
@@ -78,6 +78,12 @@ def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set
             found.futures.append((each, allowed))
             if each.flow_run == flow_run:
                 edges.add(("future", each.number))
+            continue
+        if isinstance(each, State):
+            found.rebuild = True
+            task_run = table.find(each.data)
+            if task_run:
+                edges.add(("value", task_run))
             continue
         if isinstance(each, Annotation):
             found.rebuild = True
@@ -141,66 +147,81 @@ def not_completed(found: Inputs) -> TaskFuture[Any] | None:
     return None
 
 
-def resolve(value: Any) -> Any:
-    """The argument as the function shall see it: futures replaced by results, annotations taken off.
+Leaf = Callable[[Any], Any]
 
-    Containers without a future in them are handed over as they are, never copied.
+
+def resolve_all(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as the function shall see them: futures and states replaced by results, annotations taken off.
+
+    Containers without any of these in them are handed over as they are, never copied.
     """
-    return _resolve(value, {})
+    memo: dict[int, Any] = {}
+    return (
+        tuple(_resolve(each, _result, memo) for each in args),
+        {name: _resolve(value, _result, memo) for name, value in kwargs.items()},
+    )
 
 
-def _resolve(value: Any, memo: dict[int, Any]) -> Any:
-    if isinstance(value, TaskFuture):
-        return value.state.result(raise_on_failure=False)
-    if isinstance(value, quote):
-        return value.value
-    if isinstance(value, Annotation):
-        return _resolve(value.value, memo)
-    if type(value) in ATOMS:
+def resolve_to_states(value: Any) -> Any:
+    """A returned value with the states of its futures in their place; the same object if it holds no future."""
+    return value if isinstance(value, quote) else _resolve(value, _state, {})
+
+
+def _result(leaf: Any) -> Any:
+    if isinstance(leaf, TaskFuture):
+        leaf = leaf.state
+    return leaf.result(raise_on_failure=False)
+
+
+def _state(leaf: Any) -> Any:
+    return leaf.state if isinstance(leaf, TaskFuture) else leaf
+
+
+def _resolve(value: Any, leaf: Leaf, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    if kind in ATOMS:
         return value
-    if id(value) in memo:
-        return memo[id(value)]
-    memo[id(value)] = value  # a container that holds itself keeps pointing at the original
+    if isinstance(value, (TaskFuture, State)):
+        return leaf(value)
+    if isinstance(value, Annotation):
+        return value.value if isinstance(value, quote) else _resolve(value.value, leaf, memo)
+    if id(value) not in memo:
+        memo[id(value)] = value  # a container that holds itself keeps pointing at the original
+        memo[id(value)] = _resolve_members(value, kind, leaf, memo)
+    return memo[id(value)]
+
+
+def _resolve_members(value: Any, kind: type[Any], leaf: Leaf, memo: dict[int, Any]) -> Any:
     if isinstance(value, dict):
-        return _same_or(value, {_resolve(k, memo): _resolve(v, memo) for k, v in value.items()}, memo)
-    if isinstance(value, MapResult):
-        return [_resolve(each, memo) for each in value]
-    if isinstance(value, CONTAINERS) and not (len(value) > LONG and _plain(value)):
-        items = [_resolve(each, memo) for each in value]
-        if all(a is b for a, b in zip(value, items, strict=True)):
+        new = [(_resolve(k, leaf, memo), _resolve(v, leaf, memo)) for k, v in value.items()]
+        same = all(k is a and v is b for (k, v), (a, b) in zip(value.items(), new, strict=True))
+        return value if same else dict(new)
+    if isinstance(value, CONTAINERS):
+        if len(value) > LONG and not isinstance(value, MapResult) and _plain(value):
             return value
-        kind = type(value)
+        old = list(value)
+        items = [_resolve(each, leaf, memo) for each in old]
+        if all(a is b for a, b in zip(old, items, strict=True)):
+            return value
+        if isinstance(value, MapResult):
+            return items
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
-    return _resolve_fields(value, memo)
+    return _resolve_fields(value, leaf, memo)
 
 
-def _same_or(old: dict[Any, Any], new: dict[Any, Any], memo: dict[int, Any]) -> Any:
-    if all(a is b and old[a] is new[b] for a, b in zip(old, new, strict=True)):
-        return old
-    memo[id(old)] = new
-    return new
-
-
-def _resolve_fields(value: Any, memo: dict[int, Any]) -> Any:
+def _resolve_fields(value: Any, leaf: Leaf, memo: dict[int, Any]) -> Any:
     """Dataclasses and models: a changed copy if a field held a future."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    is_data = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    if is_data:
         names = [field.name for field in dataclasses.fields(value) if field.init]
     else:
         names = list(getattr(type(value), "__pydantic_fields__", ()))
     changes: dict[str, Any] = {}
     for name in names:
         old = getattr(value, name, None)
-        new = _resolve(old, memo)
+        new = _resolve(old, leaf, memo)
         if new is not old:
             changes[name] = new
     if not changes:
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, **changes)
-    return value.model_copy(update=changes)
-
-
-def resolve_all(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """`resolve` for a whole call."""
-    memo: dict[int, Any] = {}
-    return tuple(_resolve(each, memo) for each in args), {name: _resolve(v, memo) for name, v in kwargs.items()}
+    return dataclasses.replace(value, **changes) if is_data else value.model_copy(update=changes)

@@ -139,6 +139,11 @@ class InterruptGuard:
 guard = InterruptGuard()
 
 
+def on_main_thread() -> bool:
+    """True on the thread that gets signals."""
+    return threading.get_ident() == _MAIN.ident
+
+
 def interrupt_main_thread() -> None:
     """Raise KeyboardInterrupt in the main thread's user code, also while it sleeps in a system call."""
     if _MAIN.ident is not None:

@@ -14,12 +14,14 @@ their reference count tells.
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable
+from enum import Enum
 from itertools import islice
 from typing import Any
 
-_NEVER = (type(None), bool, type(Ellipsis), type(NotImplemented), type, type(sys))
+_NEVER = (type(None), bool, type(Ellipsis), type(NotImplemented), type(sys))
 _IMMUTABLE = (str, bytes, int, float, complex, tuple, frozenset, range)
 _WHOLE = (str, bytes, bytearray, int, float, complex)
 
@@ -30,11 +32,12 @@ MEMBERS = 256
 class LinkTable:
     """The values that the task runs of one flow run returned, each with the number of its task run."""
 
-    __slots__ = ("_entries", "_sweep_at")
+    __slots__ = ("_entries", "_lock", "_sweep_at")
 
     def __init__(self) -> None:
         self._entries: dict[int, tuple[Callable[[], Any] | None, Any, int]] = {}
         self._sweep_at = 1024
+        self._lock = threading.Lock()
 
     def find(self, value: Any) -> int:
         """The task run that returned this very object; 0 if none is known to have."""
@@ -50,14 +53,18 @@ class LinkTable:
         To be called while the final state alone holds the value, so that its reference count tells whether it is fresh.
         """
         kind = type(value)
-        if kind in _NEVER:
+        if kind in _NEVER or isinstance(value, (type, Enum)):
             return
-        # Held by the state, this frame and the argument of getrefcount.
-        self._put(value, task_run, fresh=sys.getrefcount(value) <= 3)
+        with self._lock:  # results come in on many threads
+            self._add(value, kind, task_run)
+
+    def _add(self, value: Any, kind: type, task_run: int) -> None:
+        # Held by the state, the two frames and the argument of getrefcount.
+        self._put(value, task_run, fresh=sys.getrefcount(value) <= 4)
         if kind in _WHOLE:
             return
         for member in _members(value):
-            if type(member) not in _NEVER and self.find(member) == 0:
+            if type(member) not in _NEVER and not isinstance(member, (type, Enum)) and self.find(member) == 0:
                 # Held by its container, the list of members, this frame and the argument.
                 self._put(member, task_run, fresh=sys.getrefcount(member) <= 4)
 

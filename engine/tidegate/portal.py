@@ -23,6 +23,7 @@ class EnginePortal:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
+        self._spare: EnginePortal | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The engine's loop; starts its thread on the first call, and again in a forked child."""
@@ -39,6 +40,12 @@ class EnginePortal:
     def start(self, make: Callable[[], Coroutine[Any, Any, Any]], context: Context) -> None:
         """Start a coroutine on the engine's loop, in the caller's context; it must see to its own errors."""
         loop = self.loop()
+        if asyncio._get_running_loop() is loop:
+            # Sync code in an async flow of this very loop is going to wait for it: another loop must do the work.
+            if self._spare is None:
+                self._spare = EnginePortal()
+            self._spare.start(make, context)
+            return
         loop.call_soon_threadsafe(lambda: spawn(loop, make(), context))
 
     def after(self, seconds: float, callback: Callable[[], object]) -> None:

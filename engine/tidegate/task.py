@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from types import CodeType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -12,14 +12,14 @@ from . import host
 from .calls import CallFace, call_site
 from .context import Frame, frame
 from .errors import OutsideFlow, UpstreamNotCompleted, UsageError
-from .futures import AsyncTaskFuture, MapResult, TaskFuture
+from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
 from .inputs import scan
-from .interrupts import guard
 from .mapping import columns
 from .model.events import Links
 from .model.states import State
 from .portal import spawn
 from .rules.decide import RetryPolicy
+from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async, start_on_worker
 from .run.lifecycles import task_life
 from .run.task_run import TaskRun
@@ -54,9 +54,9 @@ class Task(CallFace, Generic[P, R]):
         super().__init__(fn, default if name is None else name, "task")
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise UsageError(f"retries of {self.name!r} must be a whole number from 0 on, not {retries!r}.")
-        if concurrency is not None and concurrency < 1:
-            raise UsageError(f"concurrency of {self.name!r} must be at least 1, not {concurrency!r}.")
-        if retry_jitter_factor < 0:
+        if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
+            raise UsageError(f"concurrency of {self.name!r} must be a whole number from 1 on, not {concurrency!r}.")
+        if not isinstance(retry_jitter_factor, (int, float)) or retry_jitter_factor < 0:
             raise UsageError(f"retry_jitter_factor of {self.name!r} must not be negative, not {retry_jitter_factor!r}.")
         self.concurrency = concurrency
         self.options: dict[str, Any] = {
@@ -93,21 +93,21 @@ class Task(CallFace, Generic[P, R]):
                 )
             return cast(R, self.fn(*args, **kwargs))
         site = call_site(1)
-        if self.is_async and here.flow_run.loop is not None and _running_loop() is here.flow_run.loop:
-            return cast("R", self._call_async(here, site, args, kwargs))
-        before = guard.close()
+        if self.is_async and here.is_async:
+            return cast(R, self._call_async(here, site, args, kwargs))
+        out = step_out(here)
         try:
             return_state = kwargs.pop("return_state", False)
             run = self._new_run(here, site, args, kwargs)
             if self.is_async:
-                self._spawn(run, None)
+                _spawn(run, here)
                 host.wait(run.finished)
             else:
                 drive(task_life(run), here.flow_run.engine)
                 host.boundary()
-            return cast("R", run.state if return_state else value_of(run))
+            return cast(R, run.state if return_state else value_of(run))
         finally:
-            guard.reopen(before)
+            step_in(here, out)
 
     async def _call_async(self, here: Frame, site: tuple[CodeType, int], args: Any, kwargs: Any) -> Any:
         __tracebackhide__ = True
@@ -125,14 +125,14 @@ class Task(CallFace, Generic[P, R]):
         """
         __tracebackhide__ = True
         here = self._inside("submit")
-        before = guard.close()
+        out = step_out(here)
         try:
             return_state = kwargs.pop("return_state", False)
             run = self._new_run(here, call_site(1), args, kwargs)
-            future = self._start(run)
-            return cast("TaskFuture[R]", future.wait()) if return_state else future
+            future = self._start(run, here)
+            return cast(TaskFuture[R], future.wait()) if return_state else future
         finally:
-            guard.reopen(before)
+            step_in(here, out)
 
     def map(self, *args: Any, **kwargs: Any) -> MapResult[R]:
         """Submit the task once for each item of its iterable arguments and return the futures, in order.
@@ -143,21 +143,25 @@ class Task(CallFace, Generic[P, R]):
         """
         __tracebackhide__ = True
         here = self._inside("map")
-        before = guard.close()
+        out = step_out(here)
         try:
             return_state = kwargs.pop("return_state", False)
             wait_for = kwargs.pop("wait_for", None)
             site = call_site(1)
             rows = columns(self, args, kwargs, here.flow_run)
-            made = []
-            for row_args, row_kwargs, links in rows:
-                if wait_for is not None:
-                    row_kwargs["wait_for"] = wait_for
-                made.append(self._new_run(here, site, row_args, row_kwargs, links))
-            futures: MapResult[R] = MapResult(self._start(run) for run in made)
-            return cast("MapResult[R]", futures.wait()) if return_state else futures
+            made: list[TaskRun] = []
+            try:
+                for row_args, row_kwargs, links in rows:
+                    if wait_for is not None:
+                        row_kwargs["wait_for"] = wait_for
+                    made.append(self._new_run(here, site, row_args, row_kwargs, links))
+            finally:
+                # Also when the flow was cancelled half way: those that are known then end at once.
+                started = [self._start(run, here) for run in made]
+            futures: MapResult[R] = (AsyncMapResult if self.is_async and here.is_async else MapResult)(started)
+            return cast(MapResult[R], futures.wait()) if return_state else futures
         finally:
-            guard.reopen(before)
+            step_in(here, out)
 
     def _inside(self, verb: str) -> Frame:
         here = frame.get()
@@ -191,13 +195,12 @@ class Task(CallFace, Generic[P, R]):
         flow_run.announce(run, site, here.task_run, links)
         return run
 
-    def _start(self, run: TaskRun) -> TaskFuture[R]:
+    def _start(self, run: TaskRun, here: Frame) -> TaskFuture[R]:
         """Hand a run to whoever carries it out."""
         flow_run = run.flow_run
         if self.is_async:
-            loop = flow_run.loop if flow_run.loop is _running_loop() else None
-            self._spawn(run, loop)
-            return AsyncTaskFuture(run) if loop is not None else TaskFuture(run)
+            _spawn(run, here)
+            return AsyncTaskFuture(run) if here.is_async else TaskFuture(run)
         if getattr(flow_run.runner, "inline", False):
             drive(task_life(run), flow_run.engine)
             return TaskFuture(run)
@@ -206,16 +209,14 @@ class Task(CallFace, Generic[P, R]):
         start_on_worker(run)
         return TaskFuture(run)
 
-    def _spawn(self, run: TaskRun, loop: asyncio.AbstractEventLoop | None) -> None:
-        engine = run.flow_run.engine
-        if loop is not None:
-            spawn(loop, drive_async(task_life(run), engine), copy_context())
-        else:
-            engine.portal.start(lambda: _drive_run(run), copy_context())
 
-
-def _drive_run(run: TaskRun) -> Coroutine[Any, Any, None]:
-    return drive_async(task_life(run), run.flow_run.engine)
+def _spawn(run: TaskRun, here: Frame) -> None:
+    """Start an async task: on the loop of the async code that submits it, or on the engine's for sync code."""
+    engine = run.flow_run.engine
+    if here.is_async:
+        spawn(asyncio.get_running_loop(), drive_async(task_life(run), engine), copy_context())
+    else:
+        engine.portal.start(lambda: drive_async(task_life(run), engine), copy_context())
 
 
 def value_of(run: TaskRun) -> Any:
@@ -225,10 +226,6 @@ def value_of(run: TaskRun) -> Any:
     if state.is_pending():
         raise UpstreamNotCompleted(f"{run.name} never began: {state.message}")
     return state.result()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    return asyncio._get_running_loop()
 
 
 def _delays(given: RetryDelay, retries: int, name: str) -> tuple[float, ...]:

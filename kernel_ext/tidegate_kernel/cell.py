@@ -24,7 +24,8 @@ class Body:
         self.filename = filename
         # A newline stands for the line of the magic.
         source = "\n" + shell.transform_cell(cell)
-        self.source = cell
+        self.value: Any = None
+        """What the last expression gave, once the body has run."""
         visible = f"%%flow {line}\n{cell}"
         linecache.cache[filename] = (len(visible), None, visible.splitlines(keepends=True), filename)
         flags = shell.compile.flags | _FLAGS
@@ -47,7 +48,9 @@ class Body:
         __tracebackhide__ = True
         shell = self._shell
         exec(self._statements, shell.user_global_ns, shell.user_ns)
-        return None if self._value is None else eval(self._value, shell.user_global_ns, shell.user_ns)
+        if self._value is not None:
+            self.value = eval(self._value, shell.user_global_ns, shell.user_ns)
+        return self.value
 
     async def run_awaiting(self) -> Any:
         """Run any body, awaiting where it awaits."""
@@ -59,7 +62,9 @@ class Body:
                 value = eval(code, shell.user_global_ns, shell.user_ns)
                 if code.co_flags & inspect.CO_COROUTINE:
                     value = await value
-        return None if self._value is None else value
+        if self._value is not None:
+            self.value = value
+        return self.value
 
 
 def awaits(shell: Any, cell: str) -> bool:

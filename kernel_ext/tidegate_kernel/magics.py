@@ -125,12 +125,10 @@ def outcome(state: State, body: Body) -> Any:
     failed, and the cells below can deal with it.
     """
     __tracebackhide__ = True
-    if state.is_completed():
-        return state.result()
     if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
         error = state.error()
         raise error.with_traceback(_from_cell(error, body.filename))
-    return None
+    return body.value
 
 
 def _from_cell(error: BaseException, filename: str) -> Any:

@@ -7,13 +7,17 @@ there is an append.  Everything else is done by one task on the engine's loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
 from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowState
 from tidegate.model.states import TERMINAL
 from tidegate.portal import spawn
+
+log = logging.getLogger(__name__)
 
 INTERVAL = 0.1
 """Seconds between two drawings at least."""
@@ -32,7 +36,13 @@ class Follower:
         self._asleep = True
         self._loop = engine.portal.loop()
         self._last = 0.0
+        # The context of the cell: by it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
+        self._context = copy_context()
         self._end = engine.subscribe(flow_run, self._note)
+
+    def soon(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call on the engine's loop, in the context of the cell; from any thread."""
+        self._loop.call_soon_threadsafe(call, *arguments, context=self._context)
 
     def _note(self, events: Sequence[Event]) -> None:
         self._news.extend(events)
@@ -41,7 +51,7 @@ class Follower:
             self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        spawn(self._loop, self._follow())
+        spawn(self._loop, self._follow(), self._context)
 
     async def _follow(self) -> None:
         while True:
@@ -51,7 +61,11 @@ class Follower:
             self._last = self._loop.time()
             news = self._take()
             if news:
-                self._draw(news)
+                try:
+                    self._draw(news)
+                except Exception:
+                    # A message that could not be sent must not end the graph; the page asks again when one is missing.
+                    log.warning("The run graph could not be updated.", exc_info=True)
             if any(isinstance(each, FlowState) and each.state.type in TERMINAL for each in news):
                 self._end()
                 return

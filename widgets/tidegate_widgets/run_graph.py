@@ -81,15 +81,15 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         if run is None or not isinstance(content, dict):
             return
         kind, key = content.get("kind"), content.get("id")
-        loop = run.engine.portal.loop()
+        assert self._follower is not None
         if kind in ("hello", "resync"):
-            loop.call_soon_threadsafe(self._snap)
+            self._follower.soon(self._snap)
         elif kind == "do" and isinstance(key, str) and content.get("verb") in ("pause", "resume", "cancel"):
-            self._do(run, key, content["verb"])
+            self._do(run, self._follower, key, content["verb"])
         elif kind == "get" and isinstance(key, str) and isinstance(content.get("node"), int):
-            loop.call_soon_threadsafe(self._tell, key, content["node"])
+            self._follower.soon(self._tell, key, content["node"])
 
-    def _do(self, run: FlowRun, key: str, verb: str) -> None:
+    def _do(self, run: FlowRun, follower: Follower, key: str, verb: str) -> None:
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
         error = None
         try:
@@ -97,7 +97,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         except ControlError as refused:
             error = str(refused)
         answer = {"kind": "ack", "id": key, "ok": error is None, "error": error}
-        run.engine.portal.loop().call_soon_threadsafe(self.send, answer)
+        follower.soon(self.send, answer)
 
     # What the page is told, always from the engine's loop ----------------------------------------------------------
 

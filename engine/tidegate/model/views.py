@@ -22,6 +22,7 @@ class FlowRow:
     parent: tuple[int, int] | None = None
     started: float | None = None
     ended: float | None = None
+    source: str = ""
 
     def apply(self, event: FlowState) -> None:
         """Fold one more event in."""
@@ -68,7 +69,9 @@ PENDING = State(StateType.PENDING, "Pending")
 
 def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     """The row that a flow run begins with."""
-    return FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
+    row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
+    row.source = event.source
+    return row
 
 
 def new_task_row(event: TaskCreated) -> TaskRow:

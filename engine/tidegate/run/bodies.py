@@ -12,8 +12,8 @@ import ctypes
 import threading
 from typing import Any, Protocol
 
-from ..host import on_main_thread
-from ..interrupts import guard, interrupt_main_thread
+from ..context import Frame
+from ..interrupts import guard, interrupt_main_thread, on_main_thread
 
 _MAIN = threading.main_thread().ident
 _lock = threading.Lock()
@@ -33,7 +33,8 @@ def interrupt(body: Handled) -> None:
     if isinstance(handle, asyncio.Task):
         loop = handle.get_loop()
         if not loop.is_closed():
-            loop.call_soon_threadsafe(handle.cancel)
+            # Looked at again on the loop: once the code has ended, the cancellation would hit what saves its end.
+            loop.call_soon_threadsafe(lambda: handle.cancel() if body.handle is handle else None)
     elif handle == _MAIN:
         if on_main_thread():
             guard.keep()  # raised at the next wait or the next line of user code
@@ -57,6 +58,32 @@ def quiet(body: Handled) -> None:
         if handle in _sent:
             _sent.discard(handle)
             _raise_in(handle, None)
+
+
+def step_out(here: Frame) -> Any:
+    """User code on this thread has called the engine: until `step_in`, nothing may interrupt it.
+
+    An exception sent to a thread arrives between any two bytecodes, in the middle of a commit as well as in a task.
+    """
+    if threading.get_ident() == _MAIN:
+        return guard.close()
+    body: Handled = here.task_run or here.flow_run
+    handle = body.handle
+    if not isinstance(handle, int) or handle != threading.get_ident():
+        return None
+    quiet(body)
+    return handle
+
+
+def step_in(here: Frame, out: Any) -> None:
+    """Back to user code, where `step_out` was called; what was meant to interrupt it meanwhile does so now."""
+    if threading.get_ident() == _MAIN:
+        guard.reopen(out)
+    elif out is not None:
+        body: Handled = here.task_run or here.flow_run
+        body.handle = out
+        if here.flow_run.stopped.done():
+            raise KeyboardInterrupt
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:

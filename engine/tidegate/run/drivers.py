@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from .. import host
 from ..context import frame
 from ..futures import wait_async
-from ..interrupts import guard
+from ..interrupts import guard, on_main_thread
 from ..latch import AnyOf, Latch
 from ..model.states import State
 from .effects import Attempt, Body, Lifecycle, Save, Wait
@@ -47,7 +47,7 @@ def attempt(body: Body) -> State:
     """Call sync user code on this thread."""
     __tracebackhide__ = True
     thread = threading.get_ident()
-    guarded = host.on_main_thread()
+    guarded = on_main_thread()
     token = frame.set(body.frame)
     value: Any = None
     failure: BaseException | None = None
@@ -99,7 +99,12 @@ def advance(run: TaskRun, answer: Any = None) -> None:
 
 
 async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
-    """Carry out a lifecycle on the running loop, awaiting where it waits."""
+    """Carry out a lifecycle on the running loop, awaiting where it waits.
+
+    A save is not to be cancelled: what was claimed as the end must be told.  Whoever tries gets his cancellation when
+    the lifecycle has ended.
+    """
+    cancelled = False
     try:
         effect = next(lifecycle)
         while True:
@@ -108,7 +113,7 @@ async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
                 if isinstance(effect, Attempt):
                     answer = await attempt_async(effect.body)
                 elif isinstance(effect, Save):
-                    await _commits().commit(effect.event, engine)
+                    cancelled |= await _commits().commit(effect.event, engine)
                 else:
                     answer = await wait_async_any(effect)
             except BaseException as error:
@@ -116,7 +121,8 @@ async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
             else:
                 effect = lifecycle.send(answer)
     except StopIteration:
-        return
+        if cancelled:
+            raise asyncio.CancelledError from None
 
 
 async def wait_async_any(effect: Wait) -> bool:
@@ -158,13 +164,19 @@ class _TickCommits:
         self._loop = loop
         self._waiting: list[tuple[Event, Engine, asyncio.Future[None]]] = []
 
-    async def commit(self, event: Event, engine: Engine) -> None:
-        """Return once the event is kept."""
+    async def commit(self, event: Event, engine: Engine) -> bool:
+        """Return once the event is kept; true if somebody tried to cancel the wait."""
         future: asyncio.Future[None] = self._loop.create_future()
         if not self._waiting:
             self._loop.call_soon(self._commit_all)
         self._waiting.append((event, engine, future))
-        await asyncio.shield(future)
+        cancelled = False
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                cancelled = True
+        return cancelled
 
     def _commit_all(self) -> None:
         waiting, self._waiting = self._waiting, []

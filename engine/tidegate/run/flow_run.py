@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..concurrency import ConcurrencyLimit
 from ..context import Frame
 from ..errors import CancelledRun, NotPaused, NotRunning
+from ..inputs import resolve_to_states
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
@@ -33,8 +34,6 @@ from .bodies import interrupt, quiet
 from .task_run import TaskRun
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from ..engine import Engine
     from ..flow import Flow
     from ..ports import Runner
@@ -74,8 +73,6 @@ class FlowRun:
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
-        self.loop: AbstractEventLoop | None = None
-        """The loop that an async flow runs on."""
         self.subflows: set[FlowRun] = set()
         self._links = LinkTable()
         self._numbers = count(1)
@@ -189,6 +186,9 @@ class FlowRun:
         """
         if self.gate is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
             return Cancelled(self.state.message, at=self.engine.now())
+        if proposed.type is StateType.COMPLETED and proposed.data is not None:
+            returned = resolve_to_states(proposed.data)
+            return proposed if returned is proposed.data else of_return(returned, self.engine.now())
         tally = self._tally
         total = sum(tally.values())
         if proposed.type is not StateType.COMPLETED or proposed.data is not None or not total:

@@ -70,7 +70,11 @@ def _attempt(run: TaskRun) -> Part:
     if limit is not None:
         place = limit.take()
         if not place.done():
-            yield Wait(place)
+            try:
+                yield Wait(place)
+            except BaseException:
+                place.on_done(limit.give)  # the place may still come, and somebody else can use it
+                raise
     try:
         if limit is not None:
             decision = _decide_running(run)  # paused or cancelled, perhaps, while it queued

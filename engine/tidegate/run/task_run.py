@@ -30,6 +30,7 @@ class Called(Protocol):
     key: str
     policy: RetryPolicy
     concurrency: int | None
+    is_async: bool
     is_flow: bool
     fn: Callable[..., Any]
 

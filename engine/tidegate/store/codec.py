@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from ..model.events import Event, FlowCreated, FlowState, Links, TaskCreated, TaskState
+from ..model.events import Event, FlowState, Links, TaskCreated, TaskState
 from ..model.states import State, StateType
 
 FLOW_CREATED = 1
@@ -28,8 +28,13 @@ TYPES = (
 CODES = {kind: code for code, kind in enumerate(TYPES)}
 NAMES = {kind: kind.value.capitalize() for kind in TYPES}
 
-EventRow = tuple[int, int, int, float, str | None]
-"""(flow_run, task_run or 0, kind, at, detail)"""
+EventRow = tuple[int, int, int, int, float, str | None]
+"""(flow_run, seq, task_run or 0, kind, at, detail)"""
+
+
+def clean(text: str) -> str:
+    """Text that SQLite can keep: a lone surrogate, as in an undecodable file name, is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def encode_links(links: Links) -> str | None:
@@ -45,8 +50,16 @@ def decode_links(text: str | None) -> Links:
     return cast("Links", found)
 
 
-def state_detail(state: State, attempt: int = 0, by: str = "") -> str | None:
+def usual_attempt(kind: StateType) -> int:
+    """The attempt that most task runs have in a state of this type, and which is therefore not written."""
+    return 0 if kind is StateType.PENDING else 1
+
+
+def state_detail(state: State, attempt: int, by: str = "") -> str | None:
     """What a state's type does not say already; null for the common case."""
+    usual = attempt == usual_attempt(state.type)
+    if usual and not (by or state.message) and state.name == NAMES[state.type]:
+        return None if state.scheduled_time is None else json.dumps({"scheduled": state.scheduled_time})
     detail: dict[str, Any] = {}
     if state.name != NAMES[state.type]:
         detail["name"] = state.name
@@ -54,37 +67,26 @@ def state_detail(state: State, attempt: int = 0, by: str = "") -> str | None:
         detail["message"] = state.message
     if state.scheduled_time is not None:
         detail["scheduled"] = state.scheduled_time
-    if attempt > 1:
+    if not usual:
         detail["attempt"] = attempt
     if by:
         detail["by"] = by
     return json.dumps(detail) if detail else None
 
 
-def encode(event: Event) -> EventRow | None:
-    """The row of an event; null for those that concern this process alone."""
-    if isinstance(event, TaskState):
-        kind = STATE + CODES[event.state.type]
-        return (
-            event.flow_run,
-            event.task_run,
-            kind,
-            event.at,
-            state_detail(event.state, event.attempt),
-        )
+def encode(event: Event, seq: int) -> EventRow:
+    """The row of an event that the store keeps."""
+    kind = type(event)
+    if kind is TaskState:
+        state = event.state  # type: ignore[union-attr]  # told apart by `kind`, which is quicker than isinstance
+        detail = state_detail(state, event.attempt)  # type: ignore[union-attr]
+        return (event.flow_run, seq, event.task_run, STATE + CODES[state.type], event.at, detail)  # type: ignore[union-attr]
     if isinstance(event, TaskCreated):
-        return event.flow_run, event.task_run, TASK_CREATED, event.at, _created_detail(event)
+        return (event.flow_run, seq, event.task_run, TASK_CREATED, event.at, None)  # the rest is in the row of the run
     if isinstance(event, FlowState):
-        kind = STATE + CODES[event.state.type]
-        return event.flow_run, 0, kind, event.at, state_detail(event.state, by=event.by)
-    if isinstance(event, FlowCreated):
-        return event.flow_run, 0, FLOW_CREATED, event.at, None
-    return None
-
-
-def _created_detail(event: TaskCreated) -> str:
-    # An f-string is a fifth of the price of json.dumps, and this is written for every task run.
-    return f'{{"site":{event.site},"index":{event.index}}}'
+        detail = state_detail(event.state, usual_attempt(event.state.type), by=event.by)
+        return (event.flow_run, seq, 0, STATE + CODES[event.state.type], event.at, detail)
+    return (event.flow_run, seq, 0, FLOW_CREATED, event.at, None)
 
 
 def decode_state(code: int, at: float, name: str | None, message: str | None, scheduled: float | None = None) -> State:

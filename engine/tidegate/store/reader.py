@@ -68,6 +68,7 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         parent,
         row["started"],
         row["ended"],
+        row["source"],
     )
 
 
@@ -79,7 +80,7 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
         row["site"],
         row["place"],
         row["created"],
-        codec.decode_state(row["state"], row["at"], row["state_name"], row["message"]),
+        codec.decode_state(row["state"], row["at"], row["state_name"], row["message"], row["scheduled"]),
         codec.decode_links(row["links"]),
         row["parent"],
         bool(row["subflow"]),
@@ -92,7 +93,7 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
 def _event(row: sqlite3.Row, flow: FlowRow) -> Event:
     kind, at, number = row["kind"], row["at"], row["task_run"]
     if kind == codec.FLOW_CREATED:
-        return FlowCreated(flow.number, at, flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent)
+        return FlowCreated(flow.number, at, flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source)
     if kind == codec.TASK_CREATED:
         links = codec.decode_links(row["links"])
         place = (row["task"], row["site"], row["place"])
@@ -102,6 +103,6 @@ def _event(row: sqlite3.Row, flow: FlowRow) -> Event:
         kind - codec.STATE, at, detail.get("name"), detail.get("message"), detail.get("scheduled")
     )
     if number:
-        attempt = detail.get("attempt", 1 if kind > codec.STATE + 1 else 0)
+        attempt = detail.get("attempt", codec.usual_attempt(codec.TYPES[kind - codec.STATE]))
         return TaskState(flow.number, at, number, state, attempt)
     return FlowState(flow.number, at, state, detail.get("by", ""))

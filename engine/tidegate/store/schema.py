@@ -44,31 +44,31 @@ CREATE TABLE task_run(
     at REAL NOT NULL,
     started REAL,
     ended REAL,
+    scheduled REAL,
     PRIMARY KEY (flow_run, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event(
-    seq INTEGER PRIMARY KEY,
     flow_run INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
     task_run INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     at REAL NOT NULL,
-    detail TEXT
-) STRICT;
-
-CREATE INDEX event_of_flow_run ON event(flow_run, seq);
+    detail TEXT,
+    PRIMARY KEY (flow_run, seq)
+) STRICT, WITHOUT ROWID;
 """
 
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "
-    "state, state_name, message, attempts, created, at, started, ended"
+    "state, state_name, message, attempts, created, at, started, ended, scheduled"
 )
 TASK_UPSERT = (
     " ON CONFLICT(flow_run, number) DO UPDATE SET state = excluded.state, state_name = excluded.state_name, "
     "message = excluded.message, attempts = excluded.attempts, at = excluded.at, "
-    "started = COALESCE(started, excluded.started), ended = excluded.ended"
+    "started = COALESCE(started, excluded.started), ended = excluded.ended, scheduled = excluded.scheduled"
 )
-EVENT_COLUMNS = "flow_run, task_run, kind, at, detail"
+EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (
     "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ? "
     "WHERE number = ?"

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
 from ..model.states import TERMINAL, StateType
 from ..model.views import FlowRow, TaskRow
 from . import codec, reader, schema
+from .opening import open_store
 
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
@@ -54,7 +56,8 @@ class SQLiteStore:
         self._urgent = threading.Event()
         self._closed = False
         self._writer: threading.Thread | None = None
-        self._connection = _open(path)
+        self._connection = open_store(path)
+        self._seqs: dict[int, count[int]] = {}
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -63,15 +66,8 @@ class SQLiteStore:
         with self._lock:
             parent = created.parent or (None, None)
             code = codec.CODES[StateType.PENDING]
-            row = (
-                created.uuid,
-                created.flow,
-                created.name,
-                created.parameters,
-                created.source,
-                *parent,
-                code,
-            )
+            names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
+            row = (*names, created.source, *parent, code)
             try:
                 with self._transaction() as connection:
                     cursor = connection.execute(
@@ -156,10 +152,13 @@ class SQLiteStore:
             try:
                 with self._transaction():
                     self._write([event for event, _ in batch])
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
                 problem = self._problem(error)
                 # Nobody waits for these any more, but they are written as soon as it is possible again.
                 queue.extendleft((event, None) for event, _ in reversed(batch[-BACKLOG:]))
+            except Exception as error:
+                # What is wrong is in the events: trying again would be wrong again, and stop all that follows.
+                problem = f"{len(batch)} events could not be written to {self.path}: {type(error).__name__}: {error}."
         for _, done in batch:
             if done is not None:
                 done(problem)
@@ -171,11 +170,12 @@ class SQLiteStore:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
+            connection.execute("COMMIT")
         except BaseException:
+            self._seqs.clear()  # those given in vain are given again
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
     def _write(self, events: Sequence[Event]) -> None:
         tasks: dict[tuple[int, int], list[Any]] = {}
@@ -185,22 +185,35 @@ class SQLiteStore:
                 row = tasks.get(key)
                 if row is None:
                     # Only the right half counts: the row is there already and the upsert updates it.
-                    row = tasks[key] = [*key, "", 0, 0, 0, 0, None, 0, None, None, 0, 0.0, 0.0, None, None]
+                    row = tasks[key] = [*key, "", 0, 0, 0, 0, None, 0, None, None, 0, 0.0, 0.0, None, None, None]
                 _fold(row, event)
             elif isinstance(event, TaskCreated):
                 tasks[event.flow_run, event.task_run] = _new_row(event)
             elif isinstance(event, FlowState):
                 self._update_flow(event)
         if tasks:
-            self._insert("task_run", schema.TASK_COLUMNS, 16, list(tasks.values()), schema.TASK_UPSERT)
+            self._insert("task_run", schema.TASK_COLUMNS, 17, list(tasks.values()), schema.TASK_UPSERT)
         self._insert_events(events)
 
     def _insert_events(self, events: Sequence[Event]) -> None:
-        rows = [row for row in map(codec.encode, events) if row is not None]
-        self._insert("event", schema.EVENT_COLUMNS, 5, rows)
+        rows = [codec.encode(event, self._next_seq(event.flow_run)) for event in events]
+        self._insert("event", schema.EVENT_COLUMNS, 6, rows)
+
+    def _next_seq(self, flow_run: int) -> int:
+        """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
+        seqs = self._seqs.get(flow_run)
+        if seqs is None:
+            sql = "SELECT COALESCE(MAX(seq), 0) FROM event WHERE flow_run = ?"
+            (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
+            seqs = self._seqs[flow_run] = count(last + 1)
+        return next(seqs)
 
     def _insert(self, table: str, columns: str, width: int, rows: Sequence[Sequence[Any]], tail: str = "") -> None:
         at, left = 0, len(rows)
+        if left in _CHUNKS:  # one statement, as for the end of a single task run
+            values = [value for row in rows for value in row]
+            self._connection.execute(_insert_sql(table, columns, width, left, tail), values)
+            return
         for size in _CHUNKS:
             while left >= size:
                 values = [value for row in rows[at : at + size] for value in row]
@@ -209,13 +222,14 @@ class SQLiteStore:
 
     def _update_flow(self, event: FlowState) -> None:
         state = event.state
-        name = None if state.name == codec.NAMES[state.type] else state.name
+        name = None if state.name == codec.NAMES[state.type] else codec.clean(state.name)
+        message = codec.clean(state.message) if state.message else None
         started = event.at if state.type is StateType.RUNNING else None
         ended = event.at if state.type in TERMINAL else None
         values = (
             codec.CODES[state.type],
             name,
-            state.message or None,
+            message,
             event.at,
             started,
             ended,
@@ -260,8 +274,8 @@ class SQLiteStore:
 
 def _new_row(event: TaskCreated) -> list[Any]:
     links = codec.encode_links(event.links)
-    head = [event.flow_run, event.task_run, event.task, event.site, event.index, event.parent]
-    return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None]
+    head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
+    return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None]
 
 
 _PENDING = codec.CODES[StateType.PENDING]
@@ -272,87 +286,17 @@ def _fold(row: list[Any], event: TaskState) -> None:
     state = event.state
     kind = state.type
     row[8] = codec.CODES[kind]
-    row[9] = None if state.name == codec.NAMES[kind] else state.name
-    row[10] = state.message or None
+    row[9] = None if state.name == codec.NAMES[kind] else codec.clean(state.name)
+    row[10] = codec.clean(state.message) if state.message else None
     row[11] = event.attempt
     row[13] = event.at
     if kind is StateType.RUNNING and row[14] is None:
         row[14] = event.at
     row[15] = event.at if kind in TERMINAL else None
+    row[16] = state.scheduled_time
 
 
 @lru_cache(maxsize=64)
 def _insert_sql(table: str, columns: str, width: int, size: int, tail: str) -> str:
     one = "(" + ",".join("?" * width) + ")"
     return f"INSERT INTO {table}({columns}) VALUES {','.join([one] * size)}{tail}"
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open the file for writing, after making sure that it is ours."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ignore = path.parent / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-    except OSError as error:
-        raise StoreError(
-            f"The folder {path.parent} cannot be written ({error.strerror}). Set TIDEGATE_HOME to a folder that can."
-        ) from error
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=256
-        )
-        _recognise(connection, path)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-    except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
-        raise StoreError(_why_not(path, error)) from error
-    except StoreError:
-        if connection is not None:
-            connection.close()
-        raise
-    return connection
-
-
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
-    """Make a new file a store; refuse one that is not ours before anything is written to it."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == 0 and version == 0 and tables == 0:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a power cut must not leave half a schema
-        connection.executescript(
-            f"BEGIN EXCLUSIVE; {schema.TABLES} PRAGMA application_id = {schema.APPLICATION_ID}; "
-            f"PRAGMA user_version = {schema.VERSION}; COMMIT;"
-        )
-    elif application != schema.APPLICATION_ID:
-        raise StoreError(
-            f"{path} is a SQLite file of another program, and was left as it is. Set TIDEGATE_HOME to another folder."
-        )
-    elif version > schema.VERSION:
-        raise StoreError(
-            f"{path} was written by a newer Tidegate (schema {version}, this one knows {schema.VERSION}). "
-            "Upgrade Tidegate, or set TIDEGATE_HOME to another folder."
-        )
-    else:
-        connection.execute("BEGIN IMMEDIATE")  # finds out now, not in the middle of a run, that it cannot be written
-        connection.execute("ROLLBACK")
-
-
-def _why_not(path: Path, error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_NOTADB:
-        why = f"{path} is not a store: it is no SQLite file. It was left as it is"
-    elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        why = f"The store {path} is read-only for you"
-    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"The store {path} is locked by another program. Close that program, then try again."
-    else:
-        why = f"The store {path} cannot be opened: {error}"
-    return f"{why}. Set TIDEGATE_HOME to another folder, or make the file writable."

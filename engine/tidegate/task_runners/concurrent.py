@@ -73,8 +73,10 @@ class WorkerPool:
         jobs = self._jobs
         while True:
             try:
-                job = jobs.popleft()
+                job = jobs.popleft() if self._free >= 0 else None
             except IndexError:
+                job = None
+            if job is None:
                 if not self._rest():
                     return
                 continue
@@ -112,7 +114,7 @@ class WorkerPool:
             yield
         finally:
             with self._lock:
-                self._free -= 1  # below zero there is one too many for a moment: the next to rest ends
+                self._free -= 1  # below zero there is one too many: the first to finish its job ends
 
     def close(self) -> None:
         """No more jobs will come: idle threads end now, the others when the queue is empty."""

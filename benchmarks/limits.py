@@ -1,0 +1,87 @@
+"""Raw limits: the same work without Tidegate, as little of it as can be done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+
+def sqlite_commits(folder: Path, n: int) -> float:
+    """Seconds per task of one commit per task: one row and three events, WAL, synchronous=NORMAL."""
+    connection = sqlite3.connect(folder / f"limit-{time.monotonic_ns()}.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("CREATE TABLE run(id INTEGER PRIMARY KEY, name TEXT, state INTEGER, t0 REAL, t1 REAL)")
+    connection.execute("CREATE TABLE event(seq INTEGER PRIMARY KEY, run INTEGER, kind INTEGER, at REAL, detail TEXT)")
+    detail = json.dumps({"site": 1, "index": 1})
+    begun = time.perf_counter()
+    for i in range(n):
+        now = time.time()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO run VALUES (?,?,?,?,?)", (i, "inc", 5, now, now))
+        connection.execute(
+            "INSERT INTO event(run, kind, at, detail) VALUES (?,?,?,?),(?,?,?,?),(?,?,?,?)",
+            (i, 2, now, detail, i, 12, now, None, i, 15, now, None),
+        )
+        connection.execute("COMMIT")
+    seconds = time.perf_counter() - begun
+    connection.close()
+    return seconds / n
+
+
+def pool_hops(n: int) -> float:
+    """Seconds per task of a thread pool, one task at a time."""
+    with ThreadPoolExecutor(8) as pool:
+        begun = time.perf_counter()
+        for i in range(n):
+            pool.submit(_increment, i).result()
+        return (time.perf_counter() - begun) / n
+
+
+def pool_map(n: int) -> float:
+    """Seconds per task of a thread pool, all tasks at once."""
+    with ThreadPoolExecutor(32) as pool:
+        begun = time.perf_counter()
+        sum(pool.map(_increment, range(n)))
+        return (time.perf_counter() - begun) / n
+
+
+def gather(n: int, seconds: float) -> float:
+    """Seconds in all of `n` coroutines that sleep, on bare asyncio."""
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(asyncio.sleep(seconds) for _ in range(n)))
+
+    begun = time.perf_counter()
+    asyncio.run(all_of_them())
+    return time.perf_counter() - begun
+
+
+def pool_sleeps(n: int, seconds: float, threads: int) -> float:
+    """Seconds in all of `n` sleeps on a thread pool."""
+    with ThreadPoolExecutor(threads) as pool:
+        begun = time.perf_counter()
+        list(pool.map(lambda _: time.sleep(seconds), range(n)))
+        return time.perf_counter() - begun
+
+
+def pool_array(array: Any, n: int) -> float:
+    """Seconds in all of handing an array through `n` calls on a thread pool."""
+    with ThreadPoolExecutor(1) as pool:
+        begun = time.perf_counter()
+        for _ in range(n):
+            array = pool.submit(_same, array).result()
+        return time.perf_counter() - begun
+
+
+def _increment(x: int) -> int:
+    return x + 1
+
+
+def _same(x: Any) -> Any:
+    return x

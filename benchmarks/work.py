@@ -1,0 +1,128 @@
+"""The work that is measured, with Tidegate."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+from tidegate import ConcurrentTaskRunner, flow, task
+from tidegate.engine import Engine, using
+from tidegate.ports import EventStore
+from tidegate.store.sqlite import SQLiteStore
+
+
+@task
+def increment(x: int) -> int:
+    return x + 1
+
+
+@task
+async def nap(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+@task
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@task
+def same(x: Any) -> Any:
+    return x
+
+
+@flow
+def chain(n: int) -> int:
+    x = 0
+    for _ in range(n):
+        x = increment(x)
+    return x
+
+
+@flow
+def mapped(n: int) -> int:
+    return sum(increment.map(range(n)).result())
+
+
+@flow
+async def napping(n: int, seconds: float) -> None:
+    await asyncio.gather(*(nap(seconds) for _ in range(n)))
+
+
+@flow(task_runner=ConcurrentTaskRunner(max_workers=50))
+def sleeping(n: int, seconds: float) -> None:
+    sleep.map([seconds] * n).wait()
+
+
+@flow
+def passing(array: Any, n: int) -> bool:
+    given = array
+    for _ in range(n):
+        array = same(array)
+    return array is given
+
+
+def timed(call: Any, store: EventStore) -> float:
+    """Seconds of one call, with the record in `store`."""
+    with using(Engine(store)):
+        gc.collect()
+        begun = time.perf_counter()
+        call()
+        return time.perf_counter() - begun
+
+
+def import_seconds() -> float:
+    """Seconds that ``import tidegate`` adds to the start of a process."""
+    code = "import time; t = time.perf_counter(); import tidegate; print(time.perf_counter() - t)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+FIRST = """
+import resource
+from tidegate import flow, task
+@task
+def one(): return 1
+@flow
+def first(): return one()
+first()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def first_flow(home: Path) -> tuple[float, float]:
+    """Seconds from the start of a process to its end after one flow, and its peak memory in MB."""
+    environment = {**os.environ, "TIDEGATE_HOME": str(home)}
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True, env=environment)
+    return time.perf_counter() - begun, float(done.stdout)
+
+
+def kept(folder: Path, n: int) -> tuple[float, float]:
+    """MB of memory and of disk that are kept of a map of `n` while its results are still in hand."""
+    store = SQLiteStore(folder / "kept" / "store.db")
+    hands: list[Any] = []
+
+    @flow
+    def holding() -> int:
+        hands.append(increment.map(range(1000, 1000 + n)))
+        return len(hands[0].result())
+
+    with using(Engine(store)):
+        mapped(10)
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        holding()
+        gc.collect()
+        memory = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+    store.close()
+    disk = sum(path.stat().st_size for path in (folder / "kept").iterdir())
+    return memory / 1e6, disk / 1e6

@@ -1,0 +1,92 @@
+"""Opening the file of a store: recognise it, make it, or refuse it in one clear line."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import StoreError
+from . import schema
+
+_NEXT = "Set TIDEGATE_HOME to another folder."
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, after making sure that it is ours."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (path.parent / ".gitignore").write_text("*\n")  # only in a folder that nobody else has a say in
+    except OSError as error:
+        raise StoreError(
+            f"The folder {path.parent} cannot be written ({error.strerror}). Set TIDEGATE_HOME to a folder that can."
+        ) from error
+    connection: sqlite3.Connection | None = None
+    try:
+        new = _is_new(path)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=256
+        )
+        if new:
+            _make(connection)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("BEGIN IMMEDIATE")  # finds out now, not in the middle of a run, that it cannot be written
+        connection.execute("ROLLBACK")
+    except (sqlite3.Error, OSError) as error:
+        if connection is not None:
+            connection.close()
+        raise StoreError(_why_not(path, error)) from error
+    return connection
+
+
+def _is_new(path: Path) -> bool:
+    """True if there is no store yet.  Raises `StoreError` for a file that is not ours.
+
+    The header is read by hand: SQLite, to tell the same, would recover and remove the log of a foreign file.
+    """
+    if not path.exists():
+        return True
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        return True
+    if header[:16] != b"SQLite format 3\0":
+        raise StoreError(f"{path} is not a store: it is no SQLite file. It was left as it is. {_NEXT}")
+    if int.from_bytes(header[68:72], "big") != schema.APPLICATION_ID:
+        raise StoreError(f"{path} is a SQLite file of another program, and was left as it is. {_NEXT}")
+    version = int.from_bytes(header[60:64], "big")
+    if version > schema.VERSION:
+        raise StoreError(
+            f"{path} was written by a newer Tidegate (schema {version}, this one knows {schema.VERSION}). "
+            f"Upgrade Tidegate. {_NEXT}"
+        )
+    return False
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """Make a new file a store, whole or not at all."""
+    connection.execute("PRAGMA synchronous = FULL")  # a power cut must not leave half a schema
+    # Without a log first, so that the header that `_is_new` reads is in the file itself.
+    connection.execute("BEGIN EXCLUSIVE")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not tables:  # another process may have been quicker
+        for statement in schema.TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or isinstance(error, OSError):
+        why = f"The store {path} is read-only for you, or no file"
+    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"The store {path} is locked by another program. Close that program, then try again."
+    else:
+        why = f"The store {path} cannot be opened: {error}"
+    return f"{why}. {_NEXT}"
