@@ -78,7 +78,7 @@ class FlowRun:
         self._numbers = count(1)
         self._indexes: dict[str, count[int]] = {}
         self._sites: dict[tuple[str, CodeType, int], int] = {}
-        self._limits: dict[str, ConcurrencyLimit] = {}
+        self._limits: dict[Called, ConcurrencyLimit] = {}
         self._open: dict[int, TaskRun] = {}
         self._children: Latch | None = None
         self._tally = dict.fromkeys(StateType, 0)
@@ -92,10 +92,10 @@ class FlowRun:
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
-        key = task.key
-        indexes = self._indexes.get(key)
+        name = task.name
+        indexes = self._indexes.get(name)
         if indexes is None:
-            indexes = self._indexes.setdefault(key, count())
+            indexes = self._indexes.setdefault(name, count())
         run = TaskRun(self, next(self._numbers), task, next(indexes))
         run.limit = self._limit_of(task)
         return run
@@ -146,9 +146,9 @@ class FlowRun:
     def _limit_of(self, task: Called) -> ConcurrencyLimit | None:
         if task.concurrency is None:
             return None
-        found = self._limits.get(task.key)
+        found = self._limits.get(task)
         if found is None:
-            found = self._limits.setdefault(task.key, ConcurrencyLimit(task.concurrency))
+            found = self._limits.setdefault(task, ConcurrencyLimit(task.concurrency))
         return found
 
     def now(self) -> float:
