@@ -98,3 +98,7 @@ class PauseTimeout(ControlError, TimeoutError):
 
 class StoreError(TidegateError):
     """The store cannot be read or written; the text says why, and what to do next."""
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook: the line that says it all, without the frames that led to the file."""
+        return [f"StoreError: {self}"]

@@ -22,8 +22,9 @@ class Body:
     def __init__(self, shell: Any, line: str, cell: str, filename: str) -> None:
         self._shell = shell
         self.filename = filename
-        # A newline stands for the line of the magic.
-        source = "\n" + shell.transform_cell(cell)
+        # A newline stands for the line of the magic, and one for each blank line that the transformation drops.
+        blank = cell[: len(cell) - len(cell.lstrip())].count("\n")
+        source = "\n" * (1 + blank) + shell.transform_cell(cell)
         self.value: Any = None
         """What the last expression gave, once the body has run."""
         visible = f"%%flow {line}\n{cell}"

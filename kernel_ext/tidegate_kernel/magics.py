@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
+from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, output_can_be_silenced
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from tidegate import ConcurrentTaskRunner, Flow, SequentialTaskRunner
 from tidegate.context import frame
 from tidegate.engine import engine
-from tidegate.errors import TidegateError
+from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
 
 from .cell import Body, awaits, cell_filename, cell_number
 from .session import Session
 from .tables import RunTable
+from .tracebacks import from_cell
 
 AWAITING = "__tidegate_flow__"
 """The name under which a cell that awaits finds its runner; see `AwaitingCells`."""
@@ -48,8 +52,14 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         land in the notebook as in any cell, and the last expression is the cell's value.
         """
         __tracebackhide__ = True
+        if asks_for_help(line):
+            print(self.flow.parser.format_help().replace("::\n\n  ", "").strip())
+            return None
         made, body = self.prepare(line, cell)
-        state: Any = made(return_state=True)
+        try:
+            state: Any = made(return_state=True)
+        except StoreError as error:
+            raise UsageError(str(error)) from None
         return outcome(state, body)
 
     def prepare(self, line: str, cell: str) -> tuple[Flow[..., Any], Body]:
@@ -57,6 +67,8 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         arguments = parse_line(self.flow, line)
         if frame.get() is not None:
             raise UsageError("%%flow does not go inside a flow. Call a @flow function there instead.")
+        if re.search(r"^%%flow\b", cell, re.MULTILINE):
+            raise UsageError("%%flow goes on the first line of a cell, once. Put the other flow in a cell of its own.")
         body = Body(self.shell, line, cell, cell_filename(self.shell))
         try:
             made: Flow[..., Any] = Flow(
@@ -101,20 +113,25 @@ class AwaitingCells:
         if not lines or not lines[0].startswith("%%flow") or lines[0][6:7] not in ("", " ", "\t", "\n"):
             return lines
         line, cell = lines[0][6:].strip(), "".join(lines[1:])
+        if asks_for_help(line):
+            return [lines[0].rstrip("\n") + "\n", "pass\n"]  # IPython refuses a cell magic without a body
         try:
             if not awaits(self._shell, cell):
                 return lines
         except SyntaxError:
             # Python's own report of a cell without the magic is the best there is: nothing but the line and the caret.
             return ["#" + lines[0], *lines[1:]]
-        silent = ";" if cell.rstrip().endswith(";") else ""
+        silent = ";" if DisplayHook.semicolon_at_end_of_expression(cell) else ""
         return [f"await {AWAITING}({line!r}, {cell!r}){silent}\n"]
 
     async def run(self, line: str, cell: str) -> Any:
         """Run the flow of an awaiting cell."""
         __tracebackhide__ = True
         made, body = self._magics.prepare(line, cell)
-        state: Any = await made(return_state=True)
+        try:
+            state: Any = await made(return_state=True)
+        except StoreError as error:
+            raise UsageError(str(error)) from None
         return outcome(state, body)
 
 
@@ -126,28 +143,21 @@ def outcome(state: State, body: Body) -> Any:
     """
     __tracebackhide__ = True
     if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
-        error = state.error()
-        raise error.with_traceback(_from_cell(error, body.filename))
+        raise from_cell(state.error(), body.filename)
     return body.value
-
-
-def _from_cell(error: BaseException, filename: str) -> Any:
-    """The traceback from the first line of the cell on; what is there, if the cell is not in it."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename != filename:
-        frames = frames.tb_next
-    return frames
 
 
 def parse_line(magic: Any, line: str) -> Any:
     """The arguments of a magic; one line of error, without a traceback, for those that make no sense."""
-    parser: MagicArgumentParser = magic.parser
-    if line.split()[:1] in (["-h"], ["--help"]):
-        raise UsageError(parser.format_help().replace("::\n\n  ", "").strip())
     try:
-        return parse_argstring(magic, line)
-    except UsageError as error:
+        return magic.parser.parse_args(shlex.split(line))
+    except (UsageError, ValueError) as error:
         raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
+
+
+def asks_for_help(line: str) -> bool:
+    """True for ``%%flow -h``."""
+    return line.split()[:1] in (["-h"], ["--help"])
 
 
 def _runner(arguments: Any) -> Any:

@@ -125,7 +125,9 @@ def test_the_summary_leaves_out_what_there_is_not() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0s"),
+        (0, "0ms"),
+        (0.0426, "43ms"),
+        (0.096, "0.1s"),
         (0.44, "0.4s"),
         (9.94, "9.9s"),
         (9.96, "10s"),
@@ -134,7 +136,7 @@ def test_the_summary_leaves_out_what_there_is_not() -> None:
         (166, "2m 46s"),
         (3599.9, "1h 00m"),
         (11_130, "3h 05m"),
-        (-1, "0.0s"),
+        (-1, "0ms"),
     ],
 )
 def test_durations(seconds: float, text: str) -> None:

@@ -58,9 +58,11 @@ def page(view: View) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``0.4s``, ``48s``, ``2m 46s`` or ``3h 05m``."""
+    """Seconds as ``43ms``, ``0.4s``, ``48s``, ``2m 46s`` or ``3h 05m``."""
+    if seconds < 0.095:
+        return f"{max(0, round(seconds * 1000))}ms"
     if seconds < 9.95:
-        return f"{max(0.0, seconds):.1f}s"
+        return f"{seconds:.1f}s"
     minutes, second = divmod(round(seconds), 60)
     if not minutes:
         return f"{second}s"

@@ -176,7 +176,8 @@ class FlowRun:
         if self.gate is StateType.CANCELLING:
             return Cancelled(self.state.message, at=now)
         if isinstance(error, CancelledError) and guard.taken():
-            error = KeyboardInterrupt()  # which the loop had turned into a cancellation
+            # Which the loop had turned into a cancellation; where it hit the user's code is worth keeping.
+            error = KeyboardInterrupt().with_traceback(error.__traceback__)
         return of_return(value, now) if error is None else of_error(error, False, now)
 
     def judge_children(self, proposed: State) -> State:

@@ -1,0 +1,45 @@
+"""Tracebacks as the user should see them: from the cell to his own code, without a frame of ours in between."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+import tidegate
+import tidegate_widgets
+
+_PACKAGES = (tidegate.__file__, tidegate_widgets.__file__, __file__, zmq.__file__, asyncio.__file__)
+_HIDDEN = (*(str(Path(file).parent) for file in _PACKAGES), threading.__file__)
+"""What a thread is in when it waits for us: our own code, and the libraries that wait."""
+
+
+def from_cell(error: BaseException, filename: str) -> BaseException:
+    """The error with a traceback that begins in the cell of that file name.
+
+    IPython hides frames that ask for it, but says how many, and always shows the last one; so they are taken out.
+    Where nothing of the user's is left, such as for a cancelled run, the error is shown as its one line.
+    """
+    frames = [each for each in _entries(error) if not each.tb_frame.f_code.co_filename.startswith(_HIDDEN)]
+    names = [each.tb_frame.f_code.co_filename for each in frames]
+    frames = frames[names.index(filename) :] if filename in names else []
+    if not frames:
+        line = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        shown: Any = error
+        shown._render_traceback_ = lambda: [line]
+    chain: TracebackType | None = None
+    for each in reversed(frames):
+        chain = TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return error.with_traceback(chain)
+
+
+def _entries(error: BaseException) -> list[TracebackType]:
+    entries, entry = [], error.__traceback__
+    while entry is not None:
+        entries.append(entry)
+        entry = entry.tb_next
+    return entries
