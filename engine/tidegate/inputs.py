@@ -1,15 +1,14 @@
 """The inputs of a call: what it waits for, where its data came from, and the real values in the end.
 
 One walk over the arguments finds futures and states (they are waited for and replaced), annotations (unwrapped) and
-plain values that a task run returned (linked).  The walk is iterative, survives cycles and is bounded: arrays, frames
-and long lists of plain things are not searched element by element.
+plain values that a task run returned (linked).  The walk is iterative and survives cycles; arrays, frames and long
+containers of plain things are not searched element by element.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 from .annotations import Annotation, allow_failure, quote
@@ -20,10 +19,10 @@ from .model.states import State, StateType
 
 ATOMS = frozenset({str, bytes, int, float, bool, type(None), complex, bytearray})
 CONTAINERS = (list, tuple, set, frozenset, dict)
-BUDGET = 50_000
-"""Elements looked at per call; enough for a reduce over tens of thousands of futures."""
 LONG = 1_000
-"""Lists longer than this are sampled first, and skipped if every sample is an atom."""
+"""Containers longer than this that hold nothing but atoms are not looked into: none of them can be a future."""
+DEPTH = 100
+"""Levels of nesting down to which futures are replaced by their results."""
 
 Edge = tuple[LinkKind, int]
 
@@ -69,9 +68,7 @@ def scan(arguments: Iterable[tuple[str, Any]], table: LinkTable, flow_run: int) 
 def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set[Edge]) -> None:
     stack: list[tuple[Any, bool]] = [(value, False)]
     seen: set[int] = set()
-    budget = BUDGET
-    while stack and budget:
-        budget -= 1
+    while stack:
         each, allowed = stack.pop()
         if isinstance(each, TaskFuture):
             found.rebuild = True
@@ -114,13 +111,8 @@ def _members(value: Any) -> Iterable[Any] | None:
 
 
 def _plain(value: Any) -> bool:
-    """True if a sample of a long container holds nothing but atoms."""
-    items: Any = value.values() if isinstance(value, dict) else value
-    if not all(type(each) in ATOMS for each in islice(items, 64)):
-        return False
-    return not isinstance(value, (list, tuple)) or all(
-        type(value[at]) in ATOMS for at in range(64, len(value), len(value) // 64)
-    )
+    """True if a container holds nothing but atoms; at the speed of C, 10 ms for a million."""
+    return ATOMS.issuperset(map(type, value.values() if isinstance(value, dict) else value))
 
 
 def ranges(edges: set[Edge]) -> tuple[tuple[LinkKind, int, int], ...]:
@@ -157,14 +149,14 @@ def resolve_all(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple
     """
     memo: dict[int, Any] = {}
     return (
-        tuple(_resolve(each, _result, memo) for each in args),
-        {name: _resolve(value, _result, memo) for name, value in kwargs.items()},
+        tuple(_resolve(each, _result, memo, 0) for each in args),
+        {name: _resolve(value, _result, memo, 0) for name, value in kwargs.items()},
     )
 
 
 def resolve_to_states(value: Any) -> Any:
     """A returned value with the states of its futures in their place; the same object if it holds no future."""
-    return value if isinstance(value, quote) else _resolve(value, _state, {})
+    return value if isinstance(value, quote) else _resolve(value, _state, {}, 0)
 
 
 def _result(leaf: Any) -> Any:
@@ -177,39 +169,39 @@ def _state(leaf: Any) -> Any:
     return leaf.state if isinstance(leaf, TaskFuture) else leaf
 
 
-def _resolve(value: Any, leaf: Leaf, memo: dict[int, Any]) -> Any:
+def _resolve(value: Any, leaf: Leaf, memo: dict[int, Any], depth: int) -> Any:
     kind = type(value)
-    if kind in ATOMS:
+    if kind in ATOMS or depth > DEPTH:
         return value
     if isinstance(value, (TaskFuture, State)):
         return leaf(value)
     if isinstance(value, Annotation):
-        return value.value if isinstance(value, quote) else _resolve(value.value, leaf, memo)
+        return value.value if isinstance(value, quote) else _resolve(value.value, leaf, memo, depth)
     if id(value) not in memo:
         memo[id(value)] = value  # a container that holds itself keeps pointing at the original
-        memo[id(value)] = _resolve_members(value, kind, leaf, memo)
+        memo[id(value)] = _resolve_members(value, kind, leaf, memo, depth + 1)
     return memo[id(value)]
 
 
-def _resolve_members(value: Any, kind: type[Any], leaf: Leaf, memo: dict[int, Any]) -> Any:
+def _resolve_members(value: Any, kind: type[Any], leaf: Leaf, memo: dict[int, Any], depth: int) -> Any:
     if isinstance(value, dict):
-        new = [(_resolve(k, leaf, memo), _resolve(v, leaf, memo)) for k, v in value.items()]
+        new = [(_resolve(k, leaf, memo, depth), _resolve(v, leaf, memo, depth)) for k, v in value.items()]
         same = all(k is a and v is b for (k, v), (a, b) in zip(value.items(), new, strict=True))
         return value if same else dict(new)
     if isinstance(value, CONTAINERS):
         if len(value) > LONG and not isinstance(value, MapResult) and _plain(value):
             return value
         old = list(value)
-        items = [_resolve(each, leaf, memo) for each in old]
+        items = [_resolve(each, leaf, memo, depth) for each in old]
         if all(a is b for a, b in zip(old, items, strict=True)):
             return value
         if isinstance(value, MapResult):
             return items
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
-    return _resolve_fields(value, leaf, memo)
+    return _resolve_fields(value, leaf, memo, depth)
 
 
-def _resolve_fields(value: Any, leaf: Leaf, memo: dict[int, Any]) -> Any:
+def _resolve_fields(value: Any, leaf: Leaf, memo: dict[int, Any], depth: int) -> Any:
     """Dataclasses and models: a changed copy if a field held a future."""
     is_data = dataclasses.is_dataclass(value) and not isinstance(value, type)
     if is_data:
@@ -219,7 +211,7 @@ def _resolve_fields(value: Any, leaf: Leaf, memo: dict[int, Any]) -> Any:
     changes: dict[str, Any] = {}
     for name in names:
         old = getattr(value, name, None)
-        new = _resolve(old, leaf, memo)
+        new = _resolve(old, leaf, memo, depth)
         if new is not old:
             changes[name] = new
     if not changes:

@@ -23,13 +23,15 @@ class InterruptGuard:
     Outside of `installed` nothing is changed, and `open` has no effect.
     """
 
-    __slots__ = ("_depth", "_kept", "_noticed", "_previous", "is_open")
+    __slots__ = ("_depth", "_kept", "_noticed", "_previous", "_unwatch", "_watchers", "is_open")
 
     def __init__(self) -> None:
         self.is_open = True
         self._depth = 0
         self._kept = False
         self._noticed = False
+        self._watchers = 0
+        self._unwatch: Callable[[], None] | None = None
         self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     @contextmanager
@@ -68,22 +70,35 @@ class InterruptGuard:
         if threading.current_thread() is not _MAIN:
             yield
             return
-        previous = signal.getsignal(signal.SIGINT)
-        if not callable(previous):
+        # Flows that are awaited side by side do not end in reverse order: the first one in installs, the last one out
+        # takes away.
+        self._watchers += 1
+        if self._watchers == 1:
+            self._watch()
+        try:
             yield
+        finally:
+            self._watchers -= 1
+            if self._watchers == 0 and self._unwatch is not None:
+                self._unwatch()
+
+    def _watch(self) -> None:
+        previous = signal.getsignal(signal.SIGINT)
+        self._unwatch = None
+        if not callable(previous):
             return
 
         def notice(signum: int, frame: FrameType | None) -> None:
             self._noticed = True
             previous(signum, frame)
 
-        self._noticed = False
-        signal.signal(signal.SIGINT, notice)
-        try:
-            yield
-        finally:
+        def unwatch() -> None:
             if signal.getsignal(signal.SIGINT) is notice:
                 signal.signal(signal.SIGINT, previous)
+
+        self._noticed = False
+        signal.signal(signal.SIGINT, notice)
+        self._unwatch = unwatch
 
     def taken(self) -> bool:
         """True, once, if an interrupt was noticed while watching."""

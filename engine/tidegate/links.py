@@ -60,13 +60,15 @@ class LinkTable:
 
     def _add(self, value: Any, kind: type, task_run: int) -> None:
         # Held by the state, the two frames and the argument of getrefcount.
-        self._put(value, task_run, fresh=sys.getrefcount(value) <= 4)
+        fresh = sys.getrefcount(value) <= 4
+        self._put(value, task_run, fresh=fresh)
         if kind in _WHOLE:
             return
         for member in _members(value):
             if type(member) not in _NEVER and not isinstance(member, (type, Enum)) and self.find(member) == 0:
                 # Held by its container, the list of members, this frame and the argument.
-                self._put(member, task_run, fresh=sys.getrefcount(member) <= 4)
+                fresh = sys.getrefcount(member) <= 4
+                self._put(member, task_run, fresh=fresh)
 
     def _put(self, value: Any, task_run: int, *, fresh: bool) -> None:
         if isinstance(value, _IMMUTABLE):

@@ -35,7 +35,7 @@ def columns(face: CallFace, args: tuple[Any, ...], kwargs: dict[str, Any], flow_
     for name, value in zip(names, [*args, *kwargs.values()], strict=True):
         column, upstream = _column(value, flow_run)
         if upstream:
-            links[name] = (("map", upstream, upstream),)
+            links[name] = (("map" if isinstance(column, list) else "future", upstream, upstream),)
         if isinstance(column, list):
             lengths[name] = len(column)
         items.append(column)
@@ -76,11 +76,11 @@ def _column(value: Any, flow_run: FlowRun) -> tuple[Any, int]:
     elif not isinstance(value, MapResult):
         upstream = flow_run.links.find(value)
     if isinstance(value, (*_NOT_MAPPED, Annotation)):
-        return repeat(value), 0
+        return repeat(value), upstream
     try:
         return list(value), upstream
     except TypeError:
-        return repeat(value), 0
+        return repeat(value), upstream
 
 
 def _rows(items: list[Any], positional: int, names: list[str], links: Links) -> Iterator[Row]:

@@ -52,12 +52,16 @@ class Task(CallFace, Generic[P, R]):
     ) -> None:
         default = getattr(fn, "__name__", None) or type(fn).__name__
         super().__init__(fn, default if name is None else name, "task")
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-            raise UsageError(f"retries of {self.name!r} must be a whole number from 0 on, not {retries!r}.")
-        if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
-            raise UsageError(f"concurrency of {self.name!r} must be a whole number from 1 on, not {concurrency!r}.")
-        if not isinstance(retry_jitter_factor, (int, float)) or retry_jitter_factor < 0:
-            raise UsageError(f"retry_jitter_factor of {self.name!r} must not be negative, not {retry_jitter_factor!r}.")
+        for option, value, least in (("retries", retries, 0), ("concurrency", concurrency, 1)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise self._senseless(option, f"a whole number from {least} on", value)
+        if not _is_seconds(retry_jitter_factor):
+            raise self._senseless("retry_jitter_factor", "a number from 0 on", retry_jitter_factor)
+        if retry_condition_fn is not None and not callable(retry_condition_fn):
+            raise self._senseless("retry_condition_fn", "a function of the exception", retry_condition_fn)
+        delays = _delays(retry_delay_seconds, retries)
+        if delays is None:
+            raise self._senseless("retry_delay_seconds", "seconds from 0 on, or a list of them", retry_delay_seconds)
         self.concurrency = concurrency
         self.options: dict[str, Any] = {
             "name": name,
@@ -67,8 +71,10 @@ class Task(CallFace, Generic[P, R]):
             "retry_condition_fn": retry_condition_fn,
             "concurrency": concurrency,
         }
-        delays = _delays(retry_delay_seconds, retries, self.name)
         self.policy = RetryPolicy(retries, delays, float(retry_jitter_factor), retry_condition_fn)
+
+    def _senseless(self, option: str, wanted: str, got: Any) -> UsageError:
+        return UsageError(f"{option} of {self.name!r} must be {wanted}, not {got!r:.60}.")
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """The same function with other options; those not given stay as they are.  Takes what `task` takes."""
@@ -228,13 +234,16 @@ def value_of(run: TaskRun) -> Any:
     return state.result()
 
 
-def _delays(given: RetryDelay, retries: int, name: str) -> tuple[float, ...]:
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _delays(given: Any, retries: int) -> tuple[float, ...] | None:
+    """The delays as numbers; null if they make no sense."""
     if callable(given):
         given = given(retries)
-    delays = tuple(float(each) for each in given) if isinstance(given, Iterable) else (float(given),)
-    if not delays or min(delays) < 0:
-        raise UsageError(f"retry_delay_seconds of {name!r} must be seconds from 0 on, not {given!r}.")
-    return delays
+    delays = list(given) if isinstance(given, Iterable) else [given]
+    return tuple(map(float, delays)) if delays and all(map(_is_seconds, delays)) else None
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:

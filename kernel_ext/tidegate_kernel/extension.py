@@ -37,5 +37,7 @@ class Extension:
         shell.user_ns_hidden.pop(AWAITING, None)
         shell.input_transformers_cleanup.remove(self._awaiting.transform)
         shell.configurables.remove(self._settings)
+        shell.configurables.remove(self._magics)  # where Magics put itself
+        shell.magics_manager.registry.pop("FlowMagics", None)
         shell.magics_manager.magics["cell"].pop("flow", None)
         shell.magics_manager.magics["line"].pop("tidegate", None)

@@ -80,10 +80,9 @@ class Session:
 
     def flow_ended(self) -> None:
         """Leave the final picture under the cell; on the main thread, when the root flow run has ended."""
-        shown, self._shown = self._shown, []
-        for each in shown:
-            if not each.run.finished.done():
-                continue
+        ended = [each for each in self._shown if each.run.finished.done()]
+        self._shown = [each for each in self._shown if each not in ended]
+        for each in ended:
             block(each.drawn, FINAL_SECONDS)
             each.place.update(HTML(picture(each.graph.view)))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import zmq
@@ -31,6 +31,8 @@ class Wire:
         self._kernel = shell.kernel
         self._stream = stream
         self._cell: Any = None
+        self._listeners = 0
+        self._unlisten: Callable[[], None] = lambda: None
 
     @classmethod
     def of(cls, shell: Any) -> Wire | None:
@@ -124,7 +126,22 @@ class Wire:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """While inside, comm messages that the loop receives are served at once; all others go where they would."""
+        """While inside, comm messages that the loop receives are served at once; all others go where they would.
+
+        Flows that are awaited side by side do not end in reverse order, so the first one in installs the callback and
+        the last one out takes it away.
+        """
+        self._listeners += 1
+        if self._listeners == 1:
+            self._listen()
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+            if self._listeners == 0:
+                self._unlisten()
+
+    def _listen(self) -> None:
         stream = self._stream
         original = stream._recv_callback
 
@@ -132,12 +149,12 @@ class Wire:
             kind = self.is_comm(frames)
             return original(frames) if kind is None else self.serve(kind, frames)
 
-        stream._recv_callback = received
-        try:
-            yield
-        finally:
+        def unlisten() -> None:
             if stream._recv_callback is received:
                 stream._recv_callback = original
+
+        stream._recv_callback = received
+        self._unlisten = unlisten
 
 
 def keep_page_shell(comm: Any) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from contextvars import Context
 
 from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowState
@@ -24,25 +24,22 @@ INTERVAL = 0.1
 
 
 class Follower:
-    """Calls ``draw(events)`` on the engine's loop with what has happened, in order.
+    """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order.
 
     The first drawing of a burst comes at once, so that a click is answered when it is heard; the end comes at once too.
     """
 
-    def __init__(self, engine: Engine, flow_run: int, draw: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(
+        self, engine: Engine, flow_run: int, draw: Callable[[Sequence[Event]], None], context: Context
+    ) -> None:
         self._engine = engine
         self._draw = draw
         self._news: deque[Event] = deque()
         self._asleep = True
         self._loop = engine.portal.loop()
         self._last = 0.0
-        # The context of the cell: by it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
-        self._context = copy_context()
+        self._context = context
         self._end = engine.subscribe(flow_run, self._note)
-
-    def soon(self, call: Callable[..., object], *arguments: object) -> None:
-        """Call on the engine's loop, in the context of the cell; from any thread."""
-        self._loop.call_soon_threadsafe(call, *arguments, context=self._context)
 
     def _note(self, events: Sequence[Event]) -> None:
         self._news.extend(events)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-from tidegate.engine import Engine
-from tidegate.errors import ControlError
+from tidegate.engine import Engine, engine
+from tidegate.errors import ControlError, NotRunning
 from tidegate.model.events import Event
 from tidegate.model.states import TERMINAL
 from tidegate.run.flow_run import FlowRun
@@ -45,7 +46,9 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self._drawing = Drawing(model, live)
         self._run: FlowRun | None = None
         self._snapped = 0.0
-        self._follower: Follower | None = None
+        self._loop = engine().portal.loop()
+        # By it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
+        self._context = copy_context()
         self.on_final: Callable[[View], None] | None = None
         """Called on the engine's loop with the final view."""
         super().__init__(_view=self._drawing.view(time.time()), _live=live)
@@ -58,7 +61,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         model.apply([run.created])
         graph = cls(model, live=True)
         graph._run = run
-        graph._follower = Follower(run.engine, run.number, graph._news)
+        Follower(run.engine, run.number, graph._news, graph._context)
         return graph
 
     @classmethod
@@ -77,27 +80,31 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     def _heard(self, _: Any, content: Any, buffers: Any) -> None:
         """Check a message and hand it to the engine's loop; this may be a thread that must not wait."""
-        run = self._run
-        if run is None or not isinstance(content, dict):
+        if not isinstance(content, dict):
             return
         kind, key = content.get("kind"), content.get("id")
-        assert self._follower is not None
         if kind in ("hello", "resync"):
-            self._follower.soon(self._snap)
+            self._soon(self._snap)
         elif kind == "do" and isinstance(key, str) and content.get("verb") in ("pause", "resume", "cancel"):
-            self._do(run, self._follower, key, content["verb"])
+            self._do(key, content["verb"])
         elif kind == "get" and isinstance(key, str) and isinstance(content.get("node"), int):
-            self._follower.soon(self._tell, key, content["node"])
+            self._soon(self._tell, key, content["node"])
 
-    def _do(self, run: FlowRun, follower: Follower, key: str, verb: str) -> None:
+    def _do(self, key: str, verb: str) -> None:
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
         error = None
         try:
-            getattr(run, verb)()
+            if self._run is None:
+                raise NotRunning("The run has ended.")
+            getattr(self._run, verb)()
         except ControlError as refused:
             error = str(refused)
         answer = {"kind": "ack", "id": key, "ok": error is None, "error": error}
-        follower.soon(self.send, answer)
+        self._soon(self.send, answer)
+
+    def _soon(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call on the engine's loop, in the context of the cell that the graph was made in."""
+        self._loop.call_soon_threadsafe(call, *arguments, context=self._context)
 
     # What the page is told, always from the engine's loop ----------------------------------------------------------
 

@@ -79,23 +79,32 @@ def advance(run: TaskRun, answer: Any = None) -> None:
 
     What it waits for brings it back: so neither a retry's delay, nor a pause, nor a slow commit holds a worker.
     """
-    lifecycle, flow_run = run.lifecycle, run.flow_run
+    # Handed over after the context is left: another worker may enter it at once, and two cannot be in one.
+    effect = run.context.run(_turn, run, answer)
+    engine = run.flow_run.engine
+    if effect is None:
+        return
+    if isinstance(effect, Save):
+        engine.commit_soon(effect.event, lambda: advance(run))
+        return
+    woken, latch = Latch(), effect.latch
+    if effect.timeout is not None:
+        engine.portal.after(effect.timeout, woken.set)
+    latch.on_done(woken.set)
+    woken.on_done(lambda: run.flow_run.runner.submit(lambda: advance(run, latch.done())))
+
+
+def _turn(run: TaskRun, answer: Any) -> Save | Wait | None:
+    """The lifecycle up to where it has to wait; null at its end."""
+    lifecycle = run.lifecycle
     assert lifecycle is not None
     try:
         effect = lifecycle.send(answer)
         while isinstance(effect, Attempt):
             effect = lifecycle.send(attempt(effect.body))
     except StopIteration:
-        return
-    if isinstance(effect, Save):
-        flow_run.engine.commit_soon(effect.event, lambda: advance(run))
-        return
-    woken: Latch | AnyOf = Latch()
-    if effect.timeout is not None:
-        flow_run.engine.portal.after(effect.timeout, woken.set)
-    latch = effect.latch
-    latch.on_done(woken.set)
-    woken.on_done(lambda: flow_run.runner.submit(lambda: run.context.run(advance, run, latch.done())))
+        return None
+    return effect
 
 
 async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
@@ -203,4 +212,4 @@ def _commits() -> _TickCommits:
 
 def start_on_worker(run: TaskRun) -> None:
     """Hand a submitted sync task run to the runner of its flow run."""
-    run.flow_run.runner.submit(lambda: run.context.run(advance, run))
+    run.flow_run.runner.submit(lambda: advance(run))

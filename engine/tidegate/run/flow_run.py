@@ -88,10 +88,10 @@ class FlowRun:
 
     def new_task_run(self, task: Called) -> TaskRun:
         """The next task run; it is not known to anybody before `announce`."""
-        if self.gate is StateType.CANCELLING:
-            raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
+        if self.gate is StateType.CANCELLING:
+            raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         name = task.name
         indexes = self._indexes.get(name)
         if indexes is None:

@@ -76,11 +76,11 @@ def _attempt(run: TaskRun) -> Part:
                 place.on_done(limit.give)  # the place may still come, and somebody else can use it
                 raise
     try:
-        if limit is not None:
-            decision = _decide_running(run)  # paused or cancelled, perhaps, while it queued
+        with flow_run.lock:  # no pause may come between the decision and the record of it
+            decision = _decide_running(run)
             if not isinstance(decision, Accept):
-                return None
-        run.enter(decision.state)
+                return None  # paused or cancelled just now, or while it queued: look again
+            run.enter(decision.state)
         proposed: State = yield Attempt(run)
     finally:
         if limit is not None:

@@ -30,6 +30,8 @@ class MemoryStore:
 
     def append(self, event: Event) -> None:
         """Keep the event at once."""
+        if isinstance(event, (TaskState, FlowState)):
+            event = replace(event, state=event.state.without_data())  # a record keeps no result alive
         with self._lock:
             self._log.append(event)
             if isinstance(event, TaskState):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from typing import Any
 
 from ..errors import UsageError
 from ..host import this_thread
+
+log = logging.getLogger(__name__)
 
 MAX_WORKERS = 32
 """Threads of a runner by default: enough for waiting on services, few enough to be cheap."""
@@ -80,7 +83,10 @@ class WorkerPool:
                 if not self._rest():
                     return
                 continue
-            job()
+            try:
+                job()
+            except Exception:
+                log.exception("A defect of Tidegate: a job of a worker raised.")
             del job  # an idle worker must not keep the last task's data alive
 
     def _rest(self) -> bool:
