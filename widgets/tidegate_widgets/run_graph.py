@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
@@ -20,7 +21,6 @@ from tidegate.run.flow_run import FlowRun
 from .drawing import Drawing
 from .follow import Follower
 from .graph_model import GraphModel
-from .picture import picture, summary
 from .protocol import View
 from .wording import detail
 
@@ -139,16 +139,8 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         return {**data, "text/plain": repr(self)}, metadata
 
     def __repr__(self) -> str:
-        # Without a time or a run's name, so that a notebook under test shows the same text each time.
+        # Without a time, a run's name or a name that was made up from the cell's number, so that a notebook under test
+        # shows the same text each time.
         created = self._model.created
-        return f"RunGraph({created.flow if created else ''!r})"
-
-
-def show_plain(graph: RunGraph) -> str:
-    """The run in one line of text."""
-    return summary(graph.view)
-
-
-def show_picture(graph: RunGraph) -> str:
-    """The run as a static picture in HTML."""
-    return picture(graph.view)
+        name = created.flow if created and not re.fullmatch(r"cell-\d+", created.flow) else ""
+        return f"RunGraph({name!r})" if name else "RunGraph()"

@@ -38,8 +38,19 @@ class ConcurrentTaskRunner:
         return WorkerPool(self.max_workers)
 
 
+class _Idle:
+    """A worker without a place, and what wakes it."""
+
+    __slots__ = ("bell", "recruited")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.recruited = False
+
+
 class WorkerPool:
-    """Threads that run jobs in the order of their submission.
+    """Threads that run jobs in the order of their submission, never more at work than there are places.
 
     A pool of our own, because of `lent`: the standard one has no way to let a worker that waits for another task make
     room for it, and hangs once all its workers wait.
@@ -50,33 +61,70 @@ class WorkerPool:
     def __init__(self, max_workers: int) -> None:
         self._jobs: deque[Callable[[], Any]] = deque()
         self._lock = threading.Lock()
-        self._idle: deque[threading.Lock] = deque()
+        self._idle: list[_Idle] = []
+        self._returning: deque[threading.Lock] = deque()
+        """Workers that have lent their place and want one back; they go before new jobs."""
         self._free = max_workers
         self._closed = False
 
     def submit(self, job: Callable[[], Any]) -> None:
-        """Queue a job; wake or make a thread if one may run."""
+        """Queue a job; wake or make a thread if there is a place for it."""
         self._jobs.append(job)
         self._recruit()
 
-    def _recruit(self) -> None:
+    def close(self) -> None:
+        """No more jobs will come: idle threads end now, the others when the queue is empty."""
         with self._lock:
-            if not self._jobs:
-                return
-            if self._idle:
-                self._idle.pop().release()
-                return
-            if self._free <= 0:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for each in idle:
+            each.bell.release()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """While inside, this worker waits: another one may take its place.  Leaving waits for a place."""
+        with self._lock:
+            self._give()
+        self._recruit()
+        try:
+            yield
+        finally:
+            bell = None
+            with self._lock:
+                if self._free > 0:
+                    self._free -= 1
+                else:
+                    bell = threading.Lock()
+                    bell.acquire()
+                    self._returning.append(bell)
+            if bell is not None:
+                bell.acquire()  # whoever has a place is at work, and gives it up when it ends or waits
+
+    def _give(self) -> None:
+        """Give a place up, with the lock held."""
+        if self._returning:
+            self._returning.popleft().release()
+        else:
+            self._free += 1
+
+    def _recruit(self) -> None:
+        """Give a free place to a worker, if there is work."""
+        with self._lock:
+            if not self._jobs or self._free <= 0:
                 return
             self._free -= 1
+            if self._idle:
+                idle = self._idle.pop()
+                idle.recruited = True
+                idle.bell.release()
+                return
         threading.Thread(target=self._work, name="tidegate-worker", daemon=True).start()
 
     def _work(self) -> None:
         this_thread.lender = self
-        jobs = self._jobs
         while True:
             try:
-                job = jobs.popleft() if self._free >= 0 else None
+                job = None if self._returning else self._jobs.popleft()
             except IndexError:
                 job = None
             if job is None:
@@ -90,42 +138,17 @@ class WorkerPool:
             del job  # an idle worker must not keep the last task's data alive
 
     def _rest(self) -> bool:
-        """Wait for work; false if this thread is to end."""
-        bell = threading.Lock()
-        bell.acquire()
+        """Give the place up and wait for another one; false if this thread is to end."""
+        idle = _Idle()
         with self._lock:
-            if self._jobs and self._free >= 0:
+            if self._jobs and not self._returning:
                 return True
-            if self._closed or self._free < 0:
-                self._free += 1
+            self._give()
+            if self._closed:
                 return False
-            self._idle.append(bell)
-        if bell.acquire(timeout=IDLE_SECONDS):
-            return True
+            self._idle.append(idle)
+        idle.bell.acquire(timeout=IDLE_SECONDS)
         with self._lock:
-            try:
-                self._idle.remove(bell)
-            except ValueError:
-                return True  # it rang just now
-            self._free += 1
-            return False
-
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
-        """While inside, this worker waits: another one may take its place."""
-        with self._lock:
-            self._free += 1
-        self._recruit()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._free -= 1  # below zero there is one too many: the first to finish its job ends
-
-    def close(self) -> None:
-        """No more jobs will come: idle threads end now, the others when the queue is empty."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = list(self._idle), deque()
-        for bell in idle:
-            bell.release()
+            if idle in self._idle:
+                self._idle.remove(idle)
+        return idle.recruited
