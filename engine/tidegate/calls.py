@@ -32,7 +32,7 @@ class CallFace:
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
         self.is_async = is_async(fn)
         self.__doc__ = inspect.getdoc(fn)
-        self.signature = inspect.signature(fn)
+        self.signature = _signature(fn)
         parameters = self.signature.parameters
         for reserved in _RESERVED:
             if reserved in parameters:
@@ -53,6 +53,14 @@ class CallFace:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {self.name!r}>"
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(fn)
+    except ValueError:  # a builtin that does not tell: whatever is given goes to it
+        kinds = {"args": inspect.Parameter.VAR_POSITIONAL, "kwargs": inspect.Parameter.VAR_KEYWORD}
+        return inspect.Signature([inspect.Parameter(name, kind) for name, kind in kinds.items()])
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

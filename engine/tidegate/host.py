@@ -8,6 +8,7 @@ puts its own host in place for that thread.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -15,6 +16,13 @@ from .context import frame
 from .interrupts import guard
 from .latch import Waitable, block
 from .run.bodies import step_in, step_out
+
+SLICE = 0.2
+"""Seconds that the main thread waits in one go.
+
+A signal that arrives after Python last looked for one and before the thread is asleep does not end that sleep, and its
+handler runs when the sleep is over: one interrupt in some hundreds, under load, would otherwise wait for ever.
+"""
 
 
 class Host(Protocol):
@@ -38,7 +46,11 @@ class PlainHost:
 
     def wait(self, latch: Waitable, timeout: float | None) -> bool:
         """Block until the latch opens."""
-        return block(latch, timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        while not block(latch, SLICE if end is None else min(SLICE, end - time.monotonic())):
+            if end is not None and time.monotonic() >= end:
+                return latch.done()
+        return True
 
     def boundary(self) -> None:
         """Nobody to serve."""

@@ -30,12 +30,14 @@ Edge = tuple[LinkKind, int]
 class Inputs:
     """What was found in the arguments of one call."""
 
-    __slots__ = ("futures", "links", "rebuild")
+    __slots__ = ("futures", "links", "rebuild", "states")
 
     def __init__(self) -> None:
         self.links: dict[str, tuple[tuple[LinkKind, int, int], ...]] = {}
         self.futures: list[tuple[TaskFuture[Any], bool]] = []
         """Each future to wait for, and whether its failure is allowed."""
+        self.states: list[tuple[State, bool]] = []
+        """The same for states that were handed over."""
         self.rebuild = False
         """True if the arguments hold futures or annotations that must be replaced."""
 
@@ -78,6 +80,7 @@ def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set
             continue
         if isinstance(each, State):
             found.rebuild = True
+            found.states.append((each, allowed))
             task_run = table.find(each.data)
             if task_run:
                 edges.add(("value", task_run))
@@ -126,17 +129,23 @@ def ranges(edges: set[Edge]) -> tuple[tuple[LinkKind, int, int], ...]:
     return tuple(out)
 
 
-def not_completed(found: Inputs) -> TaskFuture[Any] | None:
-    """The first finished input that stands in the way, if any does.
+def not_completed(found: Inputs) -> str:
+    """Which input stands in the way, in words; empty if none does.
 
     A failed input is let through where `allow_failure` allows it; a crashed or cancelled one, or one that never
     began, is not (as in Prefect 2.7).
     """
     for future, allowed in found.futures:
-        kind = future.state.type
-        if kind is not StateType.COMPLETED and not (allowed and kind is StateType.FAILED):
-            return future
-    return None
+        if _blocks(future.state, allowed):
+            return f"{future.name} is {future.state.name}."
+    for state, allowed in found.states:
+        if _blocks(state, allowed):
+            return f"An input is {state.name}."
+    return ""
+
+
+def _blocks(state: State, allowed: bool) -> bool:
+    return state.type is not StateType.COMPLETED and not (allowed and state.type is StateType.FAILED)
 
 
 Leaf = Callable[[Any], Any]

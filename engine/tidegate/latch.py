@@ -94,4 +94,4 @@ def block(latch: Waitable, timeout: float | None = None) -> bool:
         return True
     event = threading.Event()
     latch.on_done(event.set)
-    return event.wait(timeout)
+    return event.wait(timeout) or latch.done()

@@ -53,7 +53,8 @@ class Task(CallFace, Generic[P, R]):
         default = getattr(fn, "__name__", None) or type(fn).__name__
         super().__init__(fn, default if name is None else name, "task")
         for option, value, least in (("retries", retries, 0), ("concurrency", concurrency, 1)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            unlimited = option == "concurrency" and value is None
+            if not unlimited and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise self._senseless(option, f"a whole number from {least} on", value)
         if not _is_seconds(retry_jitter_factor):
             raise self._senseless("retry_jitter_factor", "a number from 0 on", retry_jitter_factor)

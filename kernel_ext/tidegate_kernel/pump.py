@@ -19,6 +19,7 @@ from typing import Any
 
 import zmq
 
+from tidegate.host import SLICE
 from tidegate.interrupts import guard
 from tidegate.latch import Waitable
 
@@ -62,7 +63,7 @@ class Pump:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            poller.poll(None if left is None else math.ceil(left * 1000))
+            poller.poll(math.ceil(1000 * (SLICE if left is None else min(SLICE, left))))
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(4096)
 

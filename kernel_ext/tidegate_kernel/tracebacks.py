@@ -14,7 +14,7 @@ import tidegate
 import tidegate_widgets
 
 _PACKAGES = (tidegate.__file__, tidegate_widgets.__file__, __file__, zmq.__file__, asyncio.__file__)
-_HIDDEN = (*(str(Path(file).parent) for file in _PACKAGES), threading.__file__)
+_HIDDEN = (*(str(Path(file).parent) for file in _PACKAGES), threading.__file__, "zmq/")  # Cython's paths are relative
 """What a thread is in when it waits for us: our own code, and the libraries that wait."""
 
 

@@ -117,7 +117,7 @@ def note(model: GraphModel, counts: Counter[str]) -> str:
         left = counts["r"]
         return f"Cancelled by {model.by}. {_runs(left)} still to end." if left else f"Cancelled by {model.by}."
     if state.name == "Interrupted":
-        return "Stopped by an interrupt. What had finished is in the record."
+        return f"{state.message} What had finished is in the record."
     if state.type in (StateType.FAILED, StateType.CRASHED) and not counts["f"]:
         return state.message
     if counts["f"]:

@@ -61,7 +61,7 @@ class RetryPolicy:
     def delay(self, retry: int, draw: float) -> float:
         """Seconds before retry number `retry` (from 1); `draw` is a random number in [0, 1)."""
         seconds = self.delays[min(retry, len(self.delays)) - 1]
-        return seconds * (1 + self.jitter * (2 * draw - 1))
+        return max(0.0, seconds * (1 + self.jitter * (2 * draw - 1)))
 
     def allows(self, error: Any) -> bool:
         """True if the error may be retried."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from asyncio import CancelledError
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from ..annotations import quote
 from ..concurrency import ConcurrencyLimit
 from ..context import Frame
 from ..errors import CancelledRun, NotPaused, NotRunning
@@ -83,6 +85,8 @@ class FlowRun:
         self._children: Latch | None = None
         self._tally = dict.fromkeys(StateType, 0)
         self._failures: list[State] = []
+        self._quoted = False
+        """True if the flow returned something that is not to be interpreted."""
 
     # Task runs ------------------------------------------------------------------------------------------------------
 
@@ -178,6 +182,7 @@ class FlowRun:
         if isinstance(error, CancelledError) and guard.taken():
             # Which the loop had turned into a cancellation; where it hit the user's code is worth keeping.
             error = KeyboardInterrupt().with_traceback(error.__traceback__)
+        self._quoted = isinstance(value, quote)
         return of_return(value, now) if error is None else of_error(error, False, now)
 
     def judge_children(self, proposed: State) -> State:
@@ -185,8 +190,10 @@ class FlowRun:
 
         A flow that returns nothing is judged by its task runs, as in Prefect 2.7.
         """
-        if self.gate is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
+        if self.state.type is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
             return Cancelled(self.state.message, at=self.engine.now())
+        if self._quoted:
+            return proposed
         if proposed.type is StateType.COMPLETED and proposed.data is not None:
             returned = resolve_to_states(proposed.data)
             return proposed if returned is proposed.data else of_return(returned, self.engine.now())
@@ -270,8 +277,14 @@ class FlowRun:
 
     # End ------------------------------------------------------------------------------------------------------------
 
-    def abandon_bodies(self, final: State) -> None:
-        """Give up waiting: whatever is left ends here, and its late outcome will be refused."""
+    def abandon_bodies(self, final: State) -> State:
+        """Give up waiting: whatever is left ends here, and its late outcome will be refused.
+
+        Gives the final state, which names the bodies that are still at work.
+        """
+        alive = self.still_alive()
+        if alive:
+            final = replace(final, message=f"{final.message} Still at work: {alive}.".strip())
         now = self.engine.now()
         events = []
         left = []
@@ -284,6 +297,7 @@ class FlowRun:
             self.engine.commit_all(events)
         for run, state in left:
             run.end(state)
+        return final
 
     def still_alive(self) -> str:
         """The bodies that go on although the run was told to end: ``locate-3, locate-7 and 2 more``."""

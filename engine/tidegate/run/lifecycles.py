@@ -49,8 +49,8 @@ def _ready(run: TaskRun) -> Part:
         yield Wait(AnyOf(AllOf(pending), flow_run.stopped))
     if not flow_run.stopped.done():
         blocker = inputs.not_completed(found)
-        if blocker is not None:
-            return NotReady(f"{blocker.name} is {blocker.state.name}.", at=run.now())
+        if blocker:
+            return NotReady(blocker, at=run.now())
         run.args, run.kwargs = inputs.resolve_all(run.args, run.kwargs)
     return None
 
@@ -105,7 +105,7 @@ def flow_life(run: FlowRun) -> Lifecycle:
         proposed: State = yield Attempt(run)
     except BaseException as error:
         proposed = of_error(error, run.state.type is StateType.CANCELLING, run.now())
-    if proposed.type in (StateType.CRASHED, StateType.CANCELLED):
+    if proposed.type is StateType.CRASHED or run.state.type is StateType.CANCELLING:
         run.stop()
     final = proposed
     try:
@@ -117,7 +117,7 @@ def flow_life(run: FlowRun) -> Lifecycle:
         run.stop()
         if final.name == "Interrupted" and proposed.name != "Interrupted":
             yield from _settle(run)
-    run.abandon_bodies(final)
+    final = run.abandon_bodies(final)
     yield Save(FlowState(run.number, final.timestamp, final))
     run.end(final)
 
