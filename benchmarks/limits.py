@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tidegate.store import schema
+
 
 def sqlite_commits(folder: Path, n: int) -> float:
-    """Seconds per task of one commit per task: one row and three events, WAL, synchronous=NORMAL."""
+    """Seconds per task of one commit per task: the rows that Tidegate keeps of one, WAL, synchronous=NORMAL."""
     connection = sqlite3.connect(folder / f"limit-{time.monotonic_ns()}.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("CREATE TABLE run(id INTEGER PRIMARY KEY, name TEXT, state INTEGER, t0 REAL, t1 REAL)")
-    connection.execute("CREATE TABLE event(seq INTEGER PRIMARY KEY, run INTEGER, kind INTEGER, at REAL, detail TEXT)")
-    detail = json.dumps({"site": 1, "index": 1})
+    connection.executescript(schema.TABLES)
+    row = f"INSERT INTO task_run VALUES ({','.join('?' * 17)})"
+    events = "INSERT INTO event VALUES (?,?,?,?,?,?),(?,?,?,?,?,?),(?,?,?,?,?,?)"
     begun = time.perf_counter()
     for i in range(n):
         now = time.time()
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO run VALUES (?,?,?,?,?)", (i, "inc", 5, now, now))
-        connection.execute(
-            "INSERT INTO event(run, kind, at, detail) VALUES (?,?,?,?),(?,?,?,?),(?,?,?,?)",
-            (i, 2, now, detail, i, 12, now, None, i, 15, now, None),
-        )
+        connection.execute(row, (1, i, "inc", 1, i, 0, 0, None, 5, None, None, 1, now, now, now, now, None))
+        values = (1, 3 * i, i, 2, now, None, 1, 3 * i + 1, i, 12, now, None, 1, 3 * i + 2, i, 15, now, None)
+        connection.execute(events, values)
         connection.execute("COMMIT")
     seconds = time.perf_counter() - begun
     connection.close()

@@ -31,6 +31,10 @@ class SystemClock:
     now = staticmethod(time.time)
 
 
+_portal = EnginePortal()
+"""One engine thread per process, however many engines tests make."""
+
+
 class Engine:
     """What flow runs of this process share.
 
@@ -47,7 +51,7 @@ class Engine:
         self._lock = threading.Lock()
         self.now = (clock or SystemClock()).now
         self.chance = chance
-        self.portal = EnginePortal()
+        self.portal = _portal
         self.live: dict[int, FlowRun] = {}
         """The flow runs of this process that have not ended, by number."""
         self.observers: list[Callable[[FlowRun], None]] = []

@@ -18,7 +18,7 @@ from .calls import CallFace, call_site
 from .context import Frame, frame
 from .engine import Engine, engine
 from .errors import UsageError
-from .inputs import scan
+from .inputs import NOTHING, Inputs, scan
 from .interrupts import guard
 from .model.events import FlowCreated
 from .model.states import State
@@ -129,7 +129,7 @@ class Flow(CallFace, Generic[P, R]):
             if self.is_async:
                 loop_run = partial(drive_async, task_life(tracking), parent.engine)
                 parent.engine.portal.start(loop_run, copy_context())
-                host.wait(tracking.finished)
+                host.wait(tracking)
             else:
                 drive(task_life(tracking), parent.engine)
                 host.boundary()
@@ -150,6 +150,7 @@ class Flow(CallFace, Generic[P, R]):
         tracking = parent.new_task_run(self)
         found = scan(self.bind(args, kwargs), parent.links, parent.number)
         if wait_for is not None:
+            found = Inputs() if found is NOTHING else found
             found.add_wait_for(wait_for, parent.links, parent.number)
         tracking.args, tracking.kwargs, tracking.inputs = args, kwargs, found
         tracking.fn = partial(self._run_tracked_async if self.is_async else self._run_tracked, tracking)

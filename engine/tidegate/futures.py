@@ -52,23 +52,23 @@ class TaskFuture(Generic[R]):
     @property
     def latch(self) -> Latch:
         """Opens when the task run has ended and its end is saved."""
-        return self._run.finished
+        return self._run
 
     def done(self) -> bool:
         """True once the task run has ended and its end is saved."""
-        return self._run.finished.done()
+        return self._run.done()
 
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call `callback` at the end, in the thread that saw it; at once if it has ended."""
-        self._run.finished.on_done(callback)
+        self._run.on_done(callback)
 
     def add_done_callback(self, callback: Callable[[TaskFuture[R]], object]) -> None:
         """Call ``callback(future)`` at the end, in the thread that saw it; at once if it has ended."""
-        self._run.finished.on_done(lambda: callback(self))
+        self._run.on_done(lambda: callback(self))
 
     def wait(self, timeout: float | None = None) -> State | None:
         """Block until the end and return the final state; null if `timeout` (seconds) passed first."""
-        return self._run.state if wait(self._run.finished, timeout) else None
+        return self._run.state if wait(self._run, timeout) else None
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Block until the end and return what the task returned.
@@ -77,7 +77,7 @@ class TaskFuture(Generic[R]):
         passed first, and `UpstreamNotCompleted` if the task never began because an input of it did not complete.
         """
         __tracebackhide__ = True
-        if not wait(self._run.finished, timeout):
+        if not wait(self._run, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
         return self._value(raise_on_failure)
 
@@ -115,12 +115,12 @@ class AsyncTaskFuture(TaskFuture[R]):
 
     async def wait(self, timeout: float | None = None) -> State | None:  # type: ignore[override]
         """Wait for the end and return the final state; null if `timeout` (seconds) passed first."""
-        return self._run.state if await wait_async(self._run.finished, timeout) else None
+        return self._run.state if await wait_async(self._run, timeout) else None
 
     async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # type: ignore[override]
         """Wait for the end and return what the task returned; raises as `TaskFuture.result`."""
         __tracebackhide__ = True
-        if not await wait_async(self._run.finished, timeout):
+        if not await wait_async(self._run, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
         return self._value(raise_on_failure)
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from .context import frame
+from .context import Frame, frame
 from .interrupts import guard
 from .latch import Waitable, block
+from .model.states import StateType
 from .run.bodies import step_in, step_out
 
 SLICE = 0.2
-"""Seconds that the main thread waits in one go.
+"""Seconds that a thread with user code on it waits in one go.
 
 A signal that arrives after Python last looked for one and before the thread is asleep does not end that sleep, and its
 handler runs when the sleep is over: one interrupt in some hundreds, under load, would otherwise wait for ever.
@@ -46,11 +48,7 @@ class PlainHost:
 
     def wait(self, latch: Waitable, timeout: float | None) -> bool:
         """Block until the latch opens."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while not block(latch, SLICE if end is None else min(SLICE, end - time.monotonic())):
-            if end is not None and time.monotonic() >= end:
-                return latch.done()
-        return True
+        return wait_in_slices(latch, timeout)
 
     def boundary(self) -> None:
         """Nobody to serve."""
@@ -85,23 +83,44 @@ def use(host: Host | None) -> None:
 
 
 def wait(latch: Waitable, timeout: float | None = None) -> bool:
-    """Wait on this thread, the way this thread waits; false if `timeout` (seconds) passed first."""
+    """Wait on this thread, the way this thread waits; false if `timeout` (seconds) passed first.
+
+    Raises KeyboardInterrupt in the code of a flow that was cancelled meanwhile: it goes no further.
+    """
     if latch.done():
         return True
+    here = frame.get()
     if threading.get_ident() == _MAIN:
         with guard.interruptible():
-            return _main_host.wait(latch, timeout)
-    here = frame.get()
-    out = None if here is None else step_out(here)
+            opened = _main_host.wait(latch, timeout)
+    else:
+        opened = block(latch, timeout) if here is None else _wait_on_worker(latch, timeout, here)
+    if here is not None and here.flow_run.state.type is StateType.CANCELLING:
+        raise KeyboardInterrupt
+    return opened
+
+
+def _wait_on_worker(latch: Waitable, timeout: float | None, here: Frame) -> bool:
+    out = step_out(here)
+    lender = this_thread.lender
     try:
-        lender = this_thread.lender
-        if lender is None:
-            return block(latch, timeout)
-        with lender.lent():
-            return block(latch, timeout)
+        with nullcontext() if lender is None else lender.lent():
+            return wait_in_slices(latch, timeout, here.flow_run.stopped.done)
     finally:
-        if here is not None:
-            step_in(here, out)
+        step_in(here, out)
+
+
+def wait_in_slices(latch: Waitable, timeout: float | None, enough: Callable[[], bool] = lambda: False) -> bool:
+    """Block until the latch opens, `timeout` seconds have passed, or a look every `SLICE` seconds says it is enough."""
+    if latch.done():
+        return True
+    event = threading.Event()
+    latch.on_done(event.set)
+    end = None if timeout is None else time.monotonic() + timeout
+    while not event.wait(SLICE if end is None else min(SLICE, end - time.monotonic())):
+        if enough() or (end is not None and time.monotonic() >= end):
+            return latch.done()
+    return True
 
 
 def hosting(awaited: bool) -> AbstractContextManager[object]:

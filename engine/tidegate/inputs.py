@@ -51,15 +51,21 @@ class Inputs:
             self.links["wait_for"] = ranges({("wait_for", number) for _, number in edges})
 
 
+NOTHING = Inputs()
+"""The inputs of a call with nothing but atoms that no task returned; shared, and never changed."""
+
+
 def scan(arguments: Iterable[tuple[str, Any]], table: LinkTable, flow_run: int) -> Inputs:
     """Look through the arguments of a call, given as (parameter, value)."""
-    found = Inputs()
+    found = NOTHING
     for name, value in arguments:
         if type(value) in ATOMS:
             task_run = table.find(value)
             if task_run:
+                found = Inputs() if found is NOTHING else found
                 found.links[name] = (("value", task_run, task_run),)
             continue
+        found = Inputs() if found is NOTHING else found
         edges: set[Edge] = set()
         _walk(value, table, flow_run, found, edges)
         if edges:

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 _MAIN = threading.main_thread()
 
@@ -23,41 +22,39 @@ class InterruptGuard:
     Outside of `installed` nothing is changed, and `open` has no effect.
     """
 
-    __slots__ = ("_depth", "_kept", "_noticed", "_previous", "_unwatch", "_watchers", "is_open")
+    __slots__ = ("_active", "_kept", "_noticed", "_unwatch", "_watchers", "arrived", "is_open")
 
     def __init__(self) -> None:
         self.is_open = True
-        self._depth = 0
+        self.arrived = 0
+        """How often the handler has run."""
+        self._active = False
         self._kept = False
         self._noticed = False
         self._watchers = 0
         self._unwatch: Callable[[], None] | None = None
-        self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Guard the main thread; does nothing on other threads, or where SIGINT is not Python's to handle.
+        """Guard the main thread; does nothing on other threads, inside another one, or where SIGINT is not Python's.
 
-        Leaving it with an interrupt kept and not yet raised raises it.
+        Leaving it with an interrupt kept and not yet raised raises it.  An interrupt may hit any line of this: before
+        the handler is in place it raises and leaves nothing behind, after that it is kept until the handler is gone.
         """
-        if threading.current_thread() is not _MAIN:
+        if threading.current_thread() is not _MAIN or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
             return
-        outermost = self._depth == 0 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        self._depth += 1
-        before = self.is_open
         try:
-            if outermost:
-                self.is_open = False
-                self._kept = False
-                self._previous = signal.signal(signal.SIGINT, self._handle)
+            self.is_open = False
+            self._kept = False
+            self._active = True
+            signal.signal(signal.SIGINT, self._handle)
             yield
         finally:
-            self._depth -= 1
-            self.is_open = before
-            if outermost:
-                signal.signal(signal.SIGINT, self._previous)
-        if outermost and self._kept:
+            self._active = False
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.is_open = True
+        if self._kept:
             self._kept = False
             raise KeyboardInterrupt
 
@@ -106,10 +103,15 @@ class InterruptGuard:
         return noticed
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.arrived += 1
         if self.is_open or self._kept:  # a second one does not wait for anything
             self._kept = False
             raise KeyboardInterrupt
         self._kept = True
+
+    def is_installed(self) -> bool:
+        """True while SIGINT comes to this guard."""
+        return self._active
 
     def open(self) -> None:
         """From here on, user code: an interrupt raises, also one that was kept."""
@@ -120,7 +122,7 @@ class InterruptGuard:
 
     def close(self) -> bool:
         """From here on, the engine: an interrupt is kept.  Says whether the guard was open before."""
-        if self._depth == 0 or threading.get_ident() != _MAIN.ident:
+        if not self._active or threading.get_ident() != _MAIN.ident:
             return False
         before = self.is_open
         self.is_open = False
@@ -133,7 +135,7 @@ class InterruptGuard:
 
     def keep(self) -> None:
         """Raise KeyboardInterrupt in the next user code or wait of the main thread, as if a signal had come now."""
-        if self._depth:
+        if self._active:
             self._kept = True
 
     def drop(self) -> None:
@@ -159,7 +161,25 @@ def on_main_thread() -> bool:
     return threading.get_ident() == _MAIN.ident
 
 
-def interrupt_main_thread() -> None:
-    """Raise KeyboardInterrupt in the main thread's user code, also while it sleeps in a system call."""
-    if _MAIN.ident is not None:
-        signal.pthread_kill(_MAIN.ident, signal.SIGINT)
+AGAIN = 0.05
+"""Seconds after which a signal that was not heard is sent again."""
+
+
+def interrupt_main_thread(wanted: Callable[[], bool]) -> None:
+    """Raise KeyboardInterrupt in the main thread's user code, also while it sleeps in a system call.
+
+    A signal that arrives just before the thread falls asleep does not wake it, so it is sent again until the handler
+    has run, as long as `wanted` says so.
+    """
+    if _MAIN.ident is None:
+        return
+    arrived = guard.arrived
+    signal.pthread_kill(_MAIN.ident, signal.SIGINT)
+
+    def again() -> None:
+        if guard.is_installed() and guard.arrived == arrived and wanted():
+            interrupt_main_thread(wanted)
+
+    timer = threading.Timer(AGAIN, again)
+    timer.daemon = True
+    timer.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import CodeType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -13,7 +13,7 @@ from .calls import CallFace, call_site
 from .context import Frame, frame
 from .errors import OutsideFlow, UpstreamNotCompleted, UsageError
 from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
-from .inputs import scan
+from .inputs import NOTHING, Inputs, scan
 from .mapping import columns
 from .model.events import Links
 from .model.states import State
@@ -107,8 +107,8 @@ class Task(CallFace, Generic[P, R]):
             return_state = kwargs.pop("return_state", False)
             run = self._new_run(here, site, args, kwargs)
             if self.is_async:
-                _spawn(run, here)
-                host.wait(run.finished)
+                _spawn(run, here, copy_context())
+                host.wait(run)
             else:
                 drive(task_life(run), here.flow_run.engine)
                 host.boundary()
@@ -136,7 +136,7 @@ class Task(CallFace, Generic[P, R]):
         try:
             return_state = kwargs.pop("return_state", False)
             run = self._new_run(here, call_site(1), args, kwargs)
-            future = self._start(run, here)
+            future = self._start(run, here, copy_context())
             return cast(TaskFuture[R], future.wait()) if return_state else future
         finally:
             step_in(here, out)
@@ -164,7 +164,8 @@ class Task(CallFace, Generic[P, R]):
                     made.append(self._new_run(here, site, row_args, row_kwargs, links))
             finally:
                 # Also when the flow was cancelled half way: those that are known then end at once.
-                started = [self._start(run, here) for run in made]
+                context = copy_context()
+                started = [self._start(run, here, context) for run in made]
             futures: MapResult[R] = (AsyncMapResult if self.is_async and here.is_async else MapResult)(started)
             return cast(MapResult[R], futures.wait()) if return_state else futures
         finally:
@@ -194,6 +195,7 @@ class Task(CallFace, Generic[P, R]):
         run = flow_run.new_task_run(self)
         found = scan(given, flow_run.links, flow_run.number)
         if wait_for is not None:
+            found = Inputs() if found is NOTHING else found
             found.add_wait_for(wait_for, flow_run.links, flow_run.number)
         links: Links = found.links
         if more:
@@ -202,28 +204,27 @@ class Task(CallFace, Generic[P, R]):
         flow_run.announce(run, site, here.task_run, links)
         return run
 
-    def _start(self, run: TaskRun, here: Frame) -> TaskFuture[R]:
-        """Hand a run to whoever carries it out."""
+    def _start(self, run: TaskRun, here: Frame, context: Context) -> TaskFuture[R]:
+        """Hand a run to whoever carries it out, in a copy of `context`."""
         flow_run = run.flow_run
         if self.is_async:
-            _spawn(run, here)
+            _spawn(run, here, context)
             return AsyncTaskFuture(run) if here.is_async else TaskFuture(run)
         if getattr(flow_run.runner, "inline", False):
             drive(task_life(run), flow_run.engine)
             return TaskFuture(run)
-        run.lifecycle = task_life(run)
-        run.context = copy_context()
+        run.context = context
         start_on_worker(run)
         return TaskFuture(run)
 
 
-def _spawn(run: TaskRun, here: Frame) -> None:
+def _spawn(run: TaskRun, here: Frame, context: Context) -> None:
     """Start an async task: on the loop of the async code that submits it, or on the engine's for sync code."""
     engine = run.flow_run.engine
     if here.is_async:
-        spawn(asyncio.get_running_loop(), drive_async(task_life(run), engine), copy_context())
+        spawn(asyncio.get_running_loop(), drive_async(task_life(run), engine), context.copy())
     else:
-        engine.portal.start(lambda: drive_async(task_life(run), engine), copy_context())
+        engine.portal.start(lambda: drive_async(task_life(run), engine), context.copy())
 
 
 def value_of(run: TaskRun) -> Any:

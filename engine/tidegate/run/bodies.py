@@ -39,7 +39,7 @@ def interrupt(body: Handled) -> None:
         if on_main_thread():
             guard.keep()  # raised at the next wait or the next line of user code
         else:
-            interrupt_main_thread()
+            interrupt_main_thread(lambda: body.handle == handle)
     elif handle is not None:
         with _lock:
             if body.handle == handle:

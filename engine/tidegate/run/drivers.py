@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from ..interrupts import guard, on_main_thread
 from ..latch import AnyOf, Latch
 from ..model.states import State
 from .effects import Attempt, Body, Lifecycle, Save, Wait
+from .lifecycles import task_life
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -79,13 +81,16 @@ def advance(run: TaskRun, answer: Any = None) -> None:
 
     What it waits for brings it back: so neither a retry's delay, nor a pause, nor a slow commit holds a worker.
     """
+    if run.lifecycle is None:
+        run.lifecycle = task_life(run)
+        run.context = run.context.copy()
     # Handed over after the context is left: another worker may enter it at once, and two cannot be in one.
     effect = run.context.run(_turn, run, answer)
     engine = run.flow_run.engine
     if effect is None:
         return
     if isinstance(effect, Save):
-        engine.commit_soon(effect.event, lambda: advance(run))
+        engine.commit_soon(effect.event, partial(advance, run))
         return
     woken, latch = Latch(), effect.latch
     if effect.timeout is not None:
@@ -212,4 +217,4 @@ def _commits() -> _TickCommits:
 
 def start_on_worker(run: TaskRun) -> None:
     """Hand a submitted sync task run to the runner of its flow run."""
-    run.flow_run.runner.submit(lambda: advance(run))
+    run.flow_run.runner.submit(partial(advance, run))

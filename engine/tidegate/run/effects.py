@@ -19,9 +19,13 @@ from ..model.states import State
 class Body(Protocol):
     """User code that can be attempted."""
 
-    frame: Frame
     handle: Any
     """What runs it now: a thread's ident, an asyncio task, or null."""
+
+    @property
+    def frame(self) -> Frame:
+        """What the user's code sees as the innermost run."""
+        ...
 
     def call(self) -> Any:
         """Call the user's function; a coroutine if it is async."""

@@ -252,11 +252,11 @@ class FlowRun:
                 raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self.state.name}.")
             self.gate = StateType.CANCELLING
             self._ask(decision.state, by)
+        interrupt(self)  # before its tasks end, or it would go on with their ends for a moment
         self._end_bodies()
         for subflow in list(self.subflows):
             with suppress(NotRunning):
                 subflow.cancel(by)
-        interrupt(self)
 
     def stop(self) -> None:
         """The body has ended before its time: nothing new starts, what is at work is told to end."""

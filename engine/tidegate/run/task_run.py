@@ -35,18 +35,20 @@ class Called(Protocol):
     fn: Callable[..., Any]
 
 
-class TaskRun:
-    """One call of a task: its inputs, its present state, what runs it now."""
+class TaskRun(Latch):
+    """One call of a task: its inputs, its present state, what runs it now.  As a latch, it opens when its end is saved.
+
+    There may be a hundred thousand of them waiting, so each is one object, and has nothing before it needs it: the
+    garbage collector's work grows with every object that is kept.
+    """
 
     __slots__ = (
         "_ending",
         "args",
         "attempts",
         "context",
-        "finished",
         "flow_run",
         "fn",
-        "frame",
         "handle",
         "index",
         "inputs",
@@ -59,6 +61,8 @@ class TaskRun:
     )
 
     def __init__(self, flow_run: FlowRun, number: int, task: Called, index: int) -> None:
+        self._done = False
+        self._callbacks = None
         self.flow_run = flow_run
         self.number = number
         self.task = task
@@ -69,12 +73,11 @@ class TaskRun:
         self.inputs: Inputs | None = None
         self.state: State = PENDING
         self.attempts = 0
-        self.finished = Latch()
-        self.frame = Frame(flow_run, self)
         self.handle: Any = None
         self.lifecycle: Lifecycle | None = None
         self.context: Context
-        """The caller's context variables, for submitted runs; also what sends their output to the caller's cell."""
+        """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
+        Shared by all runs of a map until `advance` takes a copy of its own."""
         self.limit: ConcurrencyLimit | None = None
         self._ending = False
 
@@ -82,6 +85,11 @@ class TaskRun:
     def name(self) -> str:
         """``locate-17``."""
         return f"{self.task.name}-{self.index}"
+
+    @property
+    def frame(self) -> Frame:
+        """What the function sees as the innermost run."""
+        return Frame(self.flow_run, self)
 
     @property
     def gate(self) -> StateType:
@@ -146,7 +154,7 @@ class TaskRun:
             self.flow_run.link(state, self.number)
         self.args, self.kwargs, self.inputs, self.lifecycle = (), {}, None, None
         self.flow_run.child_ended(self)
-        self.finished.set()
+        self.set()
 
     def interrupt_body(self) -> None:
         """Have the user's code end, if it is at work and can be reached."""
