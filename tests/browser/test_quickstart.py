@@ -101,9 +101,7 @@ def test_it_finishes_and_the_cell_has_its_value(page: Page) -> None:
 
 def test_a_selected_node_says_why_its_runs_failed(page: Page) -> None:
     part(page, "[data-node]").nth(1).click()
-    expect(panel(page)).to_contain_text(
-        "1 attempt", timeout=10_000
-    )
+    expect(panel(page)).to_contain_text("1 attempt", timeout=10_000)
     for text in ("locate[1136]", "ValueError: state is required"):
         expect(panel(page)).to_contain_text(text)
     page.screenshot(SHOTS / "failure.png")

@@ -1,0 +1,168 @@
+"""Files that cannot be a store: one line that says why, and not a byte of them changed."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support.flows import flow, in_time
+from tidegate.engine import Engine, using
+from tidegate.errors import StoreError
+from tidegate.store import schema
+from tidegate.store.sqlite import SQLiteStore
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE precious(x); INSERT INTO precious VALUES (1), (2);")
+
+
+def foreign_with_an_id(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("PRAGMA application_id = 1196444487; PRAGMA user_version = 3;")
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"name,age\nada,36\n" * 500)
+
+
+def half_a_database(path: Path) -> None:
+    SQLiteStore(path).close()
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + b"\xff" * (len(data) - 100))
+
+
+def newer(path: Path) -> None:
+    SQLiteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+
+
+REFUSED = [
+    (foreign, "another program"),
+    (foreign_with_an_id, "another program"),
+    (no_database, "no SQLite file"),
+    (half_a_database, "cannot be opened"),
+    (newer, "newer Tidegate"),
+]
+
+
+def one_line(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text, "more than one line"
+    assert text.endswith(".")
+    return text
+
+
+@pytest.mark.parametrize(("make", "why"), REFUSED, ids=[make.__name__ for make, _ in REFUSED])
+def test_a_file_that_is_not_ours_is_left_as_it_was(tmp_path: Path, make: Callable[[Path], None], why: str) -> None:
+    path = tmp_path / "store.db"
+    make(path)
+    # What opening added beside the file, for `newer`, was ours; from here on nothing may change.
+    before = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in tmp_path.iterdir()}
+    modified = path.stat().st_mtime_ns
+    with pytest.raises(StoreError) as caught:
+        SQLiteStore(path)
+    text = one_line(caught.value)
+    assert str(path) in text
+    assert why in text
+    assert path.stat().st_mtime_ns == modified
+    assert {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in tmp_path.iterdir()} == before
+
+
+def test_a_foreign_file_whose_program_was_killed_keeps_its_log(tmp_path: Path) -> None:
+    """Opening a file in WAL mode for writing would fold its log into it when closing."""
+    live, path = tmp_path / "live.db", tmp_path / "store.db"
+    with closing(sqlite3.connect(live)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript("CREATE TABLE precious(x); INSERT INTO precious VALUES (1);")
+        for end in ("", "-wal"):
+            Path(f"{path}{end}").write_bytes(Path(f"{live}{end}").read_bytes())
+    before = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        SQLiteStore(path)
+    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == before
+
+
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.mkdir()
+    with pytest.raises(StoreError) as caught:
+        SQLiteStore(path)
+    assert "TIDEGATE_HOME" in one_line(caught.value)
+    assert list(path.iterdir()) == []
+
+
+def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
+    """As root nothing is read-only; a file where the folder should be cannot be written by anybody."""
+    (tmp_path / "home").write_text("I am a file")
+    with pytest.raises(StoreError) as caught:
+        SQLiteStore(tmp_path / "home" / "store.db")
+    assert "TIDEGATE_HOME" in one_line(caught.value)
+    assert (tmp_path / "home").read_text() == "I am a file"
+
+
+def test_a_home_on_a_file_system_that_takes_nothing() -> None:
+    with pytest.raises(StoreError) as caught:
+        SQLiteStore(Path("/proc/tidegate/store.db"))
+    one_line(caught.value)
+
+
+def test_a_store_that_another_program_holds_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.db"
+    SQLiteStore(path).close()
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, **{**kwargs, "timeout": 0.05}))
+    with closing(connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError) as caught:
+            in_time(lambda: SQLiteStore(path))
+    assert "locked by another program" in one_line(caught.value)
+    SQLiteStore(path).close()  # and once it is let go, it opens
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch()
+    SQLiteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+
+
+def test_a_folder_made_for_the_store_is_private_and_ignored_by_git(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    SQLiteStore(home / "store.db").close()
+    assert home.stat().st_mode & 0o077 == 0
+    assert (home / ".gitignore").read_text() == "*\n"
+
+
+def test_a_folder_that_was_there_stays_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "analysis.py").write_text("print()\n")
+    SQLiteStore(tmp_path / "store.db").close()
+    assert not (tmp_path / ".gitignore").exists(), "git would ignore the user's own files from now on"
+
+
+def test_a_flow_over_a_store_that_cannot_be_used_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.write_text("I am a file")
+    monkeypatch.setattr("tidegate.settings.settings", lambda: type("S", (), {"store_path": home / "store.db"})())
+    began: list[int] = []
+
+    @flow
+    def work() -> int:
+        began.append(1)
+        return 1
+
+    with using(Engine()) as engine:
+        for _ in range(2):  # the second call is as good as the first
+            with pytest.raises(StoreError, match="TIDEGATE_HOME"):
+                work()
+        assert engine.live == {}
+    assert began == []
