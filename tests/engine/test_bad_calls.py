@@ -340,3 +340,13 @@ def test_with_options_keeps_what_is_not_given_and_can_reset() -> None:
     nightly = flow(name="nightly", flow_run_name="n")(_nothing)
     other = nightly.with_options(flow_run_name="m")
     assert (other.name, other.flow_run_name, other.fn) == ("nightly", "m", nightly.fn)
+
+
+def test_builtins_can_be_tasks(engine: Engine) -> None:
+    biggest = task(max)
+
+    @flow
+    def work() -> int:
+        return int(biggest(1, 5)) + int(biggest.submit([2, 3]).result())
+
+    assert in_time(work) == 8

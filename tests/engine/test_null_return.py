@@ -209,3 +209,23 @@ def test_a_crash_of_an_unread_task_fails_the_flow_and_spares_the_others(stored: 
     state = final(body)
     assert state.is_failed() or state.is_crashed()
     assert [row.state.name for row in stored.store.task_runs(1)] == ["Crashed", *["Completed"] * 3]
+
+
+@pytest.mark.conforms("B115")
+def test_a_flow_that_returns_a_cancelled_state_still_waits_for_its_tasks(engine: Engine) -> None:
+    """Nobody asked for a cancel: the others go on to their end."""
+    began, free = threading.Event(), threading.Event()
+
+    @task
+    def slow() -> None:
+        began.set()
+        opened(free)
+
+    def body() -> State:
+        slow.submit()
+        opened(began)
+        threading.Timer(0.05, free.set).start()
+        return Cancelled("enough")
+
+    assert str(final(body)) == "Cancelled('enough')"
+    assert [row.state.name for row in engine.store.task_runs(1)] == ["Completed"]
