@@ -33,6 +33,9 @@ from .opening import open_store
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
 
+GROUP = 2_000
+"""Events in one transaction at most: larger ones fall out of the processor's cache, and keep everybody waiting."""
+
 BACKLOG = 200_000
 """Events kept in memory while the store cannot be written; beyond that the oldest are lost."""
 
@@ -140,12 +143,19 @@ class SQLiteStore:
                 self._wake.set()
 
     def _drain(self) -> str:
-        """Write all that is queued; what is wrong with the store, or nothing."""
+        """Write all that is queued by now; what is wrong with the store, or nothing."""
+        left = len(self._queue)
+        problem = self._write_group()
+        while left > GROUP and not problem:
+            left -= GROUP
+            problem = self._write_group()
+        return problem
+
+    def _write_group(self) -> str:
+        """Write what is queued, `GROUP` events at most, in one transaction, and tell those who asked."""
         with self._lock:
             queue = self._queue
-            batch: list[tuple[Event, Done | None]] = []
-            while queue:
-                batch.append(queue.popleft())
+            batch = [queue.popleft() for _ in range(min(GROUP, len(queue)))]
             if not batch:
                 return ""
             problem = ""
@@ -155,7 +165,9 @@ class SQLiteStore:
             except sqlite3.OperationalError as error:
                 problem = self._problem(error)
                 # Nobody waits for these any more, but they are written as soon as it is possible again.
-                queue.extendleft((event, None) for event, _ in reversed(batch[-BACKLOG:]))
+                queue.extendleft((event, None) for event, _ in reversed(batch))
+                while len(queue) > BACKLOG:
+                    queue.popleft()
             except Exception as error:
                 # What is wrong is in the events: trying again would be wrong again, and stop all that follows.
                 problem = f"{len(batch)} events could not be written to {self.path}: {type(error).__name__}: {error}."
