@@ -44,6 +44,11 @@ class EventStore(Protocol):
         (`problem` is empty) or could not be (it says why)."""
         ...
 
+    def relieve(self) -> None:
+        """Called by workers between two task runs, with no lock held: the time to write in their place, if more is
+        queued than the store likes to hold."""
+        ...
+
     def commit_all(self, events: Sequence[Event]) -> None:
         """As `commit`, for several events at once."""
         ...

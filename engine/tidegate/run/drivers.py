@@ -91,6 +91,7 @@ def advance(run: TaskRun, answer: Any = None) -> None:
         return
     if isinstance(effect, Save):
         engine.commit_soon(effect.event, partial(advance, run))
+        engine.store.relieve()
         return
     woken, latch = Latch(), effect.latch
     if effect.timeout is not None:

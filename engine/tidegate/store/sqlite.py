@@ -113,6 +113,11 @@ class SQLiteStore:
             self._urgent.set()
             self._wake.set()
 
+    def relieve(self) -> None:
+        """Write a group in this thread if the writer cannot keep up; it is slower than workers that only compute."""
+        if len(self._queue) > GROUP:
+            self._drain()
+
     def close(self) -> None:
         """Write what is queued, stop the writer, close the file."""
         self._closed = True
