@@ -66,7 +66,11 @@ class EventStore(Protocol):
         ...
 
     def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
-        """The kept events of a flow run in order, each with its sequence number; only those beyond `after`."""
+        """The kept events of a flow run, each with a sequence number that never falls; only those beyond `after`.
+
+        The states of the flow run and the events of one task run stand in the order in which they happened.  Those of
+        different task runs that were kept together may stand in another order, or share a number.
+        """
         ...
 
     def close(self) -> None:

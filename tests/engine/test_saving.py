@@ -62,7 +62,7 @@ class Witness:
         with self._lock:
             self.looked += 1
             rows = self._connection.execute(
-                "SELECT 1 FROM event WHERE flow_run = ? AND task_run = ? AND at = ? AND kind >= 10 LIMIT 1",
+                "SELECT 1 FROM event WHERE flow_run = ? AND task_run = ? AND at = ? AND kind >= 4 LIMIT 1",
                 (event.flow_run, number, event.at),
             ).fetchall()
         return bool(rows)

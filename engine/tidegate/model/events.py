@@ -34,12 +34,13 @@ class FlowCreated:
     parent: tuple[int, int] | None = None
     source: str = ""
     """The first 16 hex digits of the SHA-256 of the flow function's source text."""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCreated:
     """A task run exists.  `site` groups the runs of one call site or one mapped call; `index`
-    counts the runs of the task from 0.  ``task-index`` is its readable name."""
+    counts the runs of the task from 0.  ``task-index`` is its readable name, unless it was given one."""
 
     flow_run: int
     at: float
@@ -51,27 +52,34 @@ class TaskCreated:
     parent: int = 0
     """The task run that made the call, for tasks in tasks; 0 for the flow itself."""
     subflow: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """A flow run entered a state.  `by` says who asked for it, where somebody did."""
+    """A flow run entered a state.  `by` says who asked for it, where somebody did; `attempt` counts the times its
+    function was begun; `result` is what a final state keeps of the value, as a blob (see `tidegate.results`)."""
 
     flow_run: int
     at: float
     state: State
     by: str = ""
+    attempt: int = 0
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task run entered a state; `attempt` counts the times it entered RUNNING."""
+    """A task run entered a state; `attempt` counts the times it entered RUNNING.  `name` is a name that it was given;
+    `result` is what a final state keeps of the value, as a blob."""
 
     flow_run: int
     at: float
     task_run: int
     state: State
     attempt: int = 0
+    name: str = ""
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

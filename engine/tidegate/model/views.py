@@ -23,10 +23,19 @@ class FlowRow:
     started: float | None = None
     ended: float | None = None
     source: str = ""
+    tags: tuple[str, ...] = ()
+    attempts: int = 0
+    ran: float = 0.0
+    """Seconds that it has been RUNNING, pauses and waits between attempts left out."""
+    result: bytes | None = None
+    """What is kept of its value, as a blob."""
 
     def apply(self, event: FlowState) -> None:
         """Fold one more event in."""
+        if self.state.type is StateType.RUNNING:
+            self.ran += event.at - self.state.timestamp
         self.state = event.state
+        self.attempts, self.result = event.attempt, event.result
         if event.state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         self.ended = event.at if event.state.type in TERMINAL else None
@@ -49,16 +58,25 @@ class TaskRow:
     attempts: int = 0
     started: float | None = None
     ended: float | None = None
+    ran: float = 0.0
+    """Seconds that it has been RUNNING, in all attempts."""
+    given_name: str = ""
+    tags: tuple[str, ...] = ()
+    result: bytes | None = None
+    """What is kept of its value, as a blob."""
 
     @property
     def name(self) -> str:
-        """``locate-17``."""
-        return f"{self.task}-{self.index}"
+        """``locate-17``, or the name that it was given."""
+        return self.given_name or f"{self.task}-{self.index}"
 
     def apply(self, event: TaskState) -> None:
         """Fold one more event in."""
+        if self.state.type is StateType.RUNNING:
+            self.ran += event.at - self.state.timestamp
         self.state = event.state
-        self.attempts = event.attempt
+        self.attempts, self.result = event.attempt, event.result
+        self.given_name = event.name or self.given_name
         if event.state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         self.ended = event.at if event.state.type in TERMINAL else None
@@ -70,7 +88,7 @@ PENDING = State(StateType.PENDING, "Pending")
 def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     """The row that a flow run begins with."""
     row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
-    row.source = event.source
+    row.source, row.tags = event.source, event.tags
     return row
 
 
@@ -87,6 +105,7 @@ def new_task_row(event: TaskCreated) -> TaskRow:
         event.links,
         event.parent,
         event.subflow,
+        tags=event.tags,
     )
 
 

@@ -18,7 +18,7 @@ from ..inputs import resolve_to_states
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
-from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
+from ..model.events import FlowCreated, FlowState, Links, TaskCreated
 from ..model.states import (
     TERMINAL,
     UNSUCCESSFUL,
@@ -212,8 +212,12 @@ class FlowRun:
         """Be in a state that is not final and that nobody asked for; show it now, keep it before long."""
         if state.type is StateType.RUNNING:
             self.attempts += 1
+        self.engine.note(self.event(state, by))
         self.state = state
-        self.engine.note(FlowState(self.number, state.timestamp, state, by))
+
+    def event(self, state: State, by: str = "") -> FlowState:
+        """The event of entering a state."""
+        return FlowState(self.number, state.timestamp, state, by, self.attempts)
 
     def pause(self, by: str = "you") -> None:
         """Start no new task run; those that have started go on.  Raises `NotRunning` if the run has ended."""
@@ -266,8 +270,9 @@ class FlowRun:
 
     def _ask(self, state: State, by: str) -> None:
         """Somebody asked for this state: it is in force at once, and shown once it is kept."""
+        event = self.event(state, by)
         self.state = state
-        self.engine.commit_soon(FlowState(self.number, state.timestamp, state, by), lambda: None)
+        self.engine.commit_soon(event, lambda: None)
 
     def _end_bodies(self) -> None:
         self.moved.set()
@@ -291,7 +296,7 @@ class FlowRun:
         for run in list(self._open.values()):
             if run.claim_end():
                 state = Cancelled(f"The flow run ended ({final.name}) before this did.", at=now)
-                events.append(TaskState(self.number, now, run.number, state, run.attempts))
+                events.append(run.event(state))
                 left.append((run, state))
         if events:
             self.engine.commit_all(events)

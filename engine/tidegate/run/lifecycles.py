@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from .. import inputs
 from ..latch import AllOf, AnyOf
-from ..model.events import FlowState, TaskState
 from ..model.states import NotReady, Running, State, StateType
 from ..rules import decide as rules
 from ..rules.decide import Abort, Accept, Reject
@@ -34,7 +33,7 @@ def task_life(run: TaskRun) -> Lifecycle:
         # Not the user's code: an interrupt of a wait, or a defect of ours.
         final = of_error(error, run.flow_run.gate is StateType.CANCELLING, run.now())
     if run.claim_end():
-        yield Save(TaskState(run.flow_run.number, final.timestamp, run.number, final, run.attempts))
+        yield Save(run.event(final))
         run.end(final)
 
 
@@ -58,7 +57,11 @@ def _ready(run: TaskRun) -> Part:
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
     flow_run, limit = run.flow_run, run.limit
-    decision = _decide_running(run)
+    if limit is None:
+        with flow_run.lock:  # no pause may come between the decision and the record of it
+            decision = _enter_running(run)
+    else:
+        decision = _decide_running(run)  # whoever has to wait takes no place meanwhile
     if isinstance(decision, rules.Wait):
         if decision.seconds is None:
             yield Wait(flow_run.moved)
@@ -76,11 +79,11 @@ def _attempt(run: TaskRun) -> Part:
                 place.on_done(limit.give)  # the place may still come, and somebody else can use it
                 raise
     try:
-        with flow_run.lock:  # no pause may come between the decision and the record of it
-            decision = _decide_running(run)
+        if limit is not None:
+            with flow_run.lock:
+                decision = _enter_running(run)
             if not isinstance(decision, Accept):
-                return None  # paused or cancelled just now, or while it queued: look again
-            run.enter(decision.state)
+                return None  # paused or cancelled while it queued: look again
         proposed: State = yield Attempt(run)
     finally:
         if limit is not None:
@@ -96,6 +99,13 @@ def _attempt(run: TaskRun) -> Part:
 def _decide_running(run: TaskRun) -> rules.Decision:
     now = run.now()
     return rules.decide(run, Running(at=now), run.policy, now)
+
+
+def _enter_running(run: TaskRun) -> rules.Decision:
+    decision = _decide_running(run)
+    if isinstance(decision, Accept):
+        run.enter(decision.state)
+    return decision
 
 
 def flow_life(run: FlowRun) -> Lifecycle:
@@ -118,7 +128,7 @@ def flow_life(run: FlowRun) -> Lifecycle:
         if final.name == "Interrupted" and proposed.name != "Interrupted":
             yield from _settle(run)
     final = run.abandon_bodies(final)
-    yield Save(FlowState(run.number, final.timestamp, final))
+    yield Save(run.event(final))
     run.end(final)
 
 

@@ -109,9 +109,12 @@ class TaskRun(Latch):
         """Be in a state that is not final; show it now, keep it before long."""
         if state.type is StateType.RUNNING:
             self.attempts += 1
+        self.flow_run.engine.note(self.event(state))
         self.state = state
-        flow_run = self.flow_run
-        flow_run.engine.note(TaskState(flow_run.number, state.timestamp, self.number, state, self.attempts))
+
+    def event(self, state: State) -> TaskState:
+        """The event of entering a state."""
+        return TaskState(self.flow_run.number, state.timestamp, self.number, state, self.attempts)
 
     # Body -----------------------------------------------------------------------------------------------------------
 

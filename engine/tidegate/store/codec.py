@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, cast
 
 from ..model.events import Event, FlowState, Links, TaskCreated, TaskState
@@ -10,6 +11,12 @@ from ..model.states import State, StateType
 
 FLOW_CREATED = 1
 TASK_CREATED = 2
+BEGUN = 3
+"""Created and running."""
+RAN = 4
+"""Running and completed."""
+WHOLE = 5
+"""Created, running and completed."""
 STATE = 10
 """Kinds from here on are states: `STATE` plus the place of the state's type in `TYPES`."""
 
@@ -28,8 +35,19 @@ TYPES = (
 CODES = {kind: code for code, kind in enumerate(TYPES)}
 NAMES = {kind: kind.value.capitalize() for kind in TYPES}
 
-EventRow = tuple[int, int, int, int, float, str | None]
-"""(flow_run, seq, task_run or 0, kind, at, detail)"""
+RUNNING = STATE + CODES[StateType.RUNNING]
+COMPLETED = STATE + CODES[StateType.COMPLETED]
+
+MERGED = {
+    (TASK_CREATED, RUNNING): BEGUN,
+    (RUNNING, COMPLETED): RAN,
+    (BEGUN, COMPLETED): WHOLE,
+}
+"""Two quiet events of one task run that are written in one transaction are one row: what happened in between has been
+seen by nobody, and the row of the task run has the times.  It saves a fifth of a commit and half of the log."""
+
+EventRow = list[Any]
+"""[flow_run, seq, task_run or 0, kind, at, detail]"""
 
 
 def clean(text: str) -> str:
@@ -39,7 +57,19 @@ def clean(text: str) -> str:
 
 def encode_links(links: Links) -> str | None:
     """Links as compact JSON; null for none."""
-    return json.dumps(links, separators=(",", ":")) if links else None
+    if not links:
+        return None
+    # By hand: all but the names are words and whole numbers of ours, and `json.dumps` takes 6 us for one edge.
+    parts = [
+        _json_name(name) + ":[" + ",".join([f'["{kind}",{first},{last}]' for kind, first, last in edges]) + "]"
+        for name, edges in links.items()
+    ]
+    return "{" + ",".join(parts) + "}"
+
+
+@lru_cache(maxsize=4096)
+def _json_name(name: str) -> str:
+    return json.dumps(name)
 
 
 def decode_links(text: str | None) -> Links:
@@ -53,6 +83,16 @@ def decode_links(text: str | None) -> Links:
 def usual_attempt(kind: StateType) -> int:
     """The attempt that most task runs have in a state of this type, and which is therefore not written."""
     return 0 if kind is StateType.PENDING else 1
+
+
+def encode_tags(tags: tuple[str, ...]) -> str | None:
+    """Tags as JSON; null for none."""
+    return clean(json.dumps(tags, ensure_ascii=False)) if tags else None
+
+
+def decode_tags(text: str | None) -> tuple[str, ...]:
+    """The reverse of `encode_tags`."""
+    return tuple(json.loads(text)) if text else ()
 
 
 def state_detail(state: State, attempt: int, by: str = "") -> str | None:
@@ -80,13 +120,13 @@ def encode(event: Event, seq: int) -> EventRow:
     if kind is TaskState:
         state = event.state  # type: ignore[union-attr]  # told apart by `kind`, which is quicker than isinstance
         detail = state_detail(state, event.attempt)  # type: ignore[union-attr]
-        return (event.flow_run, seq, event.task_run, STATE + CODES[state.type], event.at, detail)  # type: ignore[union-attr]
+        return [event.flow_run, seq, event.task_run, STATE + CODES[state.type], event.at, detail]  # type: ignore[union-attr]
     if isinstance(event, TaskCreated):
-        return (event.flow_run, seq, event.task_run, TASK_CREATED, event.at, None)  # the rest is in the row of the run
+        return [event.flow_run, seq, event.task_run, TASK_CREATED, event.at, None]  # the rest is in the row of the run
     if isinstance(event, FlowState):
-        detail = state_detail(event.state, usual_attempt(event.state.type), by=event.by)
-        return (event.flow_run, seq, 0, STATE + CODES[event.state.type], event.at, detail)
-    return (event.flow_run, seq, 0, FLOW_CREATED, event.at, None)
+        detail = state_detail(event.state, event.attempt, by=event.by)
+        return [event.flow_run, seq, 0, STATE + CODES[event.state.type], event.at, detail]
+    return [event.flow_run, seq, 0, FLOW_CREATED, event.at, None]
 
 
 def decode_state(code: int, at: float, name: str | None, message: str | None, scheduled: float | None = None) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def open_store(path: Path) -> sqlite3.Connection:
         )
         if new:
             _make(connection)
+        else:
+            _migrate(connection, path)
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 1000")
@@ -73,12 +76,35 @@ def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN EXCLUSIVE")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if not tables:  # another process may have been quicker
-        for statement in schema.TABLES.split(";"):
-            connection.execute(statement)
+        _step_up(connection, 0)
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {schema.VERSION}")
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring an older store up to date, whole or not at all; a copy of it is kept beside it."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version >= schema.VERSION:
+        return
+    copy = path.with_name(f"{path.stem}-v{version}.db")
+    if not copy.exists():
+        # A copy by SQLite, which takes along what is still in the log.
+        with contextlib.closing(sqlite3.connect(copy)) as target:
+            connection.backup(target)
+        copy.chmod(0o600)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been quicker
+    _step_up(connection, version)
+    connection.execute("COMMIT")
+
+
+def _step_up(connection: sqlite3.Connection, version: int) -> None:
+    for step in schema.STEPS[version:]:
+        for statement in step.split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
 
 def _why_not(path: Path, error: Exception) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.states import Running, StateType
 from ..model.views import FlowRow, TaskRow
 from . import codec
 
@@ -39,24 +41,25 @@ def task_runs(connection: sqlite3.Connection, number: int) -> list[TaskRow]:
 
 
 def events(connection: sqlite3.Connection, number: int, after: int) -> list[tuple[int, Event]]:
-    """The events of a flow run in order, beyond sequence number `after`."""
+    """The events of a flow run in order, beyond sequence number `after`; those written as one row share a number."""
     flow = flow_run(connection, number)
     if flow is None:
         return []
     rows = connection.execute(
-        "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow "
-        "FROM event e LEFT JOIN task_run t ON e.kind = ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
+        "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow, "
+        "t.created, t.started, t.tags "
+        "FROM event e LEFT JOIN task_run t ON e.kind <= ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
         "WHERE e.flow_run = ? AND e.seq > ? ORDER BY e.seq",
-        (codec.TASK_CREATED, number, after),
+        (codec.WHOLE, number, after),
     )
-    return [(row["seq"], _event(row, flow)) for row in rows]
+    return [(row["seq"], event) for row in rows for event in _events(row, flow)]
 
 
 def _flow_row(row: sqlite3.Row) -> FlowRow:
     parent = None
     if row["parent_flow_run"] is not None:
         parent = (row["parent_flow_run"], row["parent_task_run"])
-    state = codec.decode_state(row["state"], row["at"], row["state_name"], row["message"])
+    state = codec.decode_state(row["state"], row["at"], row["state_name"], row["message"], row["scheduled"])
     return FlowRow(
         row["number"],
         row["uuid"],
@@ -69,6 +72,10 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         row["started"],
         row["ended"],
         row["source"],
+        codec.decode_tags(row["tags"]),
+        row["attempts"],
+        row["ran"],
+        row["result"],
     )
 
 
@@ -87,22 +94,38 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
         row["attempts"],
         row["started"],
         row["ended"],
+        row["ran"],
+        row["name"] or "",
+        codec.decode_tags(row["tags"]),
+        row["result"],
     )
 
 
-def _event(row: sqlite3.Row, flow: FlowRow) -> Event:
+def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
+    """The events that a row of the log stands for."""
     kind, at, number = row["kind"], row["at"], row["task_run"]
     if kind == codec.FLOW_CREATED:
-        return FlowCreated(flow.number, at, flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source)
-    if kind == codec.TASK_CREATED:
-        links = codec.decode_links(row["links"])
-        place = (row["task"], row["site"], row["place"])
-        return TaskCreated(flow.number, at, number, *place, links, row["parent"], bool(row["subflow"]))
+        created = (flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source, flow.tags)
+        yield FlowCreated(flow.number, at, *created)
+    if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
+        place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
+        tags = codec.decode_tags(row["tags"])
+        yield TaskCreated(flow.number, row["created"], number, *place, row["parent"], bool(row["subflow"]), tags)
+    if kind in (codec.BEGUN, codec.RAN, codec.WHOLE):
+        yield TaskState(flow.number, row["started"], number, Running(at=row["started"]), 1)
+    if kind in (codec.RAN, codec.WHOLE):
+        done = codec.decode_state(codec.CODES[StateType.COMPLETED], at, None, None)
+        yield TaskState(flow.number, at, number, done, 1)
+    if kind >= codec.STATE:
+        yield _state_event(row, flow)
+
+
+def _state_event(row: sqlite3.Row, flow: FlowRow) -> Event:
+    kind, at, number = row["kind"], row["at"], row["task_run"]
     detail: dict[str, Any] = json.loads(row["detail"]) if row["detail"] else {}
-    state = codec.decode_state(
-        kind - codec.STATE, at, detail.get("name"), detail.get("message"), detail.get("scheduled")
-    )
+    code = kind - codec.STATE
+    state = codec.decode_state(code, at, detail.get("name"), detail.get("message"), detail.get("scheduled"))
+    attempt = detail.get("attempt", codec.usual_attempt(codec.TYPES[code]))
     if number:
-        attempt = detail.get("attempt", codec.usual_attempt(codec.TYPES[kind - codec.STATE]))
         return TaskState(flow.number, at, number, state, attempt)
-    return FlowState(flow.number, at, state, detail.get("by", ""))
+    return FlowState(flow.number, at, state, detail.get("by", ""), attempt)

@@ -5,10 +5,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
 
-VERSION = 1
-"""Of the schema, kept in ``PRAGMA user_version``."""
-
-TABLES = """
+_RUNS_AND_EVENTS = """
 CREATE TABLE flow_run(
     number INTEGER PRIMARY KEY,
     uuid TEXT NOT NULL UNIQUE,
@@ -59,17 +56,51 @@ CREATE TABLE event(
 ) STRICT, WITHOUT ROWID;
 """
 
+# Results stand last: a reader that does not ask for one does not touch the pages that a large one spills over to.
+_RESULTS = """
+ALTER TABLE flow_run ADD COLUMN scheduled REAL;
+ALTER TABLE flow_run ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE flow_run ADD COLUMN ran REAL NOT NULL DEFAULT 0;
+ALTER TABLE flow_run ADD COLUMN tags TEXT;
+ALTER TABLE flow_run ADD COLUMN policy TEXT;
+ALTER TABLE flow_run ADD COLUMN result BLOB;
+ALTER TABLE task_run ADD COLUMN ran REAL NOT NULL DEFAULT 0;
+ALTER TABLE task_run ADD COLUMN name TEXT;
+ALTER TABLE task_run ADD COLUMN tags TEXT;
+ALTER TABLE task_run ADD COLUMN result BLOB;
+
+CREATE TABLE cache(
+    key TEXT NOT NULL,
+    at REAL NOT NULL,
+    flow_run INTEGER NOT NULL,
+    task_run INTEGER NOT NULL,
+    expires REAL,
+    parts TEXT,
+    PRIMARY KEY (key, at, flow_run, task_run)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS = (_RUNS_AND_EVENTS, _RESULTS)
+"""What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
+
+VERSION = len(STEPS)
+"""Of the schema, kept in ``PRAGMA user_version``."""
+
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "
-    "state, state_name, message, attempts, created, at, started, ended, scheduled"
+    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, result"
 )
+TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_UPSERT = (
     " ON CONFLICT(flow_run, number) DO UPDATE SET state = excluded.state, state_name = excluded.state_name, "
     "message = excluded.message, attempts = excluded.attempts, at = excluded.at, "
-    "started = COALESCE(started, excluded.started), ended = excluded.ended, scheduled = excluded.scheduled"
+    "started = COALESCE(started, excluded.started), ended = excluded.ended, scheduled = excluded.scheduled, "
+    "ran = ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END, "
+    "name = COALESCE(excluded.name, name), result = excluded.result"
 )
 EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (
-    "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ? "
-    "WHERE number = ?"
+    # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.
+    "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ?, "
+    "scheduled = ?, attempts = ?, ran = ran + CASE state WHEN 2 THEN ? - at ELSE 0 END, result = ? WHERE number = ?"
 )

@@ -18,16 +18,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from ..errors import StoreError
-from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
-from ..model.states import TERMINAL, StateType
+from ..model.events import Event, FlowCreated
+from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
-from . import codec, reader, schema
+from . import codec, reader, rows, schema
 from .opening import open_store
 
 LINGER = 0.05
@@ -38,8 +36,6 @@ GROUP = 2_000
 
 BACKLOG = 200_000
 """Events kept in memory while the store cannot be written; beyond that the oldest are lost."""
-
-_CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
 
 Done = Callable[[str], None]
 
@@ -70,16 +66,16 @@ class SQLiteStore:
             parent = created.parent or (None, None)
             code = codec.CODES[StateType.PENDING]
             names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
-            row = (*names, created.source, *parent, code)
+            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags))
             try:
                 with self._transaction() as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, created, at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                        "parent_task_run, state, tags, created, at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
                         (*row, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
-                    self._insert_events([replace(created, flow_run=number)])
+                    self._write(connection, [replace(created, flow_run=number)])
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
         return number
@@ -165,8 +161,8 @@ class SQLiteStore:
                 return ""
             problem = ""
             try:
-                with self._transaction():
-                    self._write([event for event, _ in batch])
+                with self._transaction() as connection:
+                    self._write(connection, [event for event, _ in batch])
             except sqlite3.OperationalError as error:
                 problem = self._problem(error)
                 # Nobody waits for these any more, but they are written as soon as it is possible again.
@@ -194,27 +190,13 @@ class SQLiteStore:
                 connection.execute("ROLLBACK")
             raise
 
-    def _write(self, events: Sequence[Event]) -> None:
-        tasks: dict[tuple[int, int], list[Any]] = {}
-        for event in events:
-            if isinstance(event, TaskState):
-                key = (event.flow_run, event.task_run)
-                row = tasks.get(key)
-                if row is None:
-                    # Only the right half counts: the row is there already and the upsert updates it.
-                    row = tasks[key] = [*key, "", 0, 0, 0, 0, None, 0, None, None, 0, 0.0, 0.0, None, None, None]
-                _fold(row, event)
-            elif isinstance(event, TaskCreated):
-                tasks[event.flow_run, event.task_run] = _new_row(event)
-            elif isinstance(event, FlowState):
-                self._update_flow(event)
+    def _write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+        tasks, log, flows = rows.fold(events, self._next_seq)
         if tasks:
-            self._insert("task_run", schema.TASK_COLUMNS, 17, list(tasks.values()), schema.TASK_UPSERT)
-        self._insert_events(events)
-
-    def _insert_events(self, events: Sequence[Event]) -> None:
-        rows = [codec.encode(event, self._next_seq(event.flow_run)) for event in events]
-        self._insert("event", schema.EVENT_COLUMNS, 6, rows)
+            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
+        for state in flows:
+            rows.update_flow(connection, state)
+        rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
 
     def _next_seq(self, flow_run: int) -> int:
         """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
@@ -224,35 +206,6 @@ class SQLiteStore:
             (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
             seqs = self._seqs[flow_run] = count(last + 1)
         return next(seqs)
-
-    def _insert(self, table: str, columns: str, width: int, rows: Sequence[Sequence[Any]], tail: str = "") -> None:
-        at, left = 0, len(rows)
-        if left in _CHUNKS:  # one statement, as for the end of a single task run
-            values = [value for row in rows for value in row]
-            self._connection.execute(_insert_sql(table, columns, width, left, tail), values)
-            return
-        for size in _CHUNKS:
-            while left >= size:
-                values = [value for row in rows[at : at + size] for value in row]
-                self._connection.execute(_insert_sql(table, columns, width, size, tail), values)
-                at, left = at + size, left - size
-
-    def _update_flow(self, event: FlowState) -> None:
-        state = event.state
-        name = None if state.name == codec.NAMES[state.type] else codec.clean(state.name)
-        message = codec.clean(state.message) if state.message else None
-        started = event.at if state.type is StateType.RUNNING else None
-        ended = event.at if state.type in TERMINAL else None
-        values = (
-            codec.CODES[state.type],
-            name,
-            message,
-            event.at,
-            started,
-            ended,
-            event.flow_run,
-        )
-        self._connection.execute(schema.FLOW_UPDATE, values)
 
     def _problem(self, error: sqlite3.Error) -> str:
         return f"The store {self.path} cannot be written: {error}."
@@ -287,33 +240,3 @@ class SQLiteStore:
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
-
-
-def _new_row(event: TaskCreated) -> list[Any]:
-    links = codec.encode_links(event.links)
-    head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
-    return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None]
-
-
-_PENDING = codec.CODES[StateType.PENDING]
-
-
-def _fold(row: list[Any], event: TaskState) -> None:
-    """The same fold as `TaskRow.apply`, on the columns of the row."""
-    state = event.state
-    kind = state.type
-    row[8] = codec.CODES[kind]
-    row[9] = None if state.name == codec.NAMES[kind] else codec.clean(state.name)
-    row[10] = codec.clean(state.message) if state.message else None
-    row[11] = event.attempt
-    row[13] = event.at
-    if kind is StateType.RUNNING and row[14] is None:
-        row[14] = event.at
-    row[15] = event.at if kind in TERMINAL else None
-    row[16] = state.scheduled_time
-
-
-@lru_cache(maxsize=64)
-def _insert_sql(table: str, columns: str, width: int, size: int, tail: str) -> str:
-    one = "(" + ",".join("?" * width) + ")"
-    return f"INSERT INTO {table}({columns}) VALUES {','.join([one] * size)}{tail}"

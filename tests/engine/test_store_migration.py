@@ -1,0 +1,67 @@
+"""A store of an older version is brought up to date when it is opened; a copy of it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tidegate.model.events import TaskCreated, TaskState
+from tidegate.model.states import Completed
+from tidegate.store import schema
+from tidegate.store.sqlite import SQLiteStore
+
+
+def old_store(path: Path, version: int) -> None:
+    """A store as that version left it: one flow run with one task run that has completed."""
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.executescript("".join(schema.STEPS[:version]))
+        made.execute(
+            "INSERT INTO flow_run(number, uuid, flow, name, parameters, source, state, created, at, started) "
+            "VALUES (1, 'u', 'nightly', 'brave-otter', '{}', '', 5, 1, 3, 2)"
+        )
+        made.execute(
+            "INSERT INTO task_run(flow_run, number, task, site, place, parent, subflow, state, attempts, created, at, "
+            "started, ended) VALUES (1, 1, 'load', 1, 0, 0, 0, 5, 1, 1, 3, 2, 3)"
+        )
+        made.execute("INSERT INTO event VALUES (1, 1, 0, 1, 1, NULL), (1, 2, 1, 2, 1, NULL)")
+        made.execute(f"PRAGMA user_version = {version}")
+        made.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        made.commit()
+        made.execute("PRAGMA journal_mode = WAL")
+
+
+@pytest.mark.parametrize("version", range(1, schema.VERSION))
+def test_an_older_store_is_brought_up_to_date_and_copied_first(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "store.db"
+    old_store(path, version)
+    for _ in range(2):  # the second opening finds nothing to do
+        store = SQLiteStore(path)
+        (run,) = store.flow_runs()
+        (task,) = store.task_runs(1)
+        assert (run.name, task.name, task.state.name, task.result) == ("brave-otter", "load-0", "Completed", None)
+        assert [seq for seq, _ in store.events(1)] == [1, 2]
+        store.close()
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        assert opened.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with contextlib.closing(sqlite3.connect(tmp_path / f"store-v{version}.db")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (version,)
+        assert copy.execute("SELECT name FROM flow_run").fetchone() == ("brave-otter",)
+
+
+def test_a_store_that_was_brought_up_to_date_takes_new_runs(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    old_store(path, 1)
+    store = SQLiteStore(path)
+    store.commit_all(
+        [
+            TaskCreated(1, 4.0, 2, "load", 1, 1, {}, tags=("nightly",)),
+            TaskState(1, 5.0, 2, Completed(at=5.0), 1, name="load Aberdeen", result=b"T1 json\n1"),
+        ]
+    )
+    task = store.task_runs(1)[1]
+    assert (task.name, task.tags, task.result) == ("load Aberdeen", ("nightly",), b"T1 json\n1")
+    store.close()
