@@ -2,13 +2,14 @@
 # make lab     the same install, then JupyterLab on the notebooks
 # make check   ruff, mypy, layers, the committed bundle
 # make test    check, then all tests (real kernels, a real browser, the notebooks)
+# make conformance  which items of the conformance list have a test, which have none, and why
 # make bench   what a task costs, beside the raw limits of this machine
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo lab check test bench js lock clean
+.PHONY: demo lab check test conformance bench js lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m tidegate_kernel.demo notebooks/quickstart.ipynb
@@ -27,6 +28,9 @@ test: check js
 	$(BIN)/python scripts/kernels.py
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval notebooks
+
+conformance: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m conformance.report
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.bench

@@ -65,15 +65,23 @@ def plain(value: Any) -> Any:
     return value
 
 
-async def awaited(value: Any) -> Any:
+def checked(value: Any, states: bool) -> Any:
+    """What a call gave; states, and nothing but states, only where they were asked for."""
+    given = value if isinstance(value, list) else [value]
+    assert [isinstance(each, State) for each in given] == [states] * len(given)
+    return value
+
+
+async def awaited(value: Any, states: bool) -> Any:
     """The same in an async flow, where futures of async tasks are awaited."""
-    value = await settle(value)
+    value = checked(await settle(value), states)
     return plain(await settle(value.result()) if hasattr(value, "result") and not isinstance(value, State) else value)
 
 
-def blocked(value: Any) -> Any:
+def blocked(value: Any, states: bool) -> Any:
     """The same in a sync flow, where nothing may need an await."""
     assert not asyncio.iscoroutine(value)
+    checked(value, states)
     return plain(value.result() if hasattr(value, "result") and not isinstance(value, State) else value)
 
 
@@ -91,20 +99,21 @@ WAYS: list[tuple[Callable[[Any], Any], object]] = [
 @pytest.mark.parametrize("flow_kind", ["sync-flow", "async-flow"])
 @pytest.mark.parametrize("add", [sync_add, async_add], ids=["sync-task", "async-task"])
 @pytest.mark.parametrize(("way", "wanted"), WAYS, ids=[way.__name__ for way, _ in WAYS])
-@pytest.mark.conforms("B019", "B020", "B060", "B061", "B062", "B063", "B064", "B073")
+@pytest.mark.conforms("B019", "B020", "B060", "B061", "B062", "B063", "B064", "B073", "B100")
 def test_the_call_table(
     stored: Engine, way: Callable[[Any], Any], wanted: object, add: Any, flow_kind: str, looping: bool
 ) -> None:
+    states = way.__name__.endswith("_state")
     if flow_kind == "sync-flow":
 
         @flow
         def calls() -> Any:
-            return blocked(way(add))
+            return blocked(way(add), states)
     else:
 
         @flow
         async def calls() -> Any:
-            return await awaited(way(add))
+            return await awaited(way(add), states)
 
     def whole() -> Any:
         if flow_kind == "async-flow":
@@ -127,7 +136,63 @@ def test_the_call_table(
     assert row.state.is_completed()
 
 
-@pytest.mark.conforms("B066")
+@pytest.mark.parametrize("kind", ["sync", "async", "async in async"])
+@pytest.mark.conforms("B060", "B061")
+def test_a_direct_call_raises_what_the_task_raised_or_gives_its_state(engine: Engine, kind: str) -> None:
+    error = KeyError("lost")
+
+    def body() -> None:
+        raise error
+
+    async def coroutine() -> None:
+        body()
+
+    fails = task(body if kind == "sync" else coroutine, name="fails")
+
+    @flow
+    def calls() -> Any:
+        with pytest.raises(KeyError) as caught:
+            fails()
+        assert caught.value is error
+        return [fails(return_state=True)]
+
+    @flow
+    async def awaits() -> Any:
+        with pytest.raises(KeyError) as caught:
+            await fails()
+        assert caught.value is error
+        return [await fails(return_state=True)]
+
+    final = in_time(
+        lambda: asyncio.run(awaits(return_state=True)) if kind == "async in async" else calls(return_state=True)
+    )
+    (state,) = final.data
+    assert state.is_failed()
+    assert state.result(raise_on_failure=False) is error
+
+
+@pytest.mark.conforms("B140")
+@pytest.mark.parametrize("way", ["call", "submit", "map"])
+def test_equal_calls_each_run(engine: Engine, way: str) -> None:
+    ran: list[int] = []
+
+    @task
+    def step(x: int) -> int:
+        ran.append(x)
+        return x
+
+    @flow
+    def twice() -> list[int]:
+        if way == "map":
+            return list(step.map([1, 1]).result())
+        return [step(1), step(1)] if way == "call" else [step.submit(1).result(), step.submit(1).result()]
+
+    assert in_time(twice) == [1, 1]
+    assert in_time(twice) == [1, 1]
+    assert ran == [1] * 4
+
+
+@pytest.mark.conforms("B066", "B253")
 def test_where_the_code_runs(engine: Engine) -> None:
     """R1: a direct call stays on the caller's thread; submit and map go to workers; async work shares one loop."""
 
@@ -197,7 +262,7 @@ def test_a_failed_flow_raises_or_gives_its_state(engine: Engine, kind: str) -> N
     assert isinstance(state.result(raise_on_failure=False), ValueError)
 
 
-@pytest.mark.conforms("B025")
+@pytest.mark.conforms("B045")
 def test_all_kinds_of_arguments_reach_the_function(engine: Engine) -> None:
     def everything(a: int, /, b: int, *rest: int, c: int = 5, **more: int) -> tuple[Any, ...]:
         return a, b, rest, c, more
@@ -266,9 +331,10 @@ def test_a_sync_flow_calls_subflows_and_has_their_values(stored: Engine, make: C
     rows = stored.store.flow_runs()
     assert [(row.flow, row.parent) for row in rows] == [("child", (1, 2)), ("child", (1, 1)), ("parent", None)]
     assert [(row.name, row.subflow) for row in stored.store.task_runs(1)] == [("child-0", True), ("child-1", True)]
+    assert rows[0].source == rows[1].source != rows[2].source, "each run knows the version of its flow"
 
 
-@pytest.mark.conforms("B031", "B033")
+@pytest.mark.conforms("B031", "B033", "B194")
 def test_an_async_flow_gathers_async_subflows_which_overlap(engine: Engine) -> None:
     async def body(x: int, mine: asyncio.Event, other: asyncio.Event) -> int:
         mine.set()
@@ -380,6 +446,7 @@ def test_tasks_call_tasks(stored: Engine, kinds: str, way: str, looping: bool) -
     ]  # fmt: skip
 
 
+@pytest.mark.conforms("B026")
 def test_a_flow_in_a_task_is_refused(engine: Engine) -> None:
     @flow
     def child() -> int:

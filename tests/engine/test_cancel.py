@@ -41,6 +41,7 @@ def spin(until: threading.Event, ticks: list[int]) -> None:
         ticks[0] += 1
 
 
+@pytest.mark.conforms("B208", "B213", "B296")
 def test_cancel_ends_bodies_on_workers(stored: Engine, start: Start, loops: threading.Event) -> None:
     ticks, began = [0], threading.Semaphore(0)
 
@@ -111,6 +112,7 @@ def test_cancel_ends_an_async_flow(stored: Engine, start: Start, direct: bool) -
 
 
 @pytest.mark.parametrize("body", ["sleep", "spin", "wait for a future", "sleep in a task"])
+@pytest.mark.conforms("B208", "B213")
 def test_cancel_ends_a_body_on_the_main_thread(stored: Engine, feed: Feed, loops: threading.Event, body: str) -> None:
     """Here the flow runs on the main thread, as in a cell; the cancel comes from another one."""
     assert threading.current_thread() is threading.main_thread()

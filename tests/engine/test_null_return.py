@@ -98,6 +98,37 @@ def test_a_flow_is_judged_by_what_it_returns(stored: Engine, body: Callable[[], 
     assert str(row.state) == wanted
 
 
+@pytest.mark.conforms("B114")
+def test_a_task_is_judged_by_what_it_returns_but_not_by_its_tasks(stored: Engine) -> None:
+    @task
+    def gives(make: Any) -> Any:
+        return make()
+
+    @task
+    def nothing() -> None:
+        bad(return_state=True)
+        bad.submit().wait()
+
+    shapes: list[tuple[Callable[[], Any], str]] = [
+        (lambda: Completed(5, message="by hand"), "Completed('by hand')"),
+        (lambda: bad(return_state=True), "Failed('ValueError: no')"),
+        (lambda: [bad(return_state=True), good(return_state=True)], "Failed('1/2 states failed.')"),
+        (lambda: {"a": bad(return_state=True)}, "Completed()"),
+        (lambda: quote(bad(return_state=True)), "Completed()"),
+    ]
+
+    @flow
+    def work() -> int:
+        for make, wanted in shapes:
+            assert str(gives(make, return_state=True)) == wanted
+            assert str(gives.submit(make).wait()) == wanted
+        assert str(nothing(return_state=True)) == "Completed()"
+        assert str(nothing.submit().wait()) == "Completed()"
+        return 1
+
+    assert in_time(work) == 1
+
+
 @pytest.mark.conforms("B106")
 def test_the_first_failure_is_what_the_caller_sees(engine: Engine) -> None:
     @flow
@@ -196,7 +227,7 @@ def test_a_flow_that_raises_fails_with_one_line(stored: Engine) -> None:
     assert str(row.state) == "Failed('ValueError: two lines')"
 
 
-@pytest.mark.conforms("B218", "B214")
+@pytest.mark.conforms("B214", "B253")
 def test_a_crash_of_an_unread_task_fails_the_flow_and_spares_the_others(stored: Engine) -> None:
     @task
     def exits() -> None:

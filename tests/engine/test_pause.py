@@ -140,6 +140,7 @@ def test_resume_is_no_attempt(engine: Engine, feed: Feed, start: Start) -> None:
         running.run.resume()
     go.set()
     assert running.ended() == 1
+    assert running.run.attempts == 1
     (row,) = engine.store.task_runs(1)
     assert row.attempts == 1
     flow_row = engine.store.flow_run(1)
@@ -227,7 +228,7 @@ def test_a_flow_that_pauses_itself_waits_for_the_resume(stored: Engine, feed: Fe
     assert states_in_store(stored.store, 1) == ["Running", "Paused", "Resuming", "Completed"]
 
 
-@pytest.mark.conforms("B202")
+@pytest.mark.conforms("B202", "B207")
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_pause_that_nobody_ends_fails_the_flow(stored: Engine, kind: str) -> None:
     @flow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -239,6 +241,80 @@ def test_the_sequential_runner_keeps_the_order_and_the_thread(engine: Engine) ->
     assert inside.most == 1
 
 
+@pytest.mark.conforms("B252")
+def test_the_sequential_runner_lets_async_tasks_overlap(engine: Engine) -> None:
+    @task
+    async def step(x: int, mine: asyncio.Event, other: asyncio.Event) -> int:
+        mine.set()
+        await asyncio.wait_for(other.wait(), SOON)  # each waits for the other: only together can they end
+        return x
+
+    @flow(task_runner=SequentialTaskRunner)
+    async def steps() -> list[int]:
+        a, b = asyncio.Event(), asyncio.Event()
+        return list(await asyncio.gather(step(1, a, b), step(2, b, a)))
+
+    assert in_time(lambda: asyncio.run(steps())) == [1, 2]
+
+
+ENDS: list[tuple[BaseException, str]] = [
+    (ValueError("no"), "Failed"),
+    (SystemExit(3), "Crashed"),
+    (KeyboardInterrupt(), "Interrupted"),
+    (GeneratorExit(), "Crashed"),
+    (asyncio.CancelledError(), "Crashed"),
+]
+
+
+@pytest.mark.parametrize("runner", [ConcurrentTaskRunner, SequentialTaskRunner])
+@pytest.mark.parametrize(("error", "name"), ENDS, ids=[type(error).__name__ for error, _ in ENDS])
+@pytest.mark.conforms("B251", "B296")
+def test_whatever_a_task_raises_is_its_end_and_no_more(
+    engine: Engine, runner: Any, error: BaseException, name: str
+) -> None:
+    """Waiting raises nothing, the exception comes back as it is, and returning one is not raising it."""
+
+    @task
+    def raises(*, what: BaseException) -> None:
+        raise what
+
+    @task
+    def returns(*, what: BaseException) -> BaseException:
+        return what
+
+    @flow(task_runner=runner)
+    def work() -> int:
+        future, calm = raises.submit(what=error), returns.submit(what=error)
+        state = future.wait()
+        assert (state.name, state.is_crashed()) == (name, name != "Failed")
+        assert future.result(raise_on_failure=False) is error
+        assert calm.wait().is_completed()
+        assert calm.result() is error
+        return 1
+
+    assert in_time(work) == 1
+
+
+@pytest.mark.conforms("B258")
+def test_a_runner_can_be_pickled_also_while_its_flow_runs(engine: Engine) -> None:
+    runners = [ConcurrentTaskRunner(3), SequentialTaskRunner()]
+
+    @task
+    def step(x: int) -> int:
+        return x
+
+    for runner in runners:
+
+        @flow(task_runner=runner, name="outer")
+        def outer(runner: Any = runner) -> int:
+            again = pickle.loads(pickle.dumps(runner))
+            inner = flow(lambda: step.submit(2).result(), name="inner", task_runner=again)
+            return int(step.submit(1).result()) + int(inner())
+
+        assert in_time(outer) == 3
+    assert pickle.loads(pickle.dumps(runners[0])).max_workers == 3
+
+
 @pytest.mark.conforms("B253")
 def test_two_sync_tasks_overlap(engine: Engine) -> None:
     together = threading.Barrier(2)
@@ -265,7 +341,6 @@ def test_a_runner_may_be_a_class_or_an_instance() -> None:
     assert flow(task_runner=mine)(nothing).task_runner is mine
 
 
-@pytest.mark.conforms("B193")
 def test_a_subflow_has_workers_of_its_own(engine: Engine) -> None:
     """The parent's only worker is at work; the child's tasks run all the same."""
     free = threading.Event()

@@ -14,7 +14,7 @@ import pytest
 
 from support.flows import SOON, Feed, engine_over, flow, in_time, is_terminal, opened, states_in_store, task
 from tidegate.engine import Engine
-from tidegate.errors import ControlError, StoreError
+from tidegate.errors import ControlError, CrashedRun, StoreError
 from tidegate.model.events import Event, FlowState, TaskState
 from tidegate.model.states import StateType
 from tidegate.model.views import task_rows
@@ -142,6 +142,48 @@ def test_pause_resume_and_cancel_are_shown_once_kept(on_disk: Engine, witness: W
     run.join(SOON)
     assert witness.looked >= 4
     assert witness.unsaved == []
+
+
+@pytest.mark.conforms("B079")
+def test_submit_returns_before_the_run_is_kept(on_disk: Engine, file: Path) -> None:
+    """While somebody else holds the file nothing can be kept, and submitting goes on all the same."""
+
+    @task
+    def step(x: int) -> int:
+        return x
+
+    @flow
+    def steps() -> list[int]:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            futures = [step.submit(x) for x in range(5)]
+            kept = other.execute("SELECT count(*) FROM task_run").fetchone()[0]
+            other.execute("COMMIT")
+        return [kept, *[each.result() for each in futures]]
+
+    assert in_time(steps) == [0, *range(5)]
+    assert len(on_disk.store.task_runs(1)) == 5
+
+
+@pytest.mark.conforms("B222")
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_a_crash_read_from_the_record_raises_with_its_message(on_disk: Engine, way: str) -> None:
+    @task
+    def exits() -> None:
+        raise SystemExit(3)
+
+    @flow
+    def work() -> None:
+        exits() if way == "call" else exits.submit().result()
+
+    with pytest.raises(SystemExit):
+        in_time(work)
+    (row,) = on_disk.store.task_runs(1)
+    flow_row = on_disk.store.flow_run(1)
+    assert flow_row is not None
+    for kept in (row.state, flow_row.state):
+        with pytest.raises(CrashedRun, match=r"^Ended by SystemExit\(3\)\.$"):
+            kept.result()
 
 
 def test_control_the_witness_sees_what_is_shown_too_early(on_disk: Engine, witness: Witness) -> None:

@@ -128,6 +128,16 @@ def test_a_connection_of_an_earlier_cell(cells: FrontEnd) -> None:
     assert cells.run("base.execute('select count(*) from t').fetchone()[0]").result == "3"
 
 
+@pytest.mark.conforms("B035")
+def test_context_variables_of_the_cell(cells: FrontEnd) -> None:
+    cells.run(
+        "from contextvars import ContextVar\nwho = ContextVar('who', default='?')\n"
+        "@task\ndef read(): return who.get()\n@flow\ndef look(): return [who.get(), read(), read.submit().result()]"
+    )
+    for code in ("who.set('ada')\nlook()", "%%flow\nwho.set('ada')\n[who.get(), read(), read.submit().result()]"):
+        assert cells.run(code).result == "['ada', 'ada', 'ada']", code
+
+
 def test_an_http_client_of_an_earlier_cell(here: FrontEnd) -> None:
     server = """
 import http.server, httpx

@@ -203,6 +203,7 @@ def test_what_is_not_understood_is_one_line(here: FrontEnd, words: str) -> None:
 @pytest.mark.parametrize(
     "code", ["whole(4)", "await whole_async(4)", "%%flow\nwhole(4)", "%%flow\nawait whole_async(4)"]
 )
+@pytest.mark.conforms("B020")
 def test_a_root_flow_run_shows_one_graph_and_its_final_picture(ready: FrontEnd, code: str) -> None:
     reply = ready.run(code)
     assert (reply.status, reply.result) == ("ok", "6"), reply.content

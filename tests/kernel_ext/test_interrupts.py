@@ -109,6 +109,7 @@ def check_over(kernel: FrontEnd, reply: Reply, seconds: float, where: str) -> No
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.conforms("B223")
 def test_an_interrupt_ends_the_run_and_all_it_had_begun(ready: FrontEnd, cell: str) -> None:
     print(f"TIDEGATE_SEED={SEED}")
     chance = random.Random(f"{SEED} {ready.version} {cell}")
