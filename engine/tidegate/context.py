@@ -27,3 +27,6 @@ class Frame:
 
 frame: ContextVar[Frame | None] = ContextVar("tidegate_frame", default=None)
 """Null outside of any flow run.  Threads that user code starts by itself begin outside."""
+
+blocked: ContextVar[bool] = ContextVar("tidegate_blocked", default=False)
+"""True while code is loaded only to find its flows: calls of flows then do nothing."""

@@ -8,6 +8,10 @@
     + MappingMissingIterable           (also ValueError)  `.map()` without anything to map over
     + MappingLengthMismatch            (also ValueError)  `.map()` over iterables of different lengths
     + OutsideFlow                      (also RuntimeError) `.submit()` or `.map()` where no flow runs
+    + SettingsError                    (also ValueError)  a setting or a profile that cannot be, or is not there
+    + FlowNotFound                     (also LookupError) no flow of that name, or none at all, where one was looked for
+    + UnspecifiedFlow                  several flows to choose from, and none named
+    + ScriptError                      the script or notebook raised while it was loaded
   . RunError                         how a run ended, raised by its result
     + FailedRun
     + CrashedRun
@@ -54,6 +58,29 @@ class MappingLengthMismatch(UsageError, ValueError):
 
 class OutsideFlow(UsageError, RuntimeError):
     """`.submit()` and `.map()` need a flow run to belong to."""
+
+
+class SettingsError(UsageError, ValueError):
+    """A setting or a profile cannot be, or is not there; the text says what would do."""
+
+
+class FlowNotFound(UsageError, LookupError):
+    """There is no such flow; the text lists those that there are."""
+
+
+class UnspecifiedFlow(UsageError):
+    """There are several flows and none was named; the text lists them."""
+
+
+class ScriptError(UsageError):
+    """A script or notebook raised while it was loaded.
+
+    `__cause__` is what it raised; the text holds the traceback, of the user's own frames only.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook: the text alone, which has the frames that matter."""
+        return [f"ScriptError: {self}"]
 
 
 class RunError(TidegateError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import logging
 import uuid
 from collections.abc import Callable
 from contextvars import copy_context
@@ -15,7 +16,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from . import host
 from .calls import CallFace, call_site
-from .context import Frame, frame
+from .context import Frame, blocked, frame
 from .engine import Engine, engine
 from .errors import UsageError
 from .inputs import NOTHING, Inputs, scan
@@ -33,6 +34,8 @@ from .task_runners.concurrent import ConcurrentTaskRunner
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
 
 
 class TaskRunner(Protocol):
@@ -88,6 +91,9 @@ class Flow(CallFace, Generic[P, R]):
         ``return_state=True`` returns the final state and never raises for a run that failed.
         """
         __tracebackhide__ = True
+        if blocked.get():
+            _log.warning("The flow %r was called while its code is loaded to find flows; nothing was run.", self.name)
+            return cast(R, _nothing() if self.is_async else None)
         here = frame.get()
         return_state = bool(kwargs.pop("return_state", False))
         if here is None and "wait_for" in kwargs:
@@ -201,6 +207,10 @@ class Flow(CallFace, Generic[P, R]):
             for observer in here.observers:
                 observer(run)
         return run
+
+
+async def _nothing() -> None:
+    """What a blocked call of an async flow gives to await."""
 
 
 def _slug() -> str:
