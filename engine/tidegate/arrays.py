@@ -63,9 +63,8 @@ def _column(pandas: Any, array: Any) -> list[Any]:
         return ["category", dtype.ordered, dtype.categories, array.codes]
     if isinstance(dtype, pandas.DatetimeTZDtype):
         return [str(dtype), array.astype("int64")]
-    if isinstance(dtype.type, type) and type(dtype).__module__.startswith("numpy"):
-        return [str(dtype), array.to_numpy()]
-    return [str(dtype), array.to_numpy(dtype=object)]
+    extension = pandas.api.types.is_extension_array_dtype(dtype)
+    return [str(dtype), array.to_numpy(dtype=object) if extension else array.to_numpy()]
 
 
 def _polars(polars: Any, value: Any) -> Described | None:

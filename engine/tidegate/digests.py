@@ -23,7 +23,7 @@ from marshal import dumps
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
-from .sources import ATOMS, Sources, qualified
+from .sources import ATOMS, Sources, closure, qualified
 
 Leaf: TypeAlias = Callable[[Any], str | None]
 
@@ -37,6 +37,8 @@ _DEEPEST = 200_000
 """Levels of nesting after which a value counts as endless."""
 _PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "pathlib._local", "zoneinfo"})
 """Where the types come from that count as plain data although they are no builtins."""
+_SMALL = 65_536
+"""Arrays of fewer bytes count as plain data, too: as constants that somebody wrote."""
 
 
 def digest(value: Any, leaf: Leaf | None = None) -> str | None:
@@ -56,9 +58,10 @@ def digest(value: Any, leaf: Leaf | None = None) -> str | None:
 def source_digest(fn: Callable[..., Any]) -> str:
     """32 hex digits that tell what a function does: its code, and what of the user's it relies on.
 
-    Comments, formatting, docstrings and its own decorators do not count.  Defaults, closures, global constants do, and
-    so do the functions and classes it names, and those they name, if they live in its module or in ``__main__``;
-    libraries count by name.  A function whose source is not at hand, or is no longer what runs, counts by its bytecode.
+    Comments, formatting, docstrings and its own decorators do not count.  Defaults, closures and global constants do,
+    as far as they are plain data (a frame or a connection is not).  So do the functions and classes that it names, and
+    those they name, if they live in its module or in ``__main__``; what is in libraries counts by name.  A function
+    whose source is not at hand, or is no longer what runs, counts by its bytecode.
     """
     return _sources(fn).digest
 
@@ -210,11 +213,13 @@ class _Walk:
             names = [name for name in fields if hasattr(value, name)]
             values = (getattr(value, name) for name in names)
             return _Node(f"data {qualified(kind)}", [names, *values, extra])
-        if self._plain:
-            if kind.__module__ not in _PLAIN_MODULES:
-                raise _NoDigest(qualified(kind))
+        if isinstance(value, type):
+            return b"\0t" + qualified(value).encode()
+        if not self._plain or (kind.__module__ == "numpy" and getattr(value, "nbytes", _SMALL) < _SMALL):
+            return _other(value, kind)
+        if kind.__module__ in _PLAIN_MODULES:
             return _by_pickling(value, kind)
-        return _other(value, kind)
+        raise _NoDigest(qualified(kind))
 
 
 def _fields(kind: type) -> Iterable[str] | None:
@@ -230,8 +235,6 @@ def _other(value: Any, kind: type) -> Described:
     make = _CODE.get(kind)
     if make is not None:
         return make(value)
-    if isinstance(value, type):
-        return b"\0t" + qualified(value).encode()
     if "numpy" in sys.modules or "polars" in sys.modules:
         from . import arrays  # only where there can be any
 
@@ -286,15 +289,7 @@ def _range(value: range) -> Described:
 
 
 def _function(fn: FunctionType) -> Described:
-    cells = [_content(cell) for cell in fn.__closure__ or ()]
-    return _Node("function", (source_digest(fn), cells, fn.__defaults__, fn.__kwdefaults__))
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not bound yet
-        return None
+    return _Node("function", (source_digest(fn), closure(fn), fn.__defaults__, fn.__kwdefaults__))
 
 
 _BUILTIN: Mapping[type, Callable[[Any], Described]] = {

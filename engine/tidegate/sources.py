@@ -108,7 +108,9 @@ class Sources:
         names = _names(fn.__code__)
         space = fn.__globals__
         # Weak, and only through the function: the cache that holds this must not keep the function alive.
-        self._guards.append(_guard(fn, [(name, self._check(space.get(name, _MISSING))) for name in names]))
+        globals_ = [(name, self._check(space.get(name, _MISSING))) for name in names]
+        cells = [(at, self._check(value)) for at, value in enumerate(closure(fn))]
+        self._guards.append(_guard(fn, globals_, cells))
         for name in names:
             if name in space:
                 self._value(f"constant {name}", space[name], name)
@@ -170,27 +172,36 @@ class Sources:
         if token is not None:
             return lambda now: literal(now) == token
         if size:
-            checks = [(key, self._check(member)) for key, member in _few(value)]
+            checks = [(key, _same(member)) for key, member in _few(value)]
             kind = type(value)
             return lambda now: type(now) is kind and len(now) == size and _all_hold(checks, dict(_few(now)))
-        try:
-            weak = weakref.ref(value)
-        except TypeError:
-            return functools.partial(operator.is_, value)
-        return lambda now: weak() is now
+        return _same(value)
 
 
-def _guard(fn: FunctionType, checks: list[tuple[str, Check]]) -> Callable[[], bool]:
-    weak, code, defaults, given = weakref.ref(fn), fn.__code__, fn.__defaults__, vars(fn).get(OVERRIDE)
+def _same(value: Any) -> Check:
+    """What tells whether this is the very object, without keeping it alive if that can be."""
+    try:
+        weak = weakref.ref(value)
+    except TypeError:
+        return functools.partial(operator.is_, value)
+    return lambda now: weak() is now
+
+
+def _guard(fn: FunctionType, names: list[tuple[Any, Check]], cells: list[tuple[Any, Check]]) -> Callable[[], bool]:
+    weak, before = weakref.ref(fn), _made_of(fn)
 
     def holds() -> bool:
         now = weak()
         # An automatic reload puts new code into the old function.
-        if now is None or now.__code__ is not code or now.__defaults__ is not defaults:
+        if now is None or not all(map(operator.is_, _made_of(now), before)):
             return False
-        return vars(now).get(OVERRIDE) is given and _all_hold(checks, now.__globals__)
+        return _all_hold(names, now.__globals__) and (not cells or _all_hold(cells, dict(enumerate(closure(now)))))
 
     return holds
+
+
+def _made_of(fn: FunctionType) -> tuple[Any, ...]:
+    return fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__dict__.get(OVERRIDE)
 
 
 def _all_hold(checks: list[tuple[Any, Check]], space: Mapping[Any, Any]) -> bool:
@@ -240,11 +251,20 @@ def _given(fn: FunctionType) -> Iterator[tuple[str, Any]]:
         yield f"default {name}", value
     for name, value in (fn.__kwdefaults__ or {}).items():
         yield f"default {name}", value
-    for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
+    for name, value in zip(code.co_freevars, closure(fn), strict=True):
+        if value is not _MISSING:
+            yield f"closure {name}", value
+
+
+def closure(fn: FunctionType) -> list[Any]:
+    """What a function closes over; `_MISSING` for what is not bound yet."""
+    found = []
+    for cell in fn.__closure__ or ():
         try:
-            yield f"closure {name}", cell.cell_contents
-        except ValueError:  # not bound yet
-            continue
+            found.append(cell.cell_contents)
+        except ValueError:
+            found.append(_MISSING)
+    return found
 
 
 @functools.lru_cache(maxsize=1024)

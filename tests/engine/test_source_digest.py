@@ -112,7 +112,7 @@ SAME = {
     "a docstring removed": ('        """Where it is."""\n', ""),
     "a helper's docstring": ('"""Cleans."""', '"""Cleans well."""'),
     "quotes": ('TABLE["a"]', "TABLE['a']"),
-    "how a number is written": ("+ n +", "+ n +"),
+    "how a number is written": ("return x - 1", "return x - 0x1"),
     "how a text is written": ('"a" "b"', 'u"ab"'),
     "a constant that is not named": ("UNUSED = 1", "UNUSED = 2"),
     "another function": ("def deeper", "def stranger(): pass\ndef deeper"),
@@ -253,12 +253,24 @@ def test_what_is_defined_anew_is_noticed_at_the_next_look() -> None:
         "big = [1] * 20_000",
         "thing = 5",
         "locate.__tidegate_source__ = 'other'",
+        "locate.__kwdefaults__ = {'z': 3}",
+        "count_up()",
+        "endless[0] = clean",
+        "weights[0] = 3",
+        "settings.kind = str",
     ],
 )
 def test_what_is_changed_in_place_is_noticed_at_the_next_look(change: str) -> None:
     space = cell(BASE)
     cell("class Slots:\n    __slots__ = ()\nthing = Slots()\nbig = [0] * 20_000", space)
-    cell("old = locate\ndef locate(x):\n    return old(x) + len(big) + bool(thing)", space)
+    cell("endless = [first]\nendless.append(endless)\nimport numpy\nweights = numpy.array([1.5, 2])", space)
+    cell("import dataclasses\n@dataclasses.dataclass\nclass Settings:\n    kind: type\nsettings = Settings(int)", space)
+    cell(
+        "def counting():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n"
+        "    return up, lambda: n\ncount_up, count = counting()",
+        space,
+    )
+    cell("old = locate\ndef locate(x, *, z=2): return old(x), big, thing, endless, weights, settings, count()", space)
     first = source_digest(space["locate"])
     assert source_digest(space["locate"]) == first
     cell(change, space)
@@ -309,6 +321,26 @@ def test_a_module_that_was_edited_after_its_import_still_runs_the_old_code(tmp_p
     assert source_digest(old.work) not in {source_digest(load(path).work), None}
     path.write_text(text + "# the end\n")
     assert source_digest(load(path).work) == same
+
+
+def test_a_class_counts_by_its_source_unless_the_file_may_be_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "edited_module.py"
+    text = "def work(): return Kind\nclass Kind:\n    held = [object(), 1]\n"
+
+    def write(text: str, changed: int) -> Any:
+        path.write_text(text)
+        os.utime(path, (changed, changed))
+        module = load(path)
+        monkeypatch.setitem(sys.modules, "edited_module", module)
+        return module
+
+    first = source_digest(write(text, 1).work)
+    assert source_digest(write(text.replace("[object(), 1]", "[ object(), 1 ]  # two"), 2).work) == first
+    old = write(text, 3)
+    path.write_text(text.replace("1]", "2]"))  # now
+    assert source_digest(old.work) not in {first, source_digest(write(text.replace("1]", "2]"), 4).work)}
 
 
 def test_functions_of_libraries_count_by_name() -> None:
