@@ -30,11 +30,13 @@ from .errors import (
     NotRunning,
     OutsideFlow,
     ParameterBindError,
+    ParameterTypeError,
     PauseTimeout,
     ReservedArgument,
     RunError,
     ScriptError,
     SettingsError,
+    SignatureMismatch,
     StoreError,
     TidegateError,
     UnspecifiedFlow,
@@ -44,8 +46,10 @@ from .errors import (
 from .flow import Flow, flow
 from .futures import AsyncTaskFuture, MapResult, TaskFuture, as_completed
 from .model.states import State, StateType
+from .retries import exponential_backoff
 from .run.flow_run import FlowRun
-from .task import Task, exponential_backoff, task
+from .tags import tags
+from .task import Task, task
 from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
 
 __all__ = (
@@ -67,12 +71,14 @@ __all__ = (
     "NotRunning",
     "OutsideFlow",
     "ParameterBindError",
+    "ParameterTypeError",
     "PauseTimeout",
     "ReservedArgument",
     "RunError",
     "ScriptError",
     "SequentialTaskRunner",
     "SettingsError",
+    "SignatureMismatch",
     "State",
     "StateType",
     "StoreError",
@@ -90,6 +96,7 @@ __all__ = (
     "pause_flow_run",
     "quote",
     "resume_flow_run",
+    "tags",
     "task",
     "unmapped",
 )

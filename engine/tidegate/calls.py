@@ -1,14 +1,19 @@
-"""What flows and tasks have in common: a function that can be called, named and checked."""
+"""What flows and tasks have in common: a function that can be called, named, checked and given options."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any
 
 from .errors import InvalidName, ParameterBindError, ReservedArgument
+from .hooks import hooks_of
+from .registry import register
+from .retries import is_seconds, senseless
+from .run_names import RunName, check_run_name
+from .tags import tags_of
 
 _BANNED = frozenset("/%&><")
 _RESERVED = ("return_state", "wait_for")
@@ -16,31 +21,66 @@ _PLAIN = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_
 
 
 class CallFace:
-    """A user's function with a name and a checked signature.
+    """A user's function with a name, a checked signature, and the options that flows and tasks share.
 
-    Raises `TypeError` for what is not callable, `InvalidName` for a name with any of ``/ % & > <``, and
-    `ReservedArgument` for a parameter called `return_state` or `wait_for`.
+    Raises `TypeError` for what is not callable, `InvalidName` for a name with any of ``/ % & > <``,
+    `ReservedArgument` for a parameter called `return_state` or `wait_for`, and `UsageError` for an option that makes no
+    sense.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str, kind: str) -> None:
+    kind = "task"
+
+    def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        kind = self.kind
         if not callable(fn):
             raise TypeError(f"@{kind} needs a function, not {type(fn).__name__}: {fn!r:.60}")
+        default = getattr(fn, "__name__", None) or type(fn).__name__
+        name = options["name"]
+        if name is None:
+            name = default.replace("_", "-") if kind == "flow" else default
         if not isinstance(name, str) or not name or _BANNED & set(name):
             raise InvalidName(f"{name!r} cannot name a {kind}: it must be a text without any of / % & > <.")
         self.fn = fn
         self.name = name
+        self.options = dict(options)
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-        self.is_async = is_async(fn)
+        self.is_async = is_async(inspect.unwrap(fn) if kind == "flow" else fn)
         self.__doc__ = inspect.getdoc(fn)
+        self.description: str = options["description"] or self.__doc__ or ""
+        self.version: str | None = options["version"]
+        self.tags = tags_of(options["tags"], repr(name))
+        self.hooks = hooks_of(options, name)
+        self.log_prints: bool | None = options["log_prints"]
+        self.limit_seconds = _limit(name, options["timeout_seconds"])
+        self._signature(fn)
+        self.run_name: RunName | None = options[f"{kind}_run_name"]
+        open_ended = any(each.kind is each.VAR_KEYWORD for each in self.signature.parameters.values())
+        check_run_name(self.run_name, f"{kind}_run_name", name, self.names, open_ended)
+        register(self)
+
+    def _signature(self, fn: Callable[..., Any]) -> None:
         self.signature = _signature(fn)
         parameters = self.signature.parameters
         for reserved in _RESERVED:
             if reserved in parameters:
                 raise ReservedArgument(
-                    f"The {kind} {name!r} has a parameter {reserved!r}, which Tidegate needs for itself. Rename it."
+                    f"The {self.kind} {self.name!r} has a parameter {reserved!r}, which Tidegate needs for itself. "
+                    "Rename it."
                 )
         self.names = tuple(parameters)
         self._plain = all(each.kind in _PLAIN for each in parameters.values())
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """Seconds that an attempt may take; null for any."""
+        return self.limit_seconds
+
+    def changed(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with some of them changed.  Raises `TypeError` for one that does not exist."""
+        unknown = options.keys() - self.options.keys()
+        if unknown:
+            raise TypeError(f"with_options() of {self.name!r} does not know {', '.join(sorted(unknown))}.")
+        return {**self.options, **options}
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[tuple[str, Any]]:
         """The arguments of a call as (parameter, value), only those given.  Raises `ParameterBindError`."""
@@ -51,8 +91,28 @@ class CallFace:
         except TypeError as error:
             raise ParameterBindError(f"{self.name}{self.signature}: {error}.") from None
 
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by parameter, defaults filled in."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    def call_with(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The reverse of `arguments`: what to call the function with."""
+        bound = inspect.BoundArguments(self.signature, dict(arguments))
+        return bound.args, bound.kwargs
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {self.name!r}>"
+
+
+def _limit(name: str, given: Any) -> float | None:
+    """The time limit in seconds; 0 and null are none."""
+    if given is None:
+        return None
+    if not is_seconds(given):
+        raise senseless("timeout_seconds", name, "a number of seconds from 0 on", given)
+    return float(given) or None
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature:
@@ -64,9 +124,8 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature:
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
-    """True if calling gives a coroutine; looks through wrappers and callable objects."""
-    inner = inspect.unwrap(fn)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
+    """True if calling gives a coroutine; looks through callable objects."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 def call_site(depth: int) -> tuple[CodeType, int]:

@@ -24,6 +24,12 @@ class Frame:
         run = self.task_run
         return self.flow_run.flow.is_async if run is None else run.task.is_async
 
+    @property
+    def told_to_end(self) -> bool:
+        """True once the code is to go no further: its run was cancelled, or its time is up."""
+        run = self.task_run
+        return self.flow_run.told_to_end or (run is not None and run.overdue)
+
 
 frame: ContextVar[Frame | None] = ContextVar("tidegate_frame", default=None)
 """Null outside of any flow run.  Threads that user code starts by itself begin outside."""

@@ -5,6 +5,8 @@
     + InvalidName                      (also ValueError)  a flow or task name that cannot be one
     + ReservedArgument                 (also TypeError)   a parameter called `return_state` or `wait_for`
     + ParameterBindError               (also TypeError)   arguments that do not fit the signature
+    + ParameterTypeError               (also TypeError)   parameters of a flow that do not fit their annotations
+    + SignatureMismatch                (also TypeError)   recorded parameters that are not those of the flow
     + MappingMissingIterable           (also ValueError)  `.map()` without anything to map over
     + MappingLengthMismatch            (also ValueError)  `.map()` over iterables of different lengths
     + OutsideFlow                      (also RuntimeError) `.submit()` or `.map()` where no flow runs
@@ -46,6 +48,14 @@ class ReservedArgument(UsageError, TypeError):
 
 class ParameterBindError(UsageError, TypeError):
     """The arguments of a call do not fit the signature; nothing was run or recorded."""
+
+
+class ParameterTypeError(UsageError, TypeError):
+    """Parameters of a flow do not fit their annotations; the flow run is Failed, and its body was not begun."""
+
+
+class SignatureMismatch(UsageError, TypeError):
+    """The parameters that a flow run was created with are not those that its flow has."""
 
 
 class MappingMissingIterable(UsageError, ValueError):

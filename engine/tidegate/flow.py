@@ -4,38 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from types import CodeType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args, overload
 
 from . import host
 from .calls import CallFace, call_site
 from .context import Frame, blocked, frame
 from .engine import Engine, engine
-from .errors import UsageError
+from .errors import ParameterTypeError, UsageError
+from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .interrupts import guard
 from .model.events import FlowCreated
-from .model.states import State
+from .model.states import Failed, State
+from .parameters import as_json, validated
 from .ports import Runner
+from .retries import RetryDelay, retry_policy, senseless
 from .rules.decide import RetryPolicy
+from .rules.outcome import describe
 from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life, task_life
 from .run.task_run import TaskRun
+from .run_names import RunName, fill_in
+from .tags import NONE, current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
+
+
+FinalState: TypeAlias = Literal["children", "returned", "raised"]
+"""What the end of a flow depends on; see `flow`."""
 
 
 class TaskRunner(Protocol):
@@ -53,37 +62,59 @@ class Flow(CallFace, Generic[P, R]):
     is a subflow, with a run of its own and a task run in the parent that tracks it.
     """
 
+    kind = "flow"
     is_flow = True
     concurrency: int | None = None
-    policy = RetryPolicy()
 
     def __init__(
         self,
         fn: Callable[P, R],
         *,
         name: str | None = None,
-        flow_run_name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        version: str | None = None,
+        flow_run_name: RunName | None = None,
+        retries: int = 0,
+        retry_delay_seconds: RetryDelay | None = None,
+        timeout_seconds: float | None = None,
         task_runner: TaskRunner | type[TaskRunner] | None = None,
+        validate_parameters: bool = True,
+        final_state: FinalState = "children",
+        log_prints: bool | None = None,
+        on_completion: Hook | Iterable[Hook] | None = None,
+        on_failure: Hook | Iterable[Hook] | None = None,
+        on_crashed: Hook | Iterable[Hook] | None = None,
+        on_cancellation: Hook | Iterable[Hook] | None = None,
+        on_running: Hook | Iterable[Hook] | None = None,
     ) -> None:
-        default = getattr(fn, "__name__", None) or type(fn).__name__
-        super().__init__(fn, default.replace("_", "-") if name is None else name, "flow")
-        self.options: dict[str, Any] = {
-            "name": name,
-            "flow_run_name": flow_run_name,
-            "task_runner": task_runner,
-        }
+        options = {key: value for key, value in locals().items() if key not in ("self", "fn", "__class__")}
+        super().__init__(fn, options)
+        if self.version is None:
+            self.version = source_version(fn)
+        self._policy = retry_policy(self.name, retries, retry_delay_seconds)
         runner = ConcurrentTaskRunner() if task_runner is None else task_runner
         self.task_runner: TaskRunner = runner() if isinstance(runner, type) else runner
         if not callable(getattr(self.task_runner, "start", None)):
             raise UsageError(f"task_runner of {self.name!r} must be a task runner, not {task_runner!r}.")
-        self.flow_run_name = flow_run_name
+        if final_state not in get_args(FinalState):
+            raise senseless("final_state", self.name, f"one of {', '.join(get_args(FinalState))}", final_state)
+        self.final_state = final_state
+        self.validate_parameters = validate_parameters
+
+    @property
+    def flow_run_name(self) -> RunName | None:
+        """The template or function that names its runs; null for two random words."""
+        return self.run_name
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """When its runs are tried again."""
+        return self._policy
 
     def with_options(self, **options: Any) -> Flow[P, R]:
         """The same function with other options; those not given stay as they are.  Takes what `flow` takes."""
-        unknown = options.keys() - self.options.keys()
-        if unknown:
-            raise TypeError(f"with_options() of {self.name!r} does not know {', '.join(sorted(unknown))}.")
-        return Flow(self.fn, **{**self.options, **options})
+        return Flow(self.fn, **self.changed(options))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow and return what it returned or raise what it raised; an async flow gives an awaitable.
@@ -153,8 +184,10 @@ class Flow(CallFace, Generic[P, R]):
         """The task run that stands for the subflow in its parent."""
         parent = here.flow_run
         wait_for = kwargs.pop("wait_for", None)
-        tracking = parent.new_task_run(self)
-        found = scan(self.bind(args, kwargs), parent.links, parent.number)
+        given = list(self.bind(args, kwargs))
+        tracking = parent.new_task_run(self, given, here.task_run)
+        tracking.tags = current_tags() | self.tags | parent.tags
+        found = scan(given, parent.links, parent.number)
         if wait_for is not None:
             found = Inputs() if found is NOTHING else found
             found.add_wait_for(wait_for, parent.links, parent.number)
@@ -190,23 +223,57 @@ class Flow(CallFace, Generic[P, R]):
         Raises `StoreError`, with nothing left half done, if the store cannot be used.
         """
         here: Engine = tracking.flow_run.engine if tracking is not None else engine()
-        parent = None if tracking is None else (tracking.flow_run.number, tracking.number)
-        name = self.flow_run_name or _slug()
-        recorded = _as_json(dict(self.bind(args, kwargs)))
-        source = _source_digest(self.fn)
-        created = FlowCreated(0, here.now(), uuid.uuid4().hex, self.name, name, recorded, parent, source)
-        number = here.create(created)
-        run = FlowRun(here, self, replace(created, flow_run=number), self.task_runner.start())
-        run.args, run.kwargs = args, kwargs
-        here.live[number] = run
-        if tracking is not None:
-            parent_run = tracking.flow_run
-            parent_run.subflows.add(run)
-            run.gate, run.moved = parent_run.gate, parent_run.moved
+        parent = None if tracking is None else tracking.flow_run
+        parameters, refused = self._parameters(args, kwargs, here.now())
+        run = FlowRun(here, self, self._create(here, parameters, refused, tracking), self.task_runner.start())
+        run.parameters, run.refused = parameters, refused
+        run.args, run.kwargs = (args, kwargs) if refused else self.call_with(parameters)
+        here.live[run.number] = run
+        if parent is not None:
+            parent.subflows.add(run)
+            run.gate, run.moved = parent.gate, parent.moved
         elif observed:
             for observer in here.observers:
                 observer(run)
         return run
+
+    def _create(
+        self, here: Engine, parameters: dict[str, Any], refused: State | None, tracking: TaskRun | None
+    ) -> FlowCreated:
+        """Keep that there is a new run."""
+        name = _slug()
+        if self.run_name is not None and refused is None:
+            name = fill_in(self.run_name, parameters) or name
+        parent = None if tracking is None else (tracking.flow_run.number, tracking.number)
+        around = current_tags() | self.tags | (NONE if tracking is None else tracking.flow_run.tags)
+        recorded = as_json(parameters)
+        created = FlowCreated(
+            0,
+            here.now(),
+            uuid.uuid4().hex,
+            self.name,
+            name,
+            recorded,
+            parent,
+            self.version or "",
+            tuple(sorted(around)),
+        )
+        return replace(created, flow_run=here.create(created))
+
+    def _parameters(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], now: float
+    ) -> tuple[dict[str, Any], State | None]:
+        """The parameters of a call, validated; and the state of a run that is refused for them."""
+        given = self.arguments(args, kwargs)
+        if not self.validate_parameters:
+            return given, None
+        try:
+            return validated(self, given), None
+        except Exception as error:  # a validator of the user's may raise anything
+            told = describe(error)
+            if not isinstance(error, ParameterTypeError):
+                told = f"The parameters of {self.name!r} cannot be used. {told}"
+            return given, Failed(error, message=told, at=now)
 
 
 async def _nothing() -> None:
@@ -219,23 +286,7 @@ def _slug() -> str:
     return str(generate_slug(2))
 
 
-def _as_json(parameters: dict[str, Any]) -> str:
-    """Parameters for the record; what has no JSON form stands as its type name, and nothing is longer than 2 kB."""
-
-    def plain(value: Any) -> str:
-        return f"<{type(value).__name__}>"
-
-    parts = []
-    for name, value in parameters.items():
-        try:
-            text = json.dumps(value, default=plain)
-        except (TypeError, ValueError, RecursionError):
-            text = json.dumps(plain(value))
-        parts.append(f"{json.dumps(name)}:{text if len(text) <= 2048 else json.dumps(plain(value))}")
-    return "{" + ",".join(parts) + "}"
-
-
-def _source_digest(fn: Callable[..., Any]) -> str:
+def source_version(fn: Callable[..., Any]) -> str:
     """The version of a flow: a digest of its source, which a notebook cell has and a file's hash would miss."""
     known = getattr(fn, "__tidegate_source__", None)
     if known is None:
@@ -252,17 +303,45 @@ def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
 def flow(
     *,
     name: str | None = None,
-    flow_run_name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    version: str | None = None,
+    flow_run_name: RunName | None = None,
+    retries: int = 0,
+    retry_delay_seconds: RetryDelay | None = None,
+    timeout_seconds: float | None = None,
     task_runner: TaskRunner | type[TaskRunner] | None = None,
+    validate_parameters: bool = True,
+    final_state: FinalState = "children",
+    log_prints: bool | None = None,
+    on_completion: Hook | Iterable[Hook] | None = None,
+    on_failure: Hook | Iterable[Hook] | None = None,
+    on_crashed: Hook | Iterable[Hook] | None = None,
+    on_cancellation: Hook | Iterable[Hook] | None = None,
+    on_running: Hook | Iterable[Hook] | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a flow: ``@flow`` or ``@flow(name="nightly", ...)``.
 
     - ``name``: the function's name with hyphens for underscores by default.
-    - ``flow_run_name``: how its runs are called; two random words by default.
+    - ``description``: the docstring by default.
+    - ``tags``: words on its runs, and on all task runs and subflows in them.
+    - ``version``: a digest of the source by default.
+    - ``flow_run_name``: a template of the parameters, such as ``"load {day}"``, or a function; two random words by
+      default.
+    - ``retries``: how often the flow is run again after it failed; task runs that completed are not.  0 by default.
+    - ``retry_delay_seconds``: seconds before each retry, as for tasks.
+    - ``timeout_seconds``: how long one attempt may take, its task runs included; no limit by default.
     - ``task_runner``: where submitted sync tasks run; `ConcurrentTaskRunner` by default.
+    - ``validate_parameters``: whether parameters are checked and converted by their annotations; true by default.
+    - ``final_state``: what its end depends on.  ``"children"``: what it returned, and if that is nothing, all its task
+      runs.  ``"returned"``: what it returned.  ``"raised"``: only whether it raised.
+    - ``log_prints``: whether ``print`` in it and its tasks goes to the log; what the settings say by default.
+    - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
+      that are called with (flow, flow run, state) once that state is kept.
 
-    Raises `TypeError` for what is not callable or an option it does not know.
+    Raises `TypeError` for what is not callable or an option it does not know, and `UsageError` for one that makes no
+    sense.
     """
     if fn is None:
         return lambda inner: Flow(inner, **options)

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
-from .errors import UpstreamNotCompleted
 from .host import wait
 from .latch import AllOf, Latch
 
@@ -58,6 +57,11 @@ class TaskFuture(Generic[R]):
         """True once the task run has ended and its end is saved."""
         return self._run.done()
 
+    @property
+    def ran_anew(self) -> bool:
+        """True if it ran in the present attempt of its flow run, false if its end is that of an earlier one."""
+        return self._run.attempts > 0
+
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call `callback` at the end, in the thread that saw it; at once if it has ended."""
         self._run.on_done(callback)
@@ -83,13 +87,7 @@ class TaskFuture(Generic[R]):
 
     def _value(self, raise_on_failure: bool) -> R:
         __tracebackhide__ = True
-        state = self._run.state
-        if state.is_pending():
-            error = UpstreamNotCompleted(f"{self.name} never began: {state.message}")
-            if raise_on_failure:
-                raise error
-            return error  # type: ignore[return-value]  # the caller asked for exceptions as values
-        value: R = state.result(raise_on_failure)
+        value: R = self._run.value(raise_on_failure)
         return value
 
     def __bool__(self) -> bool:

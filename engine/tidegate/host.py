@@ -16,7 +16,6 @@ from typing import Protocol
 from .context import Frame, frame
 from .interrupts import guard
 from .latch import Waitable, block
-from .model.states import StateType
 from .run.bodies import step_in, step_out
 
 SLICE = 0.2
@@ -95,7 +94,7 @@ def wait(latch: Waitable, timeout: float | None = None) -> bool:
             opened = _main_host.wait(latch, timeout)
     else:
         opened = block(latch, timeout) if here is None else _wait_on_worker(latch, timeout, here)
-    if here is not None and here.flow_run.state.type is StateType.CANCELLING:
+    if here is not None and here.told_to_end:
         raise KeyboardInterrupt
     return opened
 
@@ -105,7 +104,7 @@ def _wait_on_worker(latch: Waitable, timeout: float | None, here: Frame) -> bool
     lender = this_thread.lender
     try:
         with nullcontext() if lender is None else lender.lent():
-            return wait_in_slices(latch, timeout, here.flow_run.stopped.done)
+            return wait_in_slices(latch, timeout, lambda: here.flow_run.stopped.done() or here.told_to_end)
     finally:
         step_in(here, out)
 

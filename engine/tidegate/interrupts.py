@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -140,6 +141,20 @@ class InterruptGuard:
 
     def drop(self) -> None:
         """Forget an interrupt that was kept and has become pointless."""
+        self._kept = False
+
+    def settle(self, arrived: int) -> None:
+        """Take back an interrupt that was sent when `arrived` had come, and whose reason is gone.
+
+        A signal may still be on its way when its sender has returned, so this waits until it is here; not for long, as
+        there may have been none.
+        """
+        if not self._active or threading.get_ident() != _MAIN.ident:
+            return
+        for _ in range(20):
+            if self.arrived > arrived:
+                break
+            time.sleep(0.001)
         self._kept = False
 
     @contextmanager

@@ -48,10 +48,40 @@ class EnginePortal:
             return
         loop.call_soon_threadsafe(lambda: spawn(loop, make(), context))
 
-    def after(self, seconds: float, callback: Callable[[], object]) -> None:
-        """Call `callback` on the engine thread in `seconds`."""
-        loop = self.loop()
-        loop.call_soon_threadsafe(lambda: loop.call_later(max(0.0, seconds), callback))
+    def after(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` on the engine thread in `seconds`, unless the timer is cancelled by then."""
+        timer = Timer(self.loop(), callback)
+        timer.start(max(0.0, seconds))
+        return timer
+
+
+class Timer:
+    """A callback to come.  Safe from any thread."""
+
+    __slots__ = ("_callback", "_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        self._loop = loop
+        self._callback: Callable[[], object] | None = callback
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """Begin to count."""
+        self._loop.call_soon_threadsafe(self._schedule, seconds)
+
+    def cancel(self) -> None:
+        """Do not call it; what it holds is let go of at once, not when its time has come."""
+        self._callback = None
+        if self._handle is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._handle.cancel)
+
+    def _schedule(self, seconds: float) -> None:
+        if self._callback is not None:
+            self._handle = self._loop.call_later(seconds, self._call)
+
+    def _call(self) -> None:
+        if self._callback is not None:
+            self._callback()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

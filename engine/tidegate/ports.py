@@ -85,6 +85,14 @@ class Runner(Protocol):
         """Run `job` on some thread, some time; it never raises.  Jobs start in the order of their submission."""
         ...
 
+    def is_deserted(self) -> bool:
+        """True if the job on this thread was given up."""
+        ...
+
+    def desert(self, thread: int) -> None:
+        """The job on that thread is given up: count on the thread no more, and let another have its place."""
+        ...
+
     def close(self) -> None:
         """No more jobs will come; threads end when the queue is empty."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from types import CodeType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -11,23 +11,24 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 from . import host
 from .calls import CallFace, call_site
 from .context import Frame, frame
-from .errors import OutsideFlow, UpstreamNotCompleted, UsageError
+from .errors import OutsideFlow
 from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
+from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .mapping import columns
 from .model.events import Links
-from .model.states import State
 from .portal import spawn
+from .retries import RetryDelay, default_policy, retry_policy, senseless
 from .rules.decide import RetryPolicy
 from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async, start_on_worker
 from .run.lifecycles import task_life
 from .run.task_run import TaskRun
+from .run_names import RunName
+from .tags import current_tags
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-RetryDelay = float | Sequence[float] | Callable[[int], Sequence[float]]
 
 
 class Task(CallFace, Generic[P, R]):
@@ -37,6 +38,7 @@ class Task(CallFace, Generic[P, R]):
     `map` submits it once for each item.  Outside of any flow run it is just the function.
     """
 
+    kind = "task"
     is_flow = False
 
     def __init__(
@@ -44,45 +46,48 @@ class Task(CallFace, Generic[P, R]):
         fn: Callable[P, R],
         *,
         name: str | None = None,
-        retries: int = 0,
-        retry_delay_seconds: RetryDelay = 0.0,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        version: str | None = None,
+        task_run_name: RunName | None = None,
+        retries: int | None = None,
+        retry_delay_seconds: RetryDelay | None = None,
         retry_jitter_factor: float = 0.0,
         retry_condition_fn: Callable[[BaseException], bool] | None = None,
+        timeout_seconds: float | None = None,
         concurrency: int | None = None,
+        log_prints: bool | None = None,
+        on_completion: Hook | Iterable[Hook] | None = None,
+        on_failure: Hook | Iterable[Hook] | None = None,
+        on_crashed: Hook | Iterable[Hook] | None = None,
+        on_cancellation: Hook | Iterable[Hook] | None = None,
+        on_running: Hook | Iterable[Hook] | None = None,
     ) -> None:
-        default = getattr(fn, "__name__", None) or type(fn).__name__
-        super().__init__(fn, default if name is None else name, "task")
-        for option, value, least in (("retries", retries, 0), ("concurrency", concurrency, 1)):
-            unlimited = option == "concurrency" and value is None
-            if not unlimited and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise self._senseless(option, f"a whole number from {least} on", value)
-        if not _is_seconds(retry_jitter_factor):
-            raise self._senseless("retry_jitter_factor", "a number from 0 on", retry_jitter_factor)
-        if retry_condition_fn is not None and not callable(retry_condition_fn):
-            raise self._senseless("retry_condition_fn", "a function of the exception", retry_condition_fn)
-        delays = _delays(retry_delay_seconds, retries)
-        if delays is None:
-            raise self._senseless("retry_delay_seconds", "seconds from 0 on, or a list of them", retry_delay_seconds)
+        options = {key: value for key, value in locals().items() if key not in ("self", "fn", "__class__")}
+        super().__init__(fn, options)
+        if concurrency is not None and (
+            isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
+        ):
+            raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
         self.concurrency = concurrency
-        self.options: dict[str, Any] = {
-            "name": name,
-            "retries": retries,
-            "retry_delay_seconds": retry_delay_seconds,
-            "retry_jitter_factor": retry_jitter_factor,
-            "retry_condition_fn": retry_condition_fn,
-            "concurrency": concurrency,
-        }
-        self.policy = RetryPolicy(retries, delays, float(retry_jitter_factor), retry_condition_fn)
+        self._policy: RetryPolicy | None = None
+        if (retries, retry_delay_seconds, retry_jitter_factor, retry_condition_fn) != (None, None, 0.0, None):
+            times = 0 if retries is None else retries
+            self._policy = retry_policy(self.name, times, retry_delay_seconds, retry_jitter_factor, retry_condition_fn)
 
-    def _senseless(self, option: str, wanted: str, got: Any) -> UsageError:
-        return UsageError(f"{option} of {self.name!r} must be {wanted}, not {got!r:.60}.")
+    @property
+    def task_run_name(self) -> RunName | None:
+        """The template or function that names its runs; null for ``task-number``."""
+        return self.run_name
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """When its runs are tried again; what the settings say where it says nothing."""
+        return self._policy or default_policy()
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """The same function with other options; those not given stay as they are.  Takes what `task` takes."""
-        unknown = options.keys() - self.options.keys()
-        if unknown:
-            raise TypeError(f"with_options() of {self.name!r} does not know {', '.join(sorted(unknown))}.")
-        return Task(self.fn, **{**self.options, **options})
+        return Task(self.fn, **self.changed(options))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the task here and now, and return what it returned or raise what it raised.
@@ -112,7 +117,7 @@ class Task(CallFace, Generic[P, R]):
             else:
                 drive(task_life(run), here.flow_run.engine)
                 host.boundary()
-            return cast(R, run.state if return_state else value_of(run))
+            return cast(R, run.state if return_state else run.value())
         finally:
             step_in(here, out)
 
@@ -121,7 +126,7 @@ class Task(CallFace, Generic[P, R]):
         return_state = kwargs.pop("return_state", False)
         run = self._new_run(here, site, args, kwargs)
         await drive_async(task_life(run), here.flow_run.engine)
-        return run.state if return_state else value_of(run)
+        return run.state if return_state else run.value()
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]:
         """Start the task concurrently and return its future at once.
@@ -192,7 +197,12 @@ class Task(CallFace, Generic[P, R]):
         wait_for = kwargs.pop("wait_for", None) if kwargs else None
         given = self.bind(args, kwargs)
         flow_run = here.flow_run
-        run = flow_run.new_task_run(self)
+        if flow_run.recall is not None:
+            given = list(given)  # for those two to look at
+        run = flow_run.new_task_run(self, given, here.task_run)
+        around = current_tags()
+        if around or self.tags or flow_run.tags:
+            run.tags = around | self.tags | flow_run.tags
         found = scan(given, flow_run.links, flow_run.number)
         if wait_for is not None:
             found = Inputs() if found is NOTHING else found
@@ -227,58 +237,49 @@ def _spawn(run: TaskRun, here: Frame, context: Context) -> None:
         engine.portal.start(lambda: drive_async(task_life(run), engine), context.copy())
 
 
-def value_of(run: TaskRun) -> Any:
-    """What a run that has ended returned; raises what it raised."""
-    __tracebackhide__ = True
-    state: State = run.state
-    if state.is_pending():
-        raise UpstreamNotCompleted(f"{run.name} never began: {state.message}")
-    return state.result()
-
-
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _delays(given: Any, retries: int) -> tuple[float, ...] | None:
-    """The delays as numbers; null if they make no sense."""
-    if callable(given):
-        given = given(retries)
-    delays = list(given) if isinstance(given, Iterable) else [given]
-    return tuple(map(float, delays)) if delays and all(map(_is_seconds, delays)) else None
-
-
-def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
-    """For ``retry_delay_seconds=``: `backoff_factor` seconds, doubled with each retry (as in Prefect)."""
-
-    def delays(retries: int) -> list[float]:
-        return [backoff_factor * 2.0**retry for retry in range(max(1, retries))]
-
-    return delays
-
-
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(
     *,
     name: str | None = None,
-    retries: int = 0,
-    retry_delay_seconds: RetryDelay = 0.0,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    version: str | None = None,
+    task_run_name: RunName | None = None,
+    retries: int | None = None,
+    retry_delay_seconds: RetryDelay | None = None,
     retry_jitter_factor: float = 0.0,
     retry_condition_fn: Callable[[BaseException], bool] | None = None,
+    timeout_seconds: float | None = None,
     concurrency: int | None = None,
+    log_prints: bool | None = None,
+    on_completion: Hook | Iterable[Hook] | None = None,
+    on_failure: Hook | Iterable[Hook] | None = None,
+    on_crashed: Hook | Iterable[Hook] | None = None,
+    on_cancellation: Hook | Iterable[Hook] | None = None,
+    on_running: Hook | Iterable[Hook] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a task: ``@task`` or ``@task(retries=3, ...)``.
 
     - ``name``: how its runs are called; the function's name by default.
-    - ``retries``: how often a run that raised is tried again; 0 by default.
+    - ``description``: the docstring by default.
+    - ``tags``: words on each of its runs, besides those of the flow and of `tags` around the call.
+    - ``version``: a text that is kept with the task.
+    - ``task_run_name``: a template such as ``"locate {airport}"``, or a function, for the name of each run;
+      ``locate-17`` by default.
+    - ``retries``: how often a run that raised is tried again; what the settings say by default, which is 0.
     - ``retry_delay_seconds``: seconds before each retry: a number, a list (the last one holds on), or a function of the
       number of retries such as `exponential_backoff`; 0 by default.
     - ``retry_jitter_factor``: 0.5 draws each delay from 50 % to 150 % of itself; 0 by default.
     - ``retry_condition_fn``: gets the exception and says whether to retry at all; always by default.
+    - ``timeout_seconds``: how long one attempt may take; it then is Failed/TimedOut, and tried again if there are
+      retries left.  No limit by default.
     - ``concurrency``: how many runs of it may be at work at once in one flow run; unlimited by default.
+    - ``log_prints``: whether ``print`` in it goes to the log; what the flow does by default.
+    - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
+      that are called with (task, task run, state) once that state is kept.
 
     Raises `TypeError` for what is not callable or an option it does not know, and `UsageError` for one that makes no
     sense.

@@ -246,7 +246,7 @@ BAD_OPTIONS: list[dict[str, Any]] = [
     {"retries": 1.5},
     {"retries": True},
     {"retries": "3"},
-    {"retries": None},
+    {"retries": "3"},
     {"retry_delay_seconds": -1},
     {"retry_delay_seconds": [1, -1]},
     {"retry_delay_seconds": []},

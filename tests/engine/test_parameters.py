@@ -74,7 +74,7 @@ UNWRITABLE: list[tuple[str, Any, str]] = [
     ("exception", ValueError("x"), '"<ValueError>"'),
     ("bytes", b"abc", '"<bytes>"'),
     ("array", memoryview(b"abc"), '"<memoryview>"'),
-    ("set", {1}, '"<set>"'),
+    ("a set, as a list", {1}, "[1]"),
     ("inside a list", [1, Refuses()], '[1, "<Refuses>"]'),
     ("keys (TypeError)", {(1, 2): 3}, '"<dict>"'),
     ("holds itself (ValueError)", loop(), '"<list>"'),

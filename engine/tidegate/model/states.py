@@ -6,6 +6,7 @@ name says why.  Types and names are those of Prefect 2.7 and its successors.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -34,11 +35,35 @@ TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, 
 UNSUCCESSFUL = frozenset({StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 
 _NOTHING: Any = object()
+
+
+class Unloaded:
+    """A value that is kept somewhere and is fetched each time that it is asked for."""
+
+    __slots__ = ()
+
+    def load(self) -> Any:
+        """The value.  Raises `MissingResult` if it is not to be had."""
+        raise MissingResult("The value is gone.")
+
+
 _RUN_ERRORS = {
     StateType.FAILED: FailedRun,
     StateType.CRASHED: CrashedRun,
     StateType.CANCELLED: CancelledRun,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StateDetails:
+    """Where a state comes from: numbers of runs, times in seconds since the epoch; null for what does not apply."""
+
+    flow_run_id: int | None = None
+    task_run_id: int | None = None
+    child_flow_run_id: int | None = None
+    scheduled_time: float | None = None
+    cache_key: str | None = None
+    cache_expiration: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +80,24 @@ class State:
     timestamp: float = 0.0
     data: Any = field(default=_NOTHING, repr=False, compare=False)
     scheduled_time: float | None = None
+    origin: tuple[int, int] | None = field(default=None, compare=False)
+    """The flow run and the task run that ended in it, by number (0 for the flow run itself); null where nobody did."""
+    extra: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """What only some states carry: `cache_key`, `cache_expiration`, `child_flow_run`."""
+
+    @property
+    def details(self) -> StateDetails:
+        """Where the state comes from."""
+        flow_run, task_run = self.origin or (None, None)
+        more = self.extra or {}
+        return StateDetails(
+            flow_run,
+            task_run or None,
+            more.get("child_flow_run"),
+            self.scheduled_time,
+            more.get("cache_key"),
+            more.get("cache_expiration"),
+        )
 
     def is_scheduled(self) -> bool:
         """True for every kind of SCHEDULED."""
@@ -111,7 +154,8 @@ class State:
             return error
         if self.data is _NOTHING:
             raise MissingResult(f"The state {self.name!r} holds no result: {self._why_missing()}.")
-        return self.data
+        data = self.data
+        return data.load() if isinstance(data, Unloaded) else data
 
     def error(self) -> BaseException:
         """The exception of a failed, crashed or cancelled state; `ValueError` for any other."""
@@ -119,6 +163,11 @@ class State:
             raise ValueError(f"A {self.name} state has no exception.")
         wrapper = _RUN_ERRORS[self.type]
         data = self.data
+        if isinstance(data, Unloaded):
+            try:
+                data = data.load()
+            except MissingResult:
+                data = _NOTHING
         if isinstance(data, BaseException):
             return data
         if isinstance(data, State):
@@ -132,6 +181,13 @@ class State:
     def without_data(self) -> State:
         """The same state as a record keeps it, so that keeping it does not keep the result alive."""
         return self if self.data is _NOTHING else replace(self, data=_NOTHING)
+
+    def of_run(self, flow_run: int, task_run: int) -> State:
+        """The same state as that of a run."""
+        # Not `replace`: it is needed for every task run, and takes four times as long.
+        where = (flow_run, task_run)
+        kept = (self.timestamp, self.data, self.scheduled_time, where, self.extra)
+        return State(self.type, self.name, self.message, *kept)
 
     def _why_missing(self) -> str:
         return "its value was not kept" if self.is_final() else "the run has not ended"
@@ -147,6 +203,11 @@ class State:
 def AwaitingRetry(due: float, *, message: str = "", data: Any = _NOTHING, at: float = 0.0) -> State:  # noqa: N802
     """Failed, and will be tried again at `due` (seconds since the epoch)."""
     return State(StateType.SCHEDULED, "AwaitingRetry", message, at, data, due)
+
+
+def Scheduled(due: float | None = None, *, name: str = "Scheduled", at: float = 0.0) -> State:  # noqa: N802
+    """Will begin at `due` (seconds since the epoch), which is now by default; named Late if it has not by then."""
+    return State(StateType.SCHEDULED, name, "", at, scheduled_time=at if due is None else due)
 
 
 def Pending(*, at: float = 0.0) -> State:  # noqa: N802
@@ -177,6 +238,17 @@ def Cancelling(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
 def Completed(data: Any = None, *, message: str = "", at: float = 0.0) -> State:  # noqa: N802
     """Ended well, with a result."""
     return State(StateType.COMPLETED, "Completed", message, at, data)
+
+
+def Cached(data: Any, *, extra: Mapping[str, Any] | None = None, at: float = 0.0) -> State:  # noqa: N802
+    """Ended well without running: an earlier run with the same cache key had the result."""
+    return State(StateType.COMPLETED, "Cached", "", at, data, extra=extra)
+
+
+def TimedOut(seconds: float, what: str, *, at: float = 0.0) -> State:  # noqa: N802
+    """Failed because its time was up; its result raises `TimeoutError`."""
+    text = f"{what} exceeded its limit of {seconds:g} s."
+    return State(StateType.FAILED, "TimedOut", text, at, TimeoutError(text))
 
 
 def Failed(data: Any = _NOTHING, *, message: str = "", name: str = "Failed", at: float = 0.0) -> State:  # noqa: N802

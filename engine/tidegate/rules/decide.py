@@ -8,7 +8,7 @@ policy (retries, terminal guard, scheduled waits), applied in process.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType
@@ -73,48 +73,77 @@ class RunFacts(Protocol):
 
     state: State
     attempts: int
+    """How often it has entered RUNNING, counted anew when its flow run is tried again."""
 
     @property
     def gate(self) -> StateType:
         """RUNNING while runs may start, PAUSED while they must wait, CANCELLING when none will start again."""
         ...
 
+    @property
+    def reopened(self) -> str:
+        """Why a run that has ended may begin once more, as the name of the state that it then enters; or empty."""
+        ...
 
-def decide(run: RunFacts, proposed: State, policy: RetryPolicy, now: float, draw: float = 0.5) -> Decision:
+
+def decide(
+    run: RunFacts,
+    proposed: State,
+    policy: RetryPolicy,
+    now: float,
+    draw: float = 0.5,
+    cached: State | None = None,
+) -> Decision:
     """What becomes of `proposed`, now.
 
-    `now` is in seconds since the epoch; `draw` is a random number in [0, 1), used for jitter alone.
+    `now` is in seconds since the epoch; `draw` is a random number in [0, 1), used for jitter alone; `cached` is the
+    state in which an earlier run with the same cache key ended.
     """
     current = run.state.type
-    if current in TERMINAL:
-        return Abort(f"The run has ended: it is {run.state.name}.")
     kind = proposed.type
+    if current in TERMINAL:
+        if kind is not StateType.RUNNING or not run.reopened:
+            return Abort(f"The run has ended: it is {run.state.name}.")
+        proposed = Running(run.reopened, at=now)
     if kind is StateType.RUNNING:
-        return _enter_running(run, proposed, now)
+        return _enter_running(run, proposed, now, cached)
     if kind is StateType.FAILED and current is StateType.RUNNING:
         return _fail(run, proposed, policy, now, draw)
     if kind is StateType.PAUSED and current is not StateType.RUNNING:
         return Abort(f"Only a running run can be paused; this one is {run.state.name}.")
-    if kind is StateType.PENDING and current not in (StateType.PENDING, StateType.SCHEDULED):
-        return Abort(f"A run that is {run.state.name} cannot become pending again.")
+    if kind is StateType.PENDING:
+        return _become_pending(run.state, proposed)
+    if kind is StateType.SCHEDULED and current is not StateType.PENDING:
+        return Abort(f"A run that is {run.state.name} cannot be scheduled again.")
     return Accept(proposed)
 
 
-def _enter_running(run: RunFacts, proposed: State, now: float) -> Decision:
+def _become_pending(state: State, proposed: State) -> Decision:
+    if state.type is StateType.SCHEDULED:
+        due = state.scheduled_time if proposed.scheduled_time is None else proposed.scheduled_time
+        return Accept(replace(proposed, scheduled_time=due))
+    if state.type is StateType.PENDING and proposed.name != state.name:
+        return Accept(proposed)
+    return Abort(f"A run that is {state.name} cannot become pending again.")
+
+
+def _enter_running(run: RunFacts, proposed: State, now: float, cached: State | None) -> Decision:
     gate = run.gate
     if gate is not StateType.RUNNING:
         if gate is StateType.PAUSED:
             return Wait(None)
         return Reject(Cancelled("The flow run was cancelled before this began.", at=now))
     state = run.state
-    if state.type is StateType.SCHEDULED:
+    if state.type is StateType.RUNNING:
+        return Abort("The run is running already.")
+    if state.type is StateType.SCHEDULED or state.type is StateType.PENDING:
         due = state.scheduled_time or now
         if due > now:
             return Wait(due - now)
-        if state.name == "AwaitingRetry":
-            return Accept(Running("Retrying", at=now))
-    elif state.type is StateType.RUNNING:
-        return Abort("The run is running already.")
+    if cached is not None:
+        return Reject(cached)
+    if state.name == "AwaitingRetry":
+        return Accept(Running("Retrying", at=now))
     return Accept(proposed)
 
 

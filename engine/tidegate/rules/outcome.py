@@ -7,7 +7,7 @@ its members; an exception fails; what is no ordinary exception crashes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..annotations import quote
@@ -68,8 +68,20 @@ def aggregate(total: int, failed: int, cancelled: int, not_final: int, data: Any
     return Failed(data, message=f"{not_final}/{total} states are not final.", at=now)
 
 
-def of_error(error: BaseException, cancelling: bool, now: float) -> State:
-    """The state that a raised exception proposes; `cancelling` if somebody had asked for the end."""
+def judge_by_children(proposed: State, tally: Mapping[StateType, int], failures: Sequence[State], now: float) -> State:
+    """The state of a flow that returned nothing: it is judged by its task runs, counted by the type they ended in."""
+    total = sum(tally.values())
+    if not total:
+        return proposed
+    failed = tally[StateType.FAILED] + tally[StateType.CRASHED]
+    return aggregate(total, failed, tally[StateType.CANCELLED], tally[StateType.PENDING], failures or None, now)
+
+
+def of_error(error: BaseException, cancelling: bool, now: float, *, ours: bool = False) -> State:
+    """The state that a raised exception proposes; `cancelling` if somebody had asked for the end, `ours` if it was not
+    raised by the user's code."""
+    if isinstance(error, Exception) and ours:
+        return Crashed(error, message=f"A defect of Tidegate: {describe(error)}", at=now)
     if isinstance(error, Exception):
         return Failed(error, message=describe(error), at=now)
     if cancelling and isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):

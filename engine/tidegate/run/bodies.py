@@ -82,7 +82,7 @@ def step_in(here: Frame, out: Any) -> None:
     elif out is not None:
         body: Handled = here.task_run or here.flow_run
         body.handle = out
-        if here.flow_run.stopped.done():
+        if here.flow_run.stopped.done() or here.told_to_end:
             raise KeyboardInterrupt
 
 

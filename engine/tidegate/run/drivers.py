@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import threading
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -14,13 +17,16 @@ from ..futures import wait_async
 from ..interrupts import guard, on_main_thread
 from ..latch import AnyOf, Latch
 from ..model.states import State
-from .effects import Attempt, Body, Lifecycle, Save, Wait
+from .effects import Attempt, Body, Lifecycle, Save, Tell, Wait
 from .lifecycles import task_life
 
 if TYPE_CHECKING:
     from ..engine import Engine
     from ..model.events import Event
     from .task_run import TaskRun
+
+
+log = logging.getLogger(__name__)
 
 
 def drive(lifecycle: Lifecycle, engine: Engine) -> None:
@@ -35,6 +41,9 @@ def drive(lifecycle: Lifecycle, engine: Engine) -> None:
                 elif kind is Save:
                     answer = None
                     engine.commit(effect.event)  # type: ignore[union-attr]
+                elif kind is Tell:
+                    answer = None
+                    tell(effect, engine)  # type: ignore[arg-type]
                 else:
                     answer = host.wait(effect.latch, effect.timeout)  # type: ignore[union-attr]
             except BaseException as error:
@@ -84,6 +93,8 @@ def advance(run: TaskRun, answer: Any = None) -> None:
     if run.lifecycle is None:
         run.lifecycle = task_life(run)
         run.context = run.context.copy()
+        if run.task.limit_seconds is not None:
+            run.carry_on = partial(advance, run)
     # Handed over after the context is left: another worker may enter it at once, and two cannot be in one.
     effect = run.context.run(_turn, run, answer)
     engine = run.flow_run.engine
@@ -106,8 +117,15 @@ def _turn(run: TaskRun, answer: Any) -> Save | Wait | None:
     assert lifecycle is not None
     try:
         effect = lifecycle.send(answer)
-        while isinstance(effect, Attempt):
-            effect = lifecycle.send(attempt(effect.body))
+        while isinstance(effect, (Attempt, Tell)):
+            if isinstance(effect, Tell):
+                tell(effect, run.flow_run.engine)
+                effect = next(lifecycle)
+                continue
+            state = attempt(effect.body)
+            if run.carry_on is not None and run.flow_run.runner.is_deserted():
+                return None  # its time was up: somebody else goes on with the run, and this outcome comes too late
+            effect = lifecycle.send(state)
     except StopIteration:
         return None
     return effect
@@ -129,6 +147,8 @@ async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
                     answer = await attempt_async(effect.body)
                 elif isinstance(effect, Save):
                     cancelled |= await _commits().commit(effect.event, engine)
+                elif isinstance(effect, Tell):
+                    await tell_async(effect)
                 else:
                     answer = await wait_async_any(effect)
             except BaseException as error:
@@ -138,6 +158,48 @@ async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:
     except StopIteration:
         if cancelled:
             raise asyncio.CancelledError from None
+
+
+def tell(effect: Tell, engine: Engine) -> None:
+    """Call hooks on this thread; those that are async run on the engine's loop meanwhile."""
+    before = guard.is_open
+    for hook in effect.hooks:
+        try:
+            if on_main_thread():
+                guard.open()
+            result = hook(*effect.arguments)
+            if inspect.isawaitable(result):
+                ended = Latch()
+                engine.portal.start(partial(_await_hook, hook, result, ended), copy_context())
+                host.wait(ended)
+        except Exception:
+            _hook_failed(hook)
+        finally:
+            guard.is_open = before
+
+
+async def tell_async(effect: Tell) -> None:
+    """Call hooks on the running loop."""
+    for hook in effect.hooks:
+        try:
+            result = hook(*effect.arguments)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            _hook_failed(hook)
+
+
+async def _await_hook(hook: Any, result: Any, ended: Latch) -> None:
+    try:
+        await result
+    except Exception:
+        _hook_failed(hook)
+    finally:
+        ended.set()
+
+
+def _hook_failed(hook: Any) -> None:
+    log.exception("The hook %s raised; the run is not affected.", getattr(hook, "__name__", hook))
 
 
 async def wait_async_any(effect: Wait) -> bool:

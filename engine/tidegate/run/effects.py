@@ -6,7 +6,7 @@ thread that blocks, on a worker that goes on to other work, and on an event loop
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -66,7 +66,15 @@ class Save:
     event: Event
 
 
-Effect: TypeAlias = Attempt | Wait | Save
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Call the user's hooks about a state that is kept.  What they raise is logged, and changes nothing."""
+
+    hooks: tuple[Callable[..., Any], ...]
+    arguments: tuple[Any, ...]
+
+
+Effect: TypeAlias = Attempt | Wait | Save | Tell
 Lifecycle: TypeAlias = Generator[Effect, Any, None]
 Part: TypeAlias = Generator[Effect, Any, State | None]
 """A part of a lifecycle; it returns the final state, or null if there is none yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from asyncio import CancelledError
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -18,21 +19,15 @@ from ..inputs import resolve_to_states
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
-from ..model.events import FlowCreated, FlowState, Links, TaskCreated
-from ..model.states import (
-    TERMINAL,
-    UNSUCCESSFUL,
-    Cancelled,
-    Cancelling,
-    Paused,
-    Pending,
-    Running,
-    State,
-    StateType,
-)
+from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
+from ..model.states import Cancelled, Cancelling, Paused, Pending, Running, State, StateType, TimedOut
 from ..rules import decide as rules
-from ..rules.outcome import aggregate, of_error, of_return
+from ..rules.outcome import judge_by_children, of_error, of_return
+from ..tags import NONE
 from .bodies import interrupt, quiet
+from .children import Children
+from .deadline import Deadline
+from .recall import Recall
 from .task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -40,9 +35,6 @@ if TYPE_CHECKING:
     from ..flow import Flow
     from ..ports import Runner
     from .task_run import Called
-
-KEPT_FAILURES = 1_000
-"""States of unsuccessful task runs that a flow run keeps; the counts go on beyond."""
 
 NAMED_BODIES = 3
 """Bodies still alive after a cancel that are named; the others are counted."""
@@ -57,8 +49,12 @@ class FlowRun:
         self.created = created
         self.number = created.flow_run
         self.name = created.name
+        self.tags = frozenset(created.tags)
         self.runner = runner
+        self.policy = flow.policy
         self.state: State = Pending(at=engine.now())
+        self.refused: State | None = None
+        """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
         self.attempts = 0
@@ -67,55 +63,73 @@ class FlowRun:
         self.finished = Latch()
         """Opens when the run has ended and its end is saved."""
         self.stopped = Latch()
-        """Opens when the run was cancelled or interrupted."""
+        """Opens when the run was cancelled or interrupted, or its time is up; a new one with each attempt."""
         self.moved = Latch()
         """Opens at the next resume, cancel or end of the run; a new one with each pause."""
+        self.timed_out = False
+        """True once the time of the present attempt is up."""
         self.bodies: dict[int, TaskRun] = {}
         """Task runs whose function is at work now."""
+        self.deserted: dict[int, str] = {}
+        """Names of task runs whose function goes on although they were given up, by thread."""
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
+        self.parameters: dict[str, Any] = {}
+        """The parameters by name, defaults filled in."""
         self.subflows: set[FlowRun] = set()
+        self.children = Children(self.lock)
+        self.recall = Recall() if flow.policy.retries else None
+        """What earlier attempts did; null where there is one attempt only."""
+        self._deadline: Deadline | None = None
         self._links = LinkTable()
         self._numbers = count(1)
         self._indexes: dict[str, count[int]] = {}
         self._sites: dict[tuple[str, CodeType, int], int] = {}
         self._limits: dict[Called, ConcurrencyLimit] = {}
-        self._open: dict[int, TaskRun] = {}
-        self._children: Latch | None = None
-        self._tally = dict.fromkeys(StateType, 0)
-        self._failures: list[State] = []
         self._quoted = False
         """True if the flow returned something that is not to be interpreted."""
 
     # Task runs ------------------------------------------------------------------------------------------------------
 
-    def new_task_run(self, task: Called) -> TaskRun:
-        """The next task run; it is not known to anybody before `announce`."""
+    def new_task_run(self, task: Called, given: Iterable[tuple[str, Any]], parent: TaskRun | None) -> TaskRun:
+        """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
         if self.gate is StateType.CANCELLING:
+            if self.timed_out:
+                raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
+        if self.recall is None:
+            run = self._next_task_run(task)
+        else:
+            run = self.recall.task_run(task, given, parent, self._next_task_run)
+        run.limit = self._limit_of(task)
+        return run
+
+    def _next_task_run(self, task: Called) -> TaskRun:
+        """A task run with the next number."""
         name = task.name
         indexes = self._indexes.get(name)
         if indexes is None:
             indexes = self._indexes.setdefault(name, count())
-        run = TaskRun(self, next(self._numbers), task, next(indexes))
-        run.limit = self._limit_of(task)
-        return run
+        return TaskRun(self, next(self._numbers), task, next(indexes))
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
+        self.children.open[run.number] = run
+        if run.earlier or run.state.is_final():
+            return  # it is known from an earlier attempt
         place = (run.task.key, *site)
         number = self._sites.get(place)
         if number is None:
             number = self._sites.setdefault(place, len(self._sites) + 1)
-        self._open[run.number] = run
         above = parent.number if parent is not None else 0
         now = self.engine.now()
-        self.engine.note(
-            TaskCreated(self.number, now, run.number, run.task.name, number, run.index, links, above, run.task.is_flow)
-        )
+        task = run.task
+        tags = () if run.tags is NONE else tuple(sorted(run.tags))
+        head = (self.number, now, run.number, task.name, number, run.index)
+        self.engine.note(TaskCreated(*head, links, above, task.is_flow, tags))
 
     @property
     def links(self) -> LinkTable:
@@ -125,27 +139,6 @@ class FlowRun:
     def link(self, state: State, task_run: int) -> None:
         """Remember what a completed task run returned."""
         self._links.add(state.data, task_run)
-
-    def child_ended(self, run: TaskRun) -> None:
-        """Count the end of a task run."""
-        state = run.state
-        with self.lock:
-            self._tally[state.type] += 1
-            if state.type is not StateType.COMPLETED and len(self._failures) < KEPT_FAILURES:
-                self._failures.append(state)
-            del self._open[run.number]
-            latch = None if self._open else self._children
-        if latch is not None:
-            latch.set()
-
-    def children_ended(self) -> Latch:
-        """Opens when no task run is left open."""
-        with self.lock:
-            latch = self._children = Latch()
-            none = not self._open
-        if none:
-            latch.set()
-        return latch
 
     def _limit_of(self, task: Called) -> ConcurrencyLimit | None:
         if task.concurrency is None:
@@ -169,6 +162,8 @@ class FlowRun:
     def entered(self, handle: Any) -> None:
         """The function begins, on this thread (its ident) or asyncio task."""
         self.handle = handle
+        if self.flow.limit_seconds is not None:
+            self._deadline = Deadline(self.flow.limit_seconds, self.engine.portal, self._time_out)
 
     def left(self) -> None:
         """The function has ended."""
@@ -177,6 +172,8 @@ class FlowRun:
     def judge(self, value: Any, error: BaseException | None) -> State:
         """The state that the end of the function proposes."""
         now = self.engine.now()
+        if self.timed_out:
+            return self._too_late()
         if self.gate is StateType.CANCELLING:
             return Cancelled(self.state.message, at=now)
         if isinstance(error, CancelledError) and guard.taken():
@@ -186,38 +183,86 @@ class FlowRun:
         return of_return(value, now) if error is None else of_error(error, False, now)
 
     def judge_children(self, proposed: State) -> State:
-        """The final state, once every task run has ended.
-
-        A flow that returns nothing is judged by its task runs, as in Prefect 2.7.
-        """
+        """The state that this attempt ends in, once every task run has ended."""
+        now = self.engine.now()
         if self.state.type is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
-            return Cancelled(self.state.message, at=self.engine.now())
-        if self._quoted:
+            return Cancelled(self.state.message, at=now)
+        crash = self.children.exit()
+        if crash is not None and proposed.type is not StateType.CRASHED:
+            return of_error(crash, False, now)
+        if proposed.type is not StateType.COMPLETED or self._quoted or self.flow.final_state == "raised":
             return proposed
-        if proposed.type is StateType.COMPLETED and proposed.data is not None:
+        if proposed.data is not None:
             returned = resolve_to_states(proposed.data)
-            return proposed if returned is proposed.data else of_return(returned, self.engine.now())
-        tally = self._tally
-        total = sum(tally.values())
-        if proposed.type is not StateType.COMPLETED or proposed.data is not None or not total:
+            return proposed if returned is proposed.data else of_return(returned, now)
+        if self.flow.final_state == "returned":
             return proposed
-        failed = tally[StateType.FAILED] + tally[StateType.CRASHED]
-        not_final = tally[StateType.PENDING]
-        data = self._failures or None
-        return aggregate(total, failed, tally[StateType.CANCELLED], not_final, data, self.engine.now())
+        return judge_by_children(proposed, self.children.tally, self.children.failures, now)
+
+    # Attempts -------------------------------------------------------------------------------------------------------
+
+    def enter_running(self) -> rules.Decision:
+        """Begin an attempt, if it may begin now."""
+        now = self.engine.now()
+        with self.lock:
+            decision = rules.decide(self, Running(at=now), self.policy, now)
+            if isinstance(decision, rules.Accept):
+                self.attempts += 1
+                self.enter(decision.state)
+        return decision
+
+    def decide_end(self, final: State, draw: float) -> rules.Decision:
+        """Whether this attempt was the last one."""
+        with self.lock:
+            if self.timed_out and self.state.type is StateType.RUNNING:
+                self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
+            return rules.decide(self, final, self.policy, self.engine.now(), draw)
+
+    def begin_again(self, state: State) -> None:
+        """Another attempt will come: what this one did is remembered, and the gate is open again."""
+        with self.lock:
+            self.enter(state)
+            self.stopped = Latch()
+            self.timed_out = False
+            self.children = Children(self.lock)
+            if self.recall is not None:
+                self.recall.begin_again()
+
+    @property
+    def reopened(self) -> str:
+        """A flow run that has ended does not begin again."""
+        return ""
+
+    @property
+    def told_to_end(self) -> bool:
+        """True once the body is to go no further."""
+        return self.timed_out or self.state.type is StateType.CANCELLING
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.stop()
+        interrupt(self)
+
+    def time_is_up(self, final: State) -> State:
+        """The end of the time limit: nothing is timed out after this.  Gives the state that the attempt ends in."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.end()
+        return self._too_late() if self.timed_out and self.state.type is StateType.RUNNING else final
+
+    def _too_late(self) -> State:
+        return TimedOut(self.flow.limit_seconds or 0.0, f"The flow run {self.name!r}", at=self.engine.now())
 
     # Control --------------------------------------------------------------------------------------------------------
 
-    def enter(self, state: State, by: str = "") -> None:
+    def enter(self, state: State) -> None:
         """Be in a state that is not final and that nobody asked for; show it now, keep it before long."""
-        if state.type is StateType.RUNNING:
-            self.attempts += 1
-        self.engine.note(self.event(state, by))
         self.state = state
+        self.engine.note(self.event(state))
 
-    def event(self, state: State, by: str = "") -> FlowState:
+    def event(self, state: State, by: str = "", result: bytes | None = None) -> FlowState:
         """The event of entering a state."""
-        return FlowState(self.number, state.timestamp, state, by, self.attempts)
+        return FlowState(self.number, state.timestamp, state, by, self.attempts, result)
 
     def pause(self, by: str = "you") -> None:
         """Start no new task run; those that have started go on.  Raises `NotRunning` if the run has ended."""
@@ -267,12 +312,14 @@ class FlowRun:
         with self.lock:
             self.gate = StateType.CANCELLING
         self._end_bodies()
+        for subflow in list(self.subflows):
+            with suppress(NotRunning):
+                subflow.cancel("the flow that called it")
 
     def _ask(self, state: State, by: str) -> None:
         """Somebody asked for this state: it is in force at once, and shown once it is kept."""
-        event = self.event(state, by)
         self.state = state
-        self.engine.commit_soon(event, lambda: None)
+        self.engine.commit_soon(self.event(state, by), lambda: None)
 
     def _end_bodies(self) -> None:
         self.moved.set()
@@ -281,6 +328,10 @@ class FlowRun:
             run.interrupt_body()
 
     # End ------------------------------------------------------------------------------------------------------------
+
+    def keep(self, state: State) -> bytes | None:
+        """What the record keeps of the value of its end."""
+        return None
 
     def abandon_bodies(self, final: State) -> State:
         """Give up waiting: whatever is left ends here, and its late outcome will be refused.
@@ -291,9 +342,9 @@ class FlowRun:
         if alive:
             final = replace(final, message=f"{final.message} Still at work: {alive}.".strip())
         now = self.engine.now()
-        events = []
+        events: list[TaskState] = []
         left = []
-        for run in list(self._open.values()):
+        for run in list(self.children.open.values()):
             if run.claim_end():
                 state = Cancelled(f"The flow run ended ({final.name}) before this did.", at=now)
                 events.append(run.event(state))
@@ -306,7 +357,7 @@ class FlowRun:
 
     def still_alive(self) -> str:
         """The bodies that go on although the run was told to end: ``locate-3, locate-7 and 2 more``."""
-        names = [run.name for run in list(self.bodies.values())]
+        names = [*(run.name for run in list(self.bodies.values())), *list(self.deserted.values())]
         more = len(names) - NAMED_BODIES
         return ", ".join(names[:NAMED_BODIES]) + (f" and {more} more" if more > 0 else "")
 
@@ -319,6 +370,7 @@ class FlowRun:
             guard.drop()  # what was sent to end the body
         self.args, self.kwargs = (), {}
         self._links = LinkTable()
+        self.recall = None
         self.runner.close()
         self.engine.forget(self.number)
         self.moved.set()
@@ -327,4 +379,4 @@ class FlowRun:
 
     def unobserved(self) -> int:
         """Task runs that did not complete."""
-        return sum(n for kind, n in self._tally.items() if kind in UNSUCCESSFUL or kind not in TERMINAL)
+        return self.children.unsuccessful()

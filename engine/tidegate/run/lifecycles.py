@@ -10,7 +10,7 @@ from ..model.states import NotReady, Running, State, StateType
 from ..rules import decide as rules
 from ..rules.decide import Abort, Accept, Reject
 from ..rules.outcome import of_error
-from .effects import Attempt, Lifecycle, Part, Save, Wait
+from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
 
 if TYPE_CHECKING:
     from .flow_run import FlowRun
@@ -22,6 +22,9 @@ CANCEL_GRACE = 10.0
 INTERRUPT_GRACE = 0.5
 """The same after an interrupt: somebody sits there and waits for the prompt."""
 
+TIMEOUT_GRACE = 0.1
+"""The same when its time is up: it ends on time."""
+
 
 def task_life(run: TaskRun) -> Lifecycle:
     """Wait for the inputs, enter RUNNING, attempt until it is final, save the end, tell."""
@@ -31,64 +34,92 @@ def task_life(run: TaskRun) -> Lifecycle:
             final = yield from _attempt(run)
     except BaseException as error:
         # Not the user's code: an interrupt of a wait, or a defect of ours.
-        final = of_error(error, run.flow_run.gate is StateType.CANCELLING, run.now())
-    if run.claim_end():
-        yield Save(run.event(final))
+        final = of_error(error, run.flow_run.gate is StateType.CANCELLING, run.now(), ours=True)
+    if not run.claim_end():
+        return
+    if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept
+        run.end(final)
+        return
+    final = final.of_run(run.flow_run.number, run.number)
+    try:
+        yield Save(run.event(final, run.keep(final)))
+        hooks = run.hooks(final.type)
+        if hooks is not None:
+            yield Tell(hooks, (run.task, run, final))
+    finally:
         run.end(final)
 
 
 def _ready(run: TaskRun) -> Part:
     """Wait for the inputs and put their values in place; a state if the run can never begin."""
     found = run.inputs
-    if found is None or not found.rebuild:
-        return None
     flow_run = run.flow_run
-    pending = [future.latch for future, _ in found.futures if not future.done()]
-    if pending:
-        yield Wait(AnyOf(AllOf(pending), flow_run.stopped))
-    if not flow_run.stopped.done():
+    if found is not None and found.rebuild:
+        pending = [future.latch for future, _ in found.futures if not future.done()]
+        if pending:
+            yield Wait(AnyOf(AllOf(pending), flow_run.stopped))
+        if flow_run.stopped.done():
+            return None
         blocker = inputs.not_completed(found)
         if blocker:
             return NotReady(blocker, at=run.now())
         run.args, run.kwargs = inputs.resolve_all(run.args, run.kwargs)
+        if run.state.type is StateType.COMPLETED and any(future.ran_anew for future, _ in found.futures):
+            run.reopened = "Rerunning"
+    try:
+        run.prepare()
+    except Exception as error:  # of the user's template or key function
+        return of_error(error, False, run.now())
     return None
 
 
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
-    flow_run, limit = run.flow_run, run.limit
+    limit = run.limit
     if limit is None:
-        with flow_run.lock:  # no pause may come between the decision and the record of it
+        with run.flow_run.lock:  # no pause may come between the decision and the record of it
             decision = _enter_running(run)
     else:
         decision = _decide_running(run)  # whoever has to wait takes no place meanwhile
+    if not isinstance(decision, Accept):
+        return (yield from _not_now(run, decision))
+    if limit is None:
+        return (yield from _body(run))
+    place = limit.take()
+    if not place.done():
+        try:
+            yield Wait(place)
+        except BaseException:
+            place.on_done(limit.give)  # the place may still come, and somebody else can use it
+            raise
+    try:
+        with run.flow_run.lock:
+            decision = _enter_running(run)
+        if not isinstance(decision, Accept):
+            return None  # paused or cancelled while it queued: look again
+        return (yield from _body(run))
+    finally:
+        limit.give()
+
+
+def _not_now(run: TaskRun, decision: rules.Decision) -> Part:
+    """Wait, or end without running."""
     if isinstance(decision, rules.Wait):
         if decision.seconds is None:
-            yield Wait(flow_run.moved)
+            yield Wait(run.flow_run.moved)
         else:
-            yield Wait(flow_run.stopped, decision.seconds)
+            yield Wait(run.flow_run.stopped, decision.seconds)
         return None
-    if not isinstance(decision, Accept):
-        return decision.state if isinstance(decision, Reject) else run.state
-    if limit is not None:
-        place = limit.take()
-        if not place.done():
-            try:
-                yield Wait(place)
-            except BaseException:
-                place.on_done(limit.give)  # the place may still come, and somebody else can use it
-                raise
-    try:
-        if limit is not None:
-            with flow_run.lock:
-                decision = _enter_running(run)
-            if not isinstance(decision, Accept):
-                return None  # paused or cancelled while it queued: look again
-        proposed: State = yield Attempt(run)
-    finally:
-        if limit is not None:
-            limit.give()
-    draw = flow_run.engine.chance() if proposed.type is StateType.FAILED else 0.0
+    return decision.state if isinstance(decision, Reject) else run.state
+
+
+def _body(run: TaskRun) -> Part:
+    """Call the function, and decide what becomes of its outcome."""
+    hooks = run.hooks(StateType.RUNNING)
+    if hooks is not None:
+        yield Tell(hooks, (run.task, run, run.state))
+    proposed: State = yield Attempt(run)
+    draw = run.flow_run.engine.chance() if proposed.type is StateType.FAILED else 0.0
     outcome = rules.decide(run, proposed, run.policy, run.now(), draw)
     if isinstance(outcome, Reject):
         run.enter(outcome.state)
@@ -98,7 +129,7 @@ def _attempt(run: TaskRun) -> Part:
 
 def _decide_running(run: TaskRun) -> rules.Decision:
     now = run.now()
-    return rules.decide(run, Running(at=now), run.policy, now)
+    return rules.decide(run, Running(at=now), run.policy, now, cached=run.cached)
 
 
 def _enter_running(run: TaskRun) -> rules.Decision:
@@ -109,17 +140,40 @@ def _enter_running(run: TaskRun) -> rules.Decision:
 
 
 def flow_life(run: FlowRun) -> Lifecycle:
-    """Run the body, wait for every task it submitted, judge, save the end, tell."""
+    """Attempt until it is final, save the end, tell."""
+    final = run.refused
+    while final is None:
+        final = yield from _flow_attempt(run)
+    final = final.of_run(run.number, 0)
     try:
-        run.enter(Running(at=run.now()))
-        proposed: State = yield Attempt(run)
+        yield Save(run.event(final, result=run.keep(final)))
+        hooks = run.flow.hooks.get(final.type)
+        if hooks is not None:
+            yield Tell(hooks, (run.flow, run, final))
+    finally:
+        run.end(final)
+
+
+def _flow_attempt(run: FlowRun) -> Part:
+    """Run the body, wait for every task it submitted, judge; the final state, or null to try again."""
+    try:
+        decision = run.enter_running()
+        if isinstance(decision, rules.Wait):
+            yield Wait(run.stopped, decision.seconds)
+            return None
+        if isinstance(decision, Accept):
+            hooks = run.flow.hooks.get(StateType.RUNNING)
+            if hooks is not None:
+                yield Tell(hooks, (run.flow, run, run.state))
+            proposed: State = yield Attempt(run)
+        else:
+            proposed = decision.state if isinstance(decision, Reject) else run.state
     except BaseException as error:
         proposed = of_error(error, run.state.type is StateType.CANCELLING, run.now())
-    if proposed.type is StateType.CRASHED or run.state.type is StateType.CANCELLING:
+    if proposed.type is StateType.CRASHED or run.told_to_end:
         run.stop()
-    final = proposed
     try:
-        yield from _children(run, final)
+        yield from _children(run, proposed)
         final = run.judge_children(proposed)
     except BaseException as error:
         # A second interrupt leaves at once; so does the first one, if it came while we waited for the last tasks.
@@ -127,24 +181,32 @@ def flow_life(run: FlowRun) -> Lifecycle:
         run.stop()
         if final.name == "Interrupted" and proposed.name != "Interrupted":
             yield from _settle(run)
+    final = run.time_is_up(final)
     final = run.abandon_bodies(final)
-    yield Save(run.event(final))
-    run.end(final)
+    draw = run.engine.chance() if final.type is StateType.FAILED else 0.0
+    outcome = run.decide_end(final, draw)
+    if isinstance(outcome, Reject):
+        run.begin_again(outcome.state)
+        return None
+    return final
 
 
 def _children(run: FlowRun, proposed: State) -> Lifecycle:
-    if run.stopped.done():
-        grace = INTERRUPT_GRACE if proposed.type is StateType.CRASHED else CANCEL_GRACE
-        yield Wait(run.children_ended(), grace)
-        return
-    yield Wait(AnyOf(run.children_ended(), run.stopped))
-    if run.stopped.done():  # cancelled while the last tasks ran
-        yield Wait(run.children_ended(), CANCEL_GRACE)
+    if not run.stopped.done():
+        yield Wait(AnyOf(run.children.all_ended(), run.stopped))
+    if run.stopped.done():  # perhaps only while the last tasks ran
+        yield Wait(run.children.all_ended(), _grace(run, proposed))
+
+
+def _grace(run: FlowRun, proposed: State) -> float:
+    if run.timed_out:
+        return TIMEOUT_GRACE
+    return INTERRUPT_GRACE if proposed.type is StateType.CRASHED else CANCEL_GRACE
 
 
 def _settle(run: FlowRun) -> Lifecycle:
     """After an interrupt of the last wait: the grace that an interrupted body gets, once."""
     try:
-        yield Wait(run.children_ended(), INTERRUPT_GRACE)
+        yield Wait(run.children.all_ended(), INTERRUPT_GRACE)
     except BaseException:  # the second interrupt: leave at once
         return

@@ -68,6 +68,9 @@ class WorkerPool:
         self._starting = False
         """True while a worker has been recruited and has not looked for a job yet."""
         self._closed = False
+        self._lending: set[int] = set()
+        """Threads that have lent their place."""
+        self._deserted: set[int] = set()
 
     def submit(self, job: Callable[[], Any]) -> None:
         """Queue a job; wake or make a thread if there is a place for it."""
@@ -82,18 +85,36 @@ class WorkerPool:
         for each in idle:
             each.bell.release()
 
+    def desert(self, thread: int) -> None:
+        """The job on that thread is given up: its place goes to another worker, and it ends when the job does."""
+        with self._lock:
+            self._deserted.add(thread)
+            if thread not in self._lending:
+                self._give()
+        self._recruit()
+
+    def is_deserted(self) -> bool:
+        """True if the job on this thread was given up."""
+        return bool(self._deserted) and threading.get_ident() in self._deserted
+
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
         """While inside, this worker waits: another one may take its place.  Leaving waits for a place."""
+        thread = threading.get_ident()
         with self._lock:
-            self._give()
+            if thread not in self._deserted:
+                self._lending.add(thread)
+                self._give()
         self._recruit()
         try:
             yield
         finally:
             bell = None
             with self._lock:
-                if self._free > 0:
+                self._lending.discard(thread)
+                if thread in self._deserted:
+                    pass  # it has no place, and gets none
+                elif self._free > 0:
                     self._free -= 1
                 else:
                     bell = threading.Lock()
@@ -149,6 +170,17 @@ class WorkerPool:
             except Exception:
                 log.exception("A defect of Tidegate: a job of a worker raised.")
             del job  # an idle worker must not keep the last task's data alive
+            if self._deserted and self._leave():
+                return
+
+    def _leave(self) -> bool:
+        """True if this thread was given up, and is to end."""
+        thread = threading.get_ident()
+        with self._lock:
+            if thread not in self._deserted:
+                return False
+            self._deserted.discard(thread)
+            return True
 
     def _rest(self) -> bool:
         """Give the place up and wait for another one; false if this thread is to end."""

@@ -19,5 +19,12 @@ class SequentialTaskRunner:
         """Run the job here and now."""
         job()
 
+    def is_deserted(self) -> bool:
+        """No job is ever given up."""
+        return False
+
+    def desert(self, thread: int) -> None:
+        """Nobody waits for the thread that submits."""
+
     def close(self) -> None:
         """Nothing to close."""
