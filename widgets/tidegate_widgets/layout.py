@@ -84,7 +84,9 @@ def layout(
     graph.settle(before)
 
     corners, stops = graph.corners([w for _, w, _ in nodes])
-    below = max((y + nodes[i][2] for i, (_, y) in corners.items()), default=MARGIN - NODE_GAP)
+    # Where an edge goes around below the nodes, its lanes are the lowest: loose nodes and the extent heed them too.
+    lanes = [round(stop.y + _TRUNK / 2, 1) for way in stops.values() for stop in way]
+    below = max([*lanes, *(y + nodes[i][2] for i, (_, y) in corners.items())], default=MARGIN - NODE_GAP)
     corners |= _grid(((i, w, h) for i, (_, w, h) in enumerate(nodes) if i not in linked), below + NODE_GAP)
     for pair in pairs:
         if pair not in stops:
@@ -92,7 +94,7 @@ def layout(
     return Layout(
         positions={node: corners[i] for i, (node, _, _) in enumerate(nodes)},
         width=max((x + nodes[i][1] for i, (x, _) in corners.items()), default=0.0) + MARGIN,
-        height=max((y + nodes[i][2] for i, (_, y) in corners.items()), default=0.0) + MARGIN,
+        height=max([*lanes, *(y + nodes[i][2] for i, (_, y) in corners.items())], default=0.0) + MARGIN,
         stops={(nodes[a][0], nodes[b][0]): way for (a, b), way in stops.items()},
     )
 
