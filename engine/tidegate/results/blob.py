@@ -109,7 +109,7 @@ def read_head(blob: bytes) -> Head:
     except ValueError as error:  # UnicodeDecodeError is one
         raise MissingResult("The saved result is damaged: it does not begin as one.") from error
     if version != FORMAT:
-        raise MissingResult(f"The saved result is damaged, or of a newer Tidegate ({version:.20!r}, not {FORMAT!r}).")
+        raise MissingResult(f"The saved result is damaged, or of a newer Tidegate ({version!r:.20}, not {FORMAT!r}).")
     return Head(name, "" if signature == "-" else signature, end + 1)
 
 

@@ -117,7 +117,7 @@ class ResultKeeper:
         except (Exception, SystemExit, GeneratorExit) as error:
             return Kept(None, _why_not_dumped(error, serializer.name))
         if isinstance(value, BaseException):
-            reason = _why_not_loaded(data, serializer)
+            reason = _why_not_loaded(value, data, serializer)
             if reason:
                 return Kept(None, reason)
         if len(data) <= ALWAYS:
@@ -169,17 +169,24 @@ def _why_not_dumped(error: BaseException, serializer: str) -> str:
     return f"{said}: {text}"
 
 
-def _why_not_loaded(data: bytes, serializer: Serializer) -> str:
+def _why_not_loaded(error: BaseException, data: bytes, serializer: Serializer) -> str:
     """Why an exception does not come back; empty if it does.
 
     Only exceptions are tried out: Python makes them anew from what they gave to `Exception`, which often is not what
     their own class takes.  They are small and rare, too.
     """
     try:
-        serializer.loads(data)
-    except Exception as error:
-        return f"the exception could be saved but not loaded again: {_text(error)}"
-    return ""
+        loaded = serializer.loads(data)
+    except Exception as problem:
+        return f"the exception could be saved but not loaded again: {_text(problem)}"
+    if isinstance(loaded, BaseException) and _simple(loaded.args) == _simple(error.args):
+        return ""
+    return f"the exception would be another once it is loaded again: {_text(error)}"
+
+
+def _simple(args: tuple[Any, ...]) -> list[Any]:
+    """The arguments that can be compared without running anything."""
+    return [each if type(each) in (str, int, bool) else type(each).__name__ for each in args]
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 import sys
@@ -30,13 +31,17 @@ ELSEWHERE = 20e6
 
 _MEMBERS = 100
 _WIDTH = 32
-_UNSEEN = 64  # bytes that a member is taken for which was not looked at
+_UNSEEN = 64.0  # bytes that a member is taken for which was not looked at
+_AGAIN = 3.0  # bytes of something that was there before
+_OWN = 16.0  # bytes of a container without its members
 _PROBE = 4 * 1024 * 1024
 
 # Libraries whose objects know their size.  To ask just any object for its `nbytes` could run anything.
 _KNOW_THEIR_SIZE = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", "cupy", "xarray", "jax", "jaxlib"})
+_BUFFERS = (io.StringIO, io.BytesIO)
 _COLLECTIONS: tuple[Any, ...] = (set, frozenset, deque)
-_LEAVES = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, type, types.FunctionType})
+_NUMBERS = frozenset({bool, int, float, complex})
+_LEAVES = _NUMBERS | frozenset({type(None), str, bytes, bytearray, type, types.FunctionType})
 
 
 def unsavable(value: Any) -> str:
@@ -48,7 +53,8 @@ def unsavable(value: Any) -> str:
         return "a generator can be run only once, and saving would run it"
     if isinstance(value, (types.CoroutineType, types.AsyncGeneratorType)) or hasattr(kind, "__await__"):
         return f"what has to be awaited is not saved before it was ({kind.__name__})"
-    if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
+    # One that is written in Python is a common object that pickling copies with its state, as are buffers in memory.
+    if isinstance(getattr(kind, "__next__", None), types.WrapperDescriptorType) and not isinstance(value, _BUFFERS):
         return f"an iterator can be read only once, and saving would read it ({kind.__name__})"
     return ""
 
@@ -59,53 +65,62 @@ def worth_saving(size: int, seconds: float, write_speed: float) -> bool:
 
 
 def estimate(value: Any) -> int:
-    """About how many bytes a value is; good to a factor of two where its members are alike.  Never raises."""
-    waiting: deque[tuple[Any, float]] = deque([(value, 1.0)])
-    seen = {id(value): value}  # with the objects themselves, so that no address is used again meanwhile
-    room = _MEMBERS
-    total = 0.0
-    while waiting:
-        each, weight = waiting.popleft()
+    """About how many bytes saving a value takes: within a factor of four where its members are alike.  Never raises."""
+    return int(_Survey().size(value, 0))
+
+
+class _Survey:
+    """One estimate: what was looked at, and how much more may be."""
+
+    __slots__ = ("_room", "_seen")
+
+    def __init__(self) -> None:
+        self._room = _MEMBERS
+        self._seen: dict[int, Any] = {}  # with the objects, so that no address is used again meanwhile
+
+    def size(self, value: Any, depth: int) -> float:
+        """The bytes of a value.  The room bounds the depth, too."""
+        kind = type(value)
+        if id(value) in self._seen:
+            return _AGAIN
+        self._seen[id(value)] = value
+        if kind in _LEAVES:
+            return max(4.0, sys.getsizeof(value) - 20.0)  # without most of the head that it has in memory
         try:
-            size, count, members = _look(each)
+            own, count, members = _look(value, max(2, _WIDTH >> 2 * depth))
         except Exception:  # of a foreign object; a size is not worth a failure
-            size, count, members = _UNSEEN, 0, []
-        total += weight * size
-        chosen = members[: min(_WIDTH, room)]
-        room -= len(chosen)
-        if count and not chosen:
-            total += weight * count * _UNSEEN
-        for member in chosen:
-            share = weight * count / len(chosen)
-            if type(member) in _LEAVES:
-                total += share * sys.getsizeof(member)
-            elif id(member) not in seen:
-                seen[id(member)] = member
-                waiting.append((member, share))
-    return int(total)
+            return _UNSEEN
+        looked, total = 0, 0.0
+        for member in members:
+            if not self._room:
+                break
+            self._room -= 1
+            looked += 1
+            if type(member) in _NUMBERS:  # the usual case, and too small to remember
+                total += sys.getsizeof(member) - 20.0
+            else:
+                total += self.size(member, depth + 1)
+        return own + count * (total / looked if looked else _UNSEEN)
 
 
-def _look(value: Any) -> tuple[float, int, list[Any]]:
-    """An object's own bytes, how many members it has, and a few of them.
+def _look(value: Any, width: int) -> tuple[float, int, list[Any]]:
+    """An object's own bytes, how many members it has, and some of them: `width` of a sequence.
 
     Containers are asked by the methods of the built-in types: those of a subclass are the user's code.
     """
-    kind = type(value)
-    if kind in _LEAVES:
-        return sys.getsizeof(value), 0, []
     if isinstance(value, list):
         count = list.__len__(value)
-        return sys.getsizeof(value), count, [list.__getitem__(value, at) for at in _spread(count)]
+        return _OWN, count, [list.__getitem__(value, at) for at in _spread(count, width)]
     if isinstance(value, tuple):
         count = tuple.__len__(value)
-        return sys.getsizeof(value), count, [tuple.__getitem__(value, at) for at in _spread(count)]
+        return _OWN, count, [tuple.__getitem__(value, at) for at in _spread(count, width)]
     if isinstance(value, dict):
-        pairs = list(islice(dict.items(value), _WIDTH // 2))
-        return sys.getsizeof(value), 2 * dict.__len__(value), [each for pair in pairs for each in pair]
+        pairs = islice(dict.items(value), _WIDTH // 2)
+        return _OWN, 2 * dict.__len__(value), [each for pair in pairs for each in pair]
     for plain in _COLLECTIONS:
         if isinstance(value, plain):
-            return sys.getsizeof(value), plain.__len__(value), list(islice(plain.__iter__(value), _WIDTH))
-    if any(base.__module__.partition(".")[0] in _KNOW_THEIR_SIZE for base in kind.__mro__):
+            return _OWN, plain.__len__(value), list(islice(plain.__iter__(value), width))
+    if any(base.__module__.partition(".")[0] in _KNOW_THEIR_SIZE for base in type(value).__mro__):
         size = _told_size(value)
         if size is not None:
             return size, 0, []
@@ -113,9 +128,11 @@ def _look(value: Any) -> tuple[float, int, list[Any]]:
     return sys.getsizeof(value), len(members), members
 
 
-def _spread(count: int) -> Iterable[int]:
-    """Places over the whole of a sequence: the first members are often unlike the rest."""
-    return range(count) if count <= _WIDTH else (at * (count - 1) // (_WIDTH - 1) for at in range(_WIDTH))
+def _spread(count: int, width: int) -> Iterable[int]:
+    """Places all over a sequence, for the first members are often unlike the rest; in no order, as room may run out."""
+    if count <= width:
+        return range(count)
+    return ((at * 13 % width) * (count - 1) // (width - 1) for at in range(width))
 
 
 def _told_size(value: Any) -> float | None:
@@ -135,7 +152,7 @@ def _told_size(value: Any) -> float | None:
     if size is None:
         return None
     if getattr(getattr(value, "dtype", None), "hasobject", False):  # numpy, of pointers to objects
-        some = [value.flat[at] for at in _spread(value.size)]
+        some = [value.flat[at] for at in _spread(value.size, _WIDTH)]
         return float(size) + sum(map(sys.getsizeof, some)) / max(1, len(some)) * float(value.size)
     return float(size)
 

@@ -267,7 +267,7 @@ def _library(name: str, option: str, probe: Any) -> Any:
     except Exception as error:
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise InvalidOption(
-            f"{option} is a module with dumps and loads; {name!r:.60} will not do ({text:.100})."
+            f"{option} is a module with dumps and loads; {name!r:.60} is none ({text:.100})."
         ) from error
     if back != probe:
         raise InvalidOption(f"{option} is a module whose loads undoes its dumps; that of {name!r:.60} does not.")

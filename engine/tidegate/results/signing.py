@@ -7,14 +7,15 @@ import errno
 import hmac
 import os
 import secrets
-import stat
 import threading
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from .files import open_plain, why, write_new
 
 _LENGTH = 32
+_AWAY = "Move it away: a new one is made, and older results that need it run again."
 
 
 class Signer:
@@ -70,28 +71,22 @@ class Signer:
 def read_key(path: Path) -> bytes | None:
     """The key in a file; none if there is no such file.  Raises `StoreError` for one that is not safe to use."""
     try:
-        # Not blocking: a pipe in its place would hang us.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open_plain(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        why = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
-        raise StoreError(
-            f"The key {path} {why}. Move it away and a new one is made; older results are lost."
-        ) from error
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # of a descriptor
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise StoreError(f"The key {path} is not a file. Move it away and a new one is made.")
+        raise StoreError(f"The key {path} cannot be read ({why(error)}). {_AWAY}") from error
+    with file:
+        found = os.fstat(file.fileno())
         if found.st_uid != os.geteuid():
-            raise StoreError(f"The key {path} belongs to another user. Move it away and a new one is made.")
+            raise StoreError(f"The key {path} belongs to another user. {_AWAY}")
         if found.st_mode & 0o077:
             raise StoreError(
-                f"The key {path} can be read by others, who could sign pickles as you. If nobody did: chmod 600 {path}."
+                f"The key {path} is open to others, who could sign pickles as you. If nobody did: chmod 600 {path}."
             )
         key = file.read(_LENGTH + 1)
     if len(key) != _LENGTH:
-        raise StoreError(f"The key {path} is damaged. Move it away and a new one is made; older results are lost.")
+        raise StoreError(f"The key {path} is damaged. {_AWAY}")
     return key
 
 
@@ -101,14 +96,14 @@ def make_key(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            _write_new(draft, secrets.token_bytes(_LENGTH))
+            write_new(draft, secrets.token_bytes(_LENGTH))
             with contextlib.suppress(FileExistsError):
                 _link(draft, path)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
-            f"No key for signing results can be made in {path.parent} ({error.strerror}). Make that folder writable."
+            f"No key for signing results can be made in {path.parent} ({why(error)}). Make that folder writable."
         ) from error
 
 
@@ -119,12 +114,4 @@ def _link(draft: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
-        _write_new(path, draft.read_bytes())  # a file system without links: not whole at once, but still one key
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123  # of a descriptor
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
+        write_new(path, draft.read_bytes())  # a file system without links: not whole at once, but still one key

@@ -6,18 +6,17 @@ The name makes writing twice harmless, and tells a reader whether a file is whol
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..errors import InvalidOption, MissingResult, StoreError
+from .files import open_plain, why, write_new
 
 _KEY = re.compile("[0-9a-f]{64}")
 
@@ -88,7 +87,7 @@ class FileStorage:
                 # Also for a file that was there: whoever wrote it may not have come this far yet.
                 os.fsync(parent)
         except OSError as error:
-            raise StoreError(f"The result cannot be saved in {self.folder} ({error.strerror}).") from error
+            raise StoreError(f"The result cannot be saved in {self.folder} ({why(error)}).") from error
         return key
 
     def read(self, key: str) -> bytes:
@@ -100,8 +99,7 @@ class FileStorage:
         except FileNotFoundError as error:
             raise MissingResult(f"The saved result {name} is gone from {self.folder}.") from error
         except OSError as error:
-            why = "a symbolic link" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
-            raise MissingResult(f"The saved result {name} in {self.folder} cannot be read ({why}).") from error
+            raise MissingResult(f"The saved result {name} in {self.folder} cannot be read ({why(error)}).") from error
         return _whole(data, name, str(self.folder))
 
     def delete(self, key: str) -> None:
@@ -113,7 +111,7 @@ class FileStorage:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"The result {name} in {self.folder} cannot be removed ({error.strerror}).") from error
+            raise StoreError(f"The result {name} in {self.folder} cannot be removed ({why(error)}).") from error
 
     def _make(self) -> None:
         if self.folder.is_dir():
@@ -147,11 +145,7 @@ class FileStorage:
 
 
 def _read(name: str, parent: int) -> bytes:
-    # Not blocking: a pipe in its place would hang us.
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # of a descriptor
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a file")
+    with open_plain(name, parent) as file:
         return file.read()
 
 
@@ -165,13 +159,8 @@ def _is_whole(key: str, parent: int) -> bool:
 def _write_whole(name: str, data: bytes, parent: int) -> None:
     """A file that is there with all its bytes, or not at all."""
     draft = f".{name[:16]}.{os.getpid()}.{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(draft, flags, 0o600, dir_fd=parent)
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123  # of a descriptor
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
+        write_new(draft, data, parent)
         os.rename(draft, name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:  # an interrupt, too, leaves no half a file behind
         with contextlib.suppress(OSError):
