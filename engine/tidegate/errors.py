@@ -2,6 +2,7 @@
 
 * TidegateError
   . UsageError                       asked for something that makes no sense
+    + InvalidOption                    (also TypeError)   a value that an option does not take
     + InvalidName                      (also ValueError)  a flow or task name that cannot be one
     + ReservedArgument                 (also TypeError)   a parameter called `return_state` or `wait_for`
     + ParameterBindError               (also TypeError)   arguments that do not fit the signature
@@ -18,7 +19,8 @@
     + FailedRun
     + CrashedRun
     + CancelledRun
-    + MissingResult                    nothing to return
+    + MissingResult                    nothing to return, or it was saved and is gone or damaged
+    + UntrustedResult                  a saved result whose signature is not yours: not loaded
     + UpstreamNotCompleted             a result asked of a task run that never began
   . ControlError                     pause, resume or cancel could not be done
     + NotRunning                       the run has ended, or is not in this process
@@ -36,6 +38,10 @@ class TidegateError(Exception):
 
 class UsageError(TidegateError):
     """Something was asked that makes no sense; the text says what to do instead."""
+
+
+class InvalidOption(UsageError, TypeError):
+    """An option was given something that it does not take; the text says what it takes."""
 
 
 class InvalidName(UsageError, ValueError):
@@ -111,6 +117,10 @@ class CancelledRun(RunError):
 
 class MissingResult(RunError):
     """There is no result to return."""
+
+
+class UntrustedResult(RunError):
+    """A saved result was not signed with your key, and loading it could run foreign code: it was not loaded."""
 
 
 class UpstreamNotCompleted(RunError):
