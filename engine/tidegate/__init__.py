@@ -24,6 +24,7 @@ from .errors import (
     InvalidName,
     MappingLengthMismatch,
     MappingMissingIterable,
+    MissingContext,
     MissingResult,
     NotPaused,
     NotRunning,
@@ -39,6 +40,7 @@ from .errors import (
 )
 from .flow import Flow, flow
 from .futures import AsyncTaskFuture, MapResult, TaskFuture, as_completed
+from .logs import get_run_logger
 from .model.states import State, StateType
 from .run.flow_run import FlowRun
 from .task import Task, exponential_backoff, task
@@ -57,6 +59,7 @@ __all__ = (
     "MapResult",
     "MappingLengthMismatch",
     "MappingMissingIterable",
+    "MissingContext",
     "MissingResult",
     "NotPaused",
     "NotRunning",
@@ -79,6 +82,7 @@ __all__ = (
     "cancel_flow_run",
     "exponential_backoff",
     "flow",
+    "get_run_logger",
     "pause_flow_run",
     "quote",
     "resume_flow_run",

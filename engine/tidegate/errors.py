@@ -8,6 +8,7 @@
     + MappingMissingIterable           (also ValueError)  `.map()` without anything to map over
     + MappingLengthMismatch            (also ValueError)  `.map()` over iterables of different lengths
     + OutsideFlow                      (also RuntimeError) `.submit()` or `.map()` where no flow runs
+    + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
   . RunError                         how a run ended, raised by its result
     + FailedRun
     + CrashedRun
@@ -54,6 +55,10 @@ class MappingLengthMismatch(UsageError, ValueError):
 
 class OutsideFlow(UsageError, RuntimeError):
     """`.submit()` and `.map()` need a flow run to belong to."""
+
+
+class MissingContext(UsageError, RuntimeError):
+    """Something of the present run was asked for, and no run is active here."""
 
 
 class RunError(TidegateError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import log_table
+
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
 
@@ -58,6 +60,8 @@ CREATE TABLE event(
     PRIMARY KEY (flow_run, seq)
 ) STRICT, WITHOUT ROWID;
 """
+
+TABLES += log_table.TABLE
 
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "

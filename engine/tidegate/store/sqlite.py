@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, StateType
 from ..model.views import FlowRow, TaskRow
-from . import codec, reader, schema
+from . import codec, log_table, reader, schema
 from .opening import open_store
 
 LINGER = 0.05
@@ -208,12 +208,14 @@ class SQLiteStore:
                 tasks[event.flow_run, event.task_run] = _new_row(event)
             elif isinstance(event, FlowState):
                 self._update_flow(event)
+            elif isinstance(event, LogLines):
+                self._insert("log", log_table.COLUMNS, 6, log_table.rows(self._connection, event))
         if tasks:
             self._insert("task_run", schema.TASK_COLUMNS, 17, list(tasks.values()), schema.TASK_UPSERT)
         self._insert_events(events)
 
     def _insert_events(self, events: Sequence[Event]) -> None:
-        rows = [codec.encode(event, self._next_seq(event.flow_run)) for event in events]
+        rows = [codec.encode(event, self._next_seq(event.flow_run)) for event in events if type(event) is not LogLines]
         self._insert("event", schema.EVENT_COLUMNS, 6, rows)
 
     def _next_seq(self, flow_run: int) -> int:
@@ -278,6 +280,13 @@ class SQLiteStore:
         """The kept events of a flow run in order."""
         with self._reading() as connection:
             return reader.events(connection, flow_run, after)
+
+    def logs(
+        self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, LogLine]]:
+        """The lines of a flow run in order."""
+        with self._reading() as connection:
+            return log_table.read(connection, flow_run, task_run, level, after, limit)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
