@@ -7,7 +7,8 @@ import logging
 import sys
 from typing import Any
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "printed", "send_to_store"}
+_OURS = {"printed", "send_to_store", "from_engine"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | _OURS | {"message", "asctime", "taskName"}
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):

@@ -116,9 +116,12 @@ class Engine:
 
         self.store.commit_soon(event, kept)
 
-    def log(self, flow_run: int, task_run: int, at: float, level: int, text: str) -> None:
-        """Show and keep a line of a run's log before long; `task_run` is 0 for the flow itself."""
-        self.logs.add(flow_run, LogLine(at, task_run, level, text))
+    def log(self, flow_run: int, task_run: int, at: float, level: int, text: str, *, reserved: bool = False) -> None:
+        """Show and keep a line of a run's log before long; `task_run` is 0 for the flow itself.
+
+        A run that has said too much is only counted, errors and `reserved` lines excepted.
+        """
+        self.logs.add(flow_run, LogLine(at, task_run, level, text), reserved=reserved)
 
     def _kept(self, event: Event, problem: str) -> None:
         run = event.flow_run

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice
 from logging import ERROR, WARNING
 
@@ -32,8 +31,8 @@ TASK_BYTES = 1_000_000
 FLOW_BYTES = 50_000_000
 """Of one flow run, with its task runs."""
 
-ERROR_BYTES = 200_000
-"""Room for errors beyond that: what ended a run is told even after a storm."""
+RESERVE = 200_000
+"""Room beyond that for errors, and for what the engine says of the run: how it ended is told even after a storm."""
 
 OVERHEAD = 32
 """What a line takes besides its text."""
@@ -68,12 +67,12 @@ class _RunLog:
         """Lines by task run; who is in here has said its share."""
         self.ended = False
 
-    def takes(self, line: LogLine, size: int) -> bool:
+    def takes(self, line: LogLine, size: int, reserved: bool) -> bool:
         """True if there is room for the line, which is then counted in; otherwise it is counted out."""
-        if line.level < ERROR and self.counts_only(line.task_run):
+        if not reserved and self.counts_only(line.task_run):
             self.drop(line.task_run, 1)
             return False
-        room = ERROR_BYTES if line.level >= ERROR else 0
+        room = RESERVE if reserved else 0
         said = self.said_by.get(line.task_run, 0) + size
         if said > TASK_BYTES + room:
             self.dropped_by.setdefault(line.task_run, 0)
@@ -127,9 +126,15 @@ class LogBatches:
         self._flushing = threading.Lock()
         self._runs: dict[int, _RunLog] = {}
         self._ended: deque[int] = deque()
+        self._timed = False
+        """One timer serves all flow runs: to wake the engine's thread for each would cost a short flow more than its
+        log."""
 
-    def add(self, flow_run: int, line: LogLine) -> None:
-        """Take a line; cut it if it is too long, spell out what could do harm where it is shown."""
+    def add(self, flow_run: int, line: LogLine, *, reserved: bool = False) -> None:
+        """Take a line; cut it if it is too long, spell out what could do harm where it is shown.
+
+        `reserved` lines, as errors always are, may use the room that is kept for them.
+        """
         text, size = fitted(line.text)
         if text is not line.text:
             line = line._replace(text=text)
@@ -137,14 +142,16 @@ class LogBatches:
             run = self._runs.get(flow_run)
             if run is None:
                 run = self._runs[flow_run] = _RunLog()
-            if not run.takes(line, size + OVERHEAD):
+            if not run.takes(line, size + OVERHEAD, reserved or line.level >= ERROR):
                 return
             run.waiting.append(line)
-            waiting = len(run.waiting)
-        if waiting == 1:
-            self._after(DELAY, partial(self.flush, flow_run))
-        elif waiting % BATCH == 0:
-            self._after(0.0, partial(self.flush, flow_run))
+            full = len(run.waiting) % BATCH == 0
+            first = not self._timed
+            self._timed = True
+        if full:
+            self._after(0.0, self._tick)
+        elif first:
+            self._after(DELAY, self._tick)
 
     def counts_only(self, flow_run: int, task_run: int) -> bool:
         """True if lines of this task run, errors excepted, would only be counted: then call `drop` instead."""
@@ -161,8 +168,10 @@ class LogBatches:
     def flush(self, flow_run: int | None = None) -> bool:
         """Hand on what waits, of one flow run or of all; true if there was anything."""
         with self._flushing:
-            numbers = list(self._runs) if flow_run is None else [flow_run]
-            return sum(self._flush(number) for number in numbers) > 0
+            if flow_run is not None:
+                return self._flush(flow_run)
+            waiting = [number for number, run in list(self._runs.items()) if run.waiting]
+            return sum(self._flush(number) for number in waiting) > 0
 
     def end(self, flow_run: int, at: float) -> bool:
         """The flow run ends: say what was dropped, hand on what waits; true if there was anything.
@@ -181,6 +190,10 @@ class LogBatches:
             while len(self._ended) > ENDED:
                 self._runs.pop(self._ended.popleft(), None)
         return self.flush(flow_run)
+
+    def _tick(self) -> None:
+        self._timed = False
+        self.flush()
 
     def _flush(self, flow_run: int) -> bool:
         with self._lock:

@@ -38,7 +38,7 @@ __all__ = (
 FLOW_RUNS = "tidegate.flow_runs"
 TASK_RUNS = "tidegate.task_runs"
 UNKNOWN = "unknown"
-_DEEPEST = 2**31 - 1
+_HIGHEST = 2**31 - 1
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
@@ -192,8 +192,9 @@ class StoreHandler(logging.Handler):
             return
         try:
             owner = engine() if here is None else here.flow_run.engine
-            text = self._text(record)
-            owner.log(_number(flow_run), _number(task_run or 0), owner.now(), min(record.levelno, _DEEPEST), text)
+            numbers = (_number(flow_run), _number(task_run or 0))
+            level, reserved = min(record.levelno, _HIGHEST), getattr(record, "from_engine", False)
+            owner.log(*numbers, owner.now(), level, self._text(record), reserved=reserved)
         except Exception:
             self.handleError(record)
 
@@ -204,7 +205,7 @@ class StoreHandler(logging.Handler):
 
 
 def _number(run: object) -> int:
-    if type(run) is not int or not 0 <= run <= _DEEPEST:
+    if type(run) is not int or not 0 <= run <= _HIGHEST:
         raise ValueError(f"flow_run_id and task_run_id are the numbers of runs, not {run!r:.60}")
     return run
 

@@ -36,10 +36,11 @@ class PrintStream:
 
     def write(self, text: str) -> int:
         """Write, and let the scope around the writing code have it."""
+        written = self._write(text)
         listener = _listener.get()
         if listener is not None:
             listener.take(text)
-        return self._write(text)
+        return written
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each."""

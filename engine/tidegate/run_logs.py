@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .context import Frame
-from .logs import RunLogger, get_run_logger, setup_logging, truth
+from .logs import RunLogger, get_run_logger, truth
 from .model.states import State, StateType
 from .printing import PrintCapture, hearing, unheard
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .run.flow_run import FlowRun
 
 _PRINTED = {"printed": True}
+_FROM_ENGINE = {"from_engine": True}
 _DEPTH = 5
 """Frames between `print` and `RunLogger.log`, so that the record names the line that printed."""
 
@@ -23,8 +24,7 @@ _DEPTH = 5
 def created(run: FlowRun) -> None:
     """A flow run was made; only a root run says so."""
     if run.created.parent is None:
-        setup_logging()
-        get_run_logger(run).info("Created flow run %r for flow %r.", run.name, run.flow.name)
+        _say(run.frame, logging.INFO, "Created flow run %r for flow %r.", run.name, run.flow.name)
 
 
 def raised(here: Frame, error: BaseException) -> None:
@@ -36,15 +36,22 @@ def raised(here: Frame, error: BaseException) -> None:
         return
     what = "flow" if here.task_run is None else "task"
     trace = (type(error), error, _of_user(error.__traceback__))
-    get_run_logger(here).error("The %s raised %s.", what, type(error).__name__, exc_info=trace)
+    _say(here, logging.ERROR, "The %s raised %s.", what, type(error).__name__, exc_info=trace)
 
 
 def ended(run: FlowRun, final: State) -> None:
     """A flow run ends: say how, and hand on all that its logs still hold; call it before the end is saved."""
     if run.created.parent is None:
         level = logging.INFO if final.type is StateType.COMPLETED else logging.ERROR
-        get_run_logger(run).log(level, "Flow run %r ended: %s.", run.name, final.name)
+        _say(run.frame, level, "Flow run %r ended: %s.", run.name, final.name)
     run.engine.logs.end(run.number, run.engine.now())
+
+
+def _say(here: Frame, level: int, message: str, *values: str, exc_info: Any = None) -> None:
+    with suppress(Exception):  # a filter or a formatter of the user's must not end a run
+        of_run = get_run_logger(here)
+        # Past the adapter, which for a run that has said too much would only count.
+        of_run.logger.log(level, message, *values, exc_info=exc_info, extra={**(of_run.extra or {}), **_FROM_ENGINE})
 
 
 def printing(here: Frame) -> AbstractContextManager[object]:
