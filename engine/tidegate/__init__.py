@@ -26,6 +26,7 @@ from .errors import (
     InvalidOption,
     MappingLengthMismatch,
     MappingMissingIterable,
+    MissingContext,
     MissingResult,
     NotPaused,
     NotRunning,
@@ -47,6 +48,7 @@ from .errors import (
 )
 from .flow import Flow, flow
 from .futures import AsyncTaskFuture, MapResult, TaskFuture, as_completed
+from .logs import get_run_logger
 from .model.states import State, StateType
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
@@ -69,6 +71,7 @@ __all__ = (
     "MapResult",
     "MappingLengthMismatch",
     "MappingMissingIterable",
+    "MissingContext",
     "MissingResult",
     "NotPaused",
     "NotRunning",
@@ -97,6 +100,7 @@ __all__ = (
     "cancel_flow_run",
     "exponential_backoff",
     "flow",
+    "get_run_logger",
     "pause_flow_run",
     "quote",
     "resume_flow_run",

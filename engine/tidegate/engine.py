@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import StoreError
-from .model.events import Event, FlowCreated, SavingChanged
+from .log_batches import LogBatches
+from .model.events import Event, FlowCreated, LogLine, SavingChanged
 from .portal import EnginePortal
 from .ports import Clock, EventStore
 
@@ -58,6 +59,8 @@ class Engine:
         """Called with each root flow run when it begins, in the thread that runs it."""
         self._subscribers: dict[int, list[Subscriber]] = {}
         self._problem: dict[int, str] = {}
+        self.logs = LogBatches(self.note, self.portal.after)
+        """What runs of this process have logged and nobody has kept yet."""
 
     @property
     def store(self) -> EventStore:
@@ -70,6 +73,7 @@ class Engine:
 
                     self._store = SQLiteStore(settings().store_path)
                     atexit.register(self._store.close)
+                    atexit.register(self.logs.flush)  # before the store is closed: the last that registers is first
         return self._store
 
     # What happens is kept, then shown (R6): terminal states, pauses and cancels wait for their commit; that something
@@ -112,6 +116,13 @@ class Engine:
 
         self.store.commit_soon(event, kept)
 
+    def log(self, flow_run: int, task_run: int, at: float, level: int, text: str, *, reserved: bool = False) -> None:
+        """Show and keep a line of a run's log before long; `task_run` is 0 for the flow itself.
+
+        A run that has said too much is only counted, errors and `reserved` lines excepted.
+        """
+        self.logs.add(flow_run, LogLine(at, task_run, level, text), reserved=reserved)
+
     def _kept(self, event: Event, problem: str) -> None:
         run = event.flow_run
         if problem != self._problem.get(run, ""):
@@ -142,6 +153,9 @@ class Engine:
 
     def forget(self, flow_run: int) -> None:
         """The flow run has ended in this process."""
+        if self.logs.end(flow_run, self.now()):  # said after its last commit, and not to be lost either
+            with contextlib.suppress(StoreError):
+                self.store.commit_all(())
         self.live.pop(flow_run, None)
         self._problem.pop(flow_run, None)
 

@@ -15,6 +15,7 @@
     + FlowNotFound                     (also LookupError) no flow of that name, or none at all, where one was looked for
     + UnspecifiedFlow                  several flows to choose from, and none named
     + ScriptError                      the script or notebook raised while it was loaded
+    + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
   . RunError                         how a run ended, raised by its result
     + FailedRun
     + CrashedRun
@@ -97,6 +98,10 @@ class ScriptError(UsageError):
     def _render_traceback_(self) -> list[str]:
         """In a notebook: the text alone, which has the frames that matter."""
         return [f"ScriptError: {self}"]
+
+
+class MissingContext(UsageError, RuntimeError):
+    """Something of the present run was asked for, and no run is active here."""
 
 
 class RunError(TidegateError):

@@ -13,7 +13,7 @@ from functools import partial
 from types import CodeType
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args, overload
 
-from . import host
+from . import host, run_logs
 from .calls import CallFace, call_site
 from .context import Frame, blocked, frame
 from .engine import Engine, engine
@@ -21,6 +21,7 @@ from .errors import ParameterTypeError, UsageError
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .interrupts import guard
+from .logs import setup_logging
 from .model.events import FlowCreated
 from .model.states import Failed, State
 from .parameters import as_json, validated
@@ -222,6 +223,8 @@ class Flow(CallFace, Generic[P, R]):
 
         Raises `StoreError`, with nothing left half done, if the store cannot be used.
         """
+        if tracking is None:
+            setup_logging()  # first, so that a level that is none stops it before anything is recorded
         here: Engine = tracking.flow_run.engine if tracking is not None else engine()
         parent = None if tracking is None else tracking.flow_run
         parameters, refused = self._parameters(args, kwargs, here.now())
@@ -229,6 +232,7 @@ class Flow(CallFace, Generic[P, R]):
         run.parameters, run.refused = parameters, refused
         run.args, run.kwargs = (args, kwargs) if refused else self.call_with(parameters)
         here.live[run.number] = run
+        run_logs.created(run)
         if parent is not None:
             parent.subflows.add(run)
             run.gate, run.moved = parent.gate, parent.moved

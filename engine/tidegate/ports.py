@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from .model.events import Event, FlowCreated
+from .model.events import Event, FlowCreated, LogLine
 from .model.views import FlowRow, TaskRow
 
 
@@ -70,6 +70,16 @@ class EventStore(Protocol):
 
         The states of the flow run and the events of one task run stand in the order in which they happened.  Those of
         different task runs that were kept together may stand in another order, or share a number.
+        """
+        ...
+
+    def logs(
+        self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, LogLine]]:
+        """The kept log of a flow run in order, each line with its sequence number: those beyond `after`, of this level
+        at least, of one task run (0 for the flow itself, null for all), and `limit` of them at most.
+
+        Lines come in by `append`, as `LogLines`; `events` does not give them.
         """
         ...
 

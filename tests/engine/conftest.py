@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from support.flows import Feed, Start, Started, engine_over
+from tidegate import logs, run_logs
 from tidegate.engine import Engine
 from tidegate.ports import EventStore
+from tidegate.settings import read_settings
 from tidegate.store.memory import MemoryStore
 from tidegate.store.sqlite import SQLiteStore
 
@@ -58,6 +60,14 @@ def feed(request: pytest.FixtureRequest) -> Feed:
     """What is shown of the runs of the test's engine."""
     name = "stored" if "stored" in request.fixturenames else "engine"
     return Feed(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What is set in it holds at once, although a process reads its settings once."""
+    for module in (logs, run_logs):
+        monkeypatch.setattr(module, "settings", read_settings)
+    return monkeypatch
 
 
 @pytest.fixture

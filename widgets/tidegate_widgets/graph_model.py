@@ -111,7 +111,7 @@ class GraphModel:
                 self._flow_state(event)
             elif isinstance(event, SavingChanged):
                 self.problem = event.problem
-            else:
+            elif isinstance(event, FlowCreated):
                 self.created = event
 
     def _flow_state(self, event: FlowState) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from .states import State
 
@@ -91,4 +91,22 @@ class SavingChanged:
     problem: str
 
 
-Event: TypeAlias = FlowCreated | TaskCreated | FlowState | TaskState | SavingChanged
+class LogLine(NamedTuple):
+    """One line of the log; `task_run` is 0 for what the flow itself said, `level` a number of the `logging` module."""
+
+    at: float
+    task_run: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Lines that a flow run and its task runs logged, in order.  Kept in a table of their own, beside the events."""
+
+    flow_run: int
+    at: float
+    lines: tuple[LogLine, ...]
+
+
+Event: TypeAlias = FlowCreated | TaskCreated | FlowState | TaskState | SavingChanged | LogLines

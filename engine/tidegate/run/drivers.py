@@ -17,6 +17,7 @@ from ..futures import wait_async
 from ..interrupts import guard, on_main_thread
 from ..latch import AnyOf, Latch
 from ..model.states import State
+from ..run_logs import printing, raised
 from .effects import Attempt, Body, Lifecycle, Save, Tell, Wait
 from .lifecycles import task_life
 
@@ -59,28 +60,32 @@ def attempt(body: Body) -> State:
     __tracebackhide__ = True
     thread = threading.get_ident()
     guarded = on_main_thread()
-    token = frame.set(body.frame)
+    here = body.frame
+    token = frame.set(here)
     value: Any = None
     failure: BaseException | None = None
     before = guard.is_open
-    try:
+    with printing(here):
         try:
-            body.entered(thread)
-            if guarded:
-                guard.open()
-            value = body.call()
-        finally:
-            if guarded:
+            try:
+                body.entered(thread)
+                if guarded:
+                    guard.open()
+                value = body.call()
+            finally:
+                if guarded:
+                    guard.is_open = before
+        except BaseException as error:
+            failure = error
+            if guarded:  # the interrupt may have come before the line above
                 guard.is_open = before
-    except BaseException as error:
-        failure = error
-        if guarded:  # the interrupt may have come before the line above
-            guard.is_open = before
-    try:
-        body.left()
-    except KeyboardInterrupt as late:  # it was on its way to a worker whose code had just ended
-        failure = failure or late
-        body.left()
+        try:
+            body.left()
+        except KeyboardInterrupt as late:  # it was on its way to a worker whose code had just ended
+            failure = failure or late
+            body.left()
+    if failure is not None:
+        raised(here, failure)
     frame.reset(token)
     return body.judge(value, failure)
 
@@ -213,20 +218,24 @@ async def wait_async_any(effect: Wait) -> bool:
 async def attempt_async(body: Body) -> State:
     """Await async user code on the running loop."""
     __tracebackhide__ = True
-    token = frame.set(body.frame)
+    here = body.frame
+    token = frame.set(here)
     value: Any = None
     failure: BaseException | None = None
     current = asyncio.current_task()
-    try:
-        body.entered(current)
-        value = await body.call()
-    except BaseException as error:
-        failure = error
-        if isinstance(error, asyncio.CancelledError) and current is not None:
-            current.uncancel()  # the engine has things to save before the task ends
-    finally:
-        body.left()
-        frame.reset(token)
+    with printing(here):
+        try:
+            body.entered(current)
+            value = await body.call()
+        except BaseException as error:
+            failure = error
+            if isinstance(error, asyncio.CancelledError) and current is not None:
+                current.uncancel()  # the engine has things to save before the task ends
+        finally:
+            body.left()
+    if failure is not None:
+        raised(here, failure)
+    frame.reset(token)
     return body.judge(value, failure)
 
 

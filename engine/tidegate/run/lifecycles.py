@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import inputs
+from .. import inputs, run_logs
 from ..latch import AllOf, AnyOf
 from ..model.states import NotReady, Running, State, StateType
 from ..rules import decide as rules
@@ -145,6 +145,7 @@ def flow_life(run: FlowRun) -> Lifecycle:
     while final is None:
         final = yield from _flow_attempt(run)
     final = final.of_run(run.number, 0)
+    run_logs.ended(run, final)
     try:
         yield Save(run.event(final, result=run.keep(final)))
         hooks = run.flow.hooks.get(final.type)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count, islice
 
-from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
+
+LOG_LINES = 200_000
+"""Lines of logs that are kept, of all flow runs together; beyond that the oldest are lost."""
 
 
 class MemoryStore:
@@ -18,6 +23,8 @@ class MemoryStore:
         self._log: list[Event] = []
         self._flows: dict[int, FlowRow] = {}
         self._tasks: dict[int, dict[int, TaskRow]] = {}
+        self._lines: deque[tuple[int, int, LogLine]] = deque(maxlen=LOG_LINES)
+        self._line_numbers = count(1)
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""
@@ -33,6 +40,9 @@ class MemoryStore:
         if isinstance(event, (TaskState, FlowState)):
             event = replace(event, state=event.state.without_data())  # a record keeps no result alive
         with self._lock:
+            if isinstance(event, LogLines):
+                self._lines.extend((event.flow_run, next(self._line_numbers), line) for line in event.lines)
+                return
             self._log.append(event)
             if isinstance(event, TaskState):
                 self._tasks[event.flow_run][event.task_run].apply(event)
@@ -75,6 +85,18 @@ class MemoryStore:
         with self._lock:
             numbered = enumerate(self._log[after:], start=after + 1)
             return [(seq, event) for seq, event in numbered if event.flow_run == flow_run]
+
+    def logs(
+        self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, LogLine]]:
+        """The lines of a flow run in order, numbered across all flow runs."""
+        with self._lock:
+            found = (
+                (seq, line)
+                for run, seq, line in self._lines
+                if run == flow_run and seq > after and line.level >= level and task_run in (None, line.task_run)
+            )
+            return list(islice(found, limit))
 
     def close(self) -> None:
         """Nothing to let go of."""

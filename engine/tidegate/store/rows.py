@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..model.events import Event, FlowState, TaskCreated, TaskState
+from ..model.events import Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
 from . import codec, schema
 
@@ -18,15 +18,25 @@ _RUNNING = codec.CODES[StateType.RUNNING]
 Row = list[Any]
 
 
-def fold(events: Iterable[Event], numbers: Any) -> tuple[list[Row], list[Row], list[FlowState]]:
-    """The rows of the task runs, the rows of the log, and the states of flow runs that a group of events comes to.
+class Rows(NamedTuple):
+    """What a group of events comes to."""
 
-    ``numbers(flow_run)`` gives the next place in the log of a flow run.
-    """
+    tasks: list[Row]
+    """Rows of task runs."""
+    log: list[Row]
+    """Rows of the event log."""
+    flows: list[FlowState]
+    """States to fold into the rows of flow runs."""
+    lines: list[LogLines]
+
+
+def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
+    """The rows of a group of events; ``numbers(flow_run)`` gives the next place in the log of a flow run."""
     tasks: dict[tuple[int, int], Row] = {}
     quiet: dict[tuple[int, int], Row] = {}
     log: list[Row] = []
     flows: list[FlowState] = []
+    lines: list[LogLines] = []
     merged = codec.MERGED
     for event in events:
         if isinstance(event, FlowState):
@@ -46,6 +56,9 @@ def fold(events: Iterable[Event], numbers: Any) -> tuple[list[Row], list[Row], l
         elif isinstance(event, TaskCreated):
             key = (event.flow_run, event.task_run)
             tasks[key] = _new_row(event)
+        elif isinstance(event, LogLines):
+            lines.append(event)
+            continue
         else:
             log.append(codec.encode(event, numbers(event.flow_run)))
             continue
@@ -60,7 +73,7 @@ def fold(events: Iterable[Event], numbers: Any) -> tuple[list[Row], list[Row], l
             quiet[key] = entry
         elif before is not None:
             del quiet[key]
-    return list(tasks.values()), log, flows
+    return Rows(list(tasks.values()), log, flows, lines)
 
 
 _UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None)
@@ -107,7 +120,7 @@ def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:
 
 
 def insert(
-    connection: sqlite3.Connection, table: str, columns: str, width: int, rows: Sequence[Row], tail: str = ""
+    connection: sqlite3.Connection, table: str, columns: str, width: int, rows: Sequence[Sequence[Any]], tail: str = ""
 ) -> None:
     """Insert rows, many to a statement: `executemany` hands the interpreter over once a row, and starves."""
     at, left = 0, len(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import log_table
+
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
 
@@ -80,7 +82,7 @@ CREATE TABLE cache(
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS = (_RUNS_AND_EVENTS, _RESULTS)
+STEPS = (_RUNS_AND_EVENTS, _RESULTS + log_table.TABLE)
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
 VERSION = len(STEPS)

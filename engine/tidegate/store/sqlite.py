@@ -22,10 +22,10 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import StoreError
-from ..model.events import Event, FlowCreated
+from ..model.events import Event, FlowCreated, LogLine
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
-from . import codec, reader, rows, schema
+from . import codec, log_table, reader, rows, schema
 from .opening import open_store
 
 LINGER = 0.05
@@ -191,12 +191,14 @@ class SQLiteStore:
             raise
 
     def _write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-        tasks, log, flows = rows.fold(events, self._next_seq)
-        if tasks:
-            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
-        for state in flows:
+        found = rows.fold(events, self._next_seq)
+        if found.tasks:
+            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, found.tasks, schema.TASK_UPSERT)
+        for state in found.flows:
             rows.update_flow(connection, state)
-        rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
+        rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, found.log)
+        for batch in found.lines:
+            rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
 
     def _next_seq(self, flow_run: int) -> int:
         """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
@@ -231,6 +233,13 @@ class SQLiteStore:
         """The kept events of a flow run in order."""
         with self._reading() as connection:
             return reader.events(connection, flow_run, after)
+
+    def logs(
+        self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
+    ) -> list[tuple[int, LogLine]]:
+        """The lines of a flow run in order."""
+        with self._reading() as connection:
+            return log_table.read(connection, flow_run, task_run, level, after, limit)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,91 @@
+"""What the engine has a run's logger say: that a flow run was made, what was raised, how it ended, what was printed."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .context import Frame
+from .logs import RunLogger, get_run_logger
+from .model.states import State, StateType
+from .printing import PrintCapture, hearing, unheard
+from .settings import settings
+
+if TYPE_CHECKING:
+    from .run.flow_run import FlowRun
+
+_PRINTED = {"printed": True}
+_FROM_ENGINE = {"from_engine": True}
+_DEPTH = 5
+"""Frames between `print` and `RunLogger.log`, so that the record names the line that printed."""
+
+
+def created(run: FlowRun) -> None:
+    """A flow run was made; only a root run says so."""
+    if run.created.parent is None:
+        _say(run.frame, logging.INFO, "Created flow run %r for flow %r.", run.name, run.flow.name)
+
+
+def raised(here: Frame, error: BaseException) -> None:
+    """User code of this run raised: log it with its traceback, without the engine's own frames at the top.
+
+    What ends a run from outside, such as an interrupt or a cancel, is no error of the code and is told by its state.
+    """
+    if not isinstance(error, Exception) or here.flow_run.gate is StateType.CANCELLING:
+        return
+    what = "flow" if here.task_run is None else "task"
+    trace = (type(error), error, _of_user(error.__traceback__))
+    _say(here, logging.ERROR, "The %s raised %s.", what, type(error).__name__, exc_info=trace)
+
+
+def ended(run: FlowRun, final: State) -> None:
+    """A flow run ends: say how, and hand on all that its logs still hold; call it before the end is saved."""
+    if run.created.parent is None:
+        level = logging.INFO if final.type is StateType.COMPLETED else logging.ERROR
+        _say(run.frame, level, "Flow run %r ended: %s.", run.name, final.name)
+    run.engine.logs.end(run.number, run.engine.now())
+
+
+def _say(here: Frame, level: int, message: str, *values: str, exc_info: Any = None) -> None:
+    with suppress(Exception):  # a filter or a formatter of the user's must not end a run
+        of_run = get_run_logger(here)
+        # Past the adapter, which for a run that has said too much would only count.
+        of_run.logger.log(level, message, *values, exc_info=exc_info, extra={**(of_run.extra or {}), **_FROM_ENGINE})
+
+
+def printing(here: Frame) -> AbstractContextManager[object]:
+    """The scope of user code that prints: its prints go to the logger of its run as well, if ``log_prints`` is on.
+
+    The option of the task or flow decides; where it is null, what holds for the code that called it, and for a root
+    flow run the setting ``log_prints``, which is off by default.
+    """
+    run = here.task_run
+    wanted: bool | None = getattr(here.flow_run.flow if run is None else run.task, "log_prints", None)
+    if wanted is None:
+        root = run is None and here.flow_run.created.parent is None
+        wanted = settings().log_prints if root else hearing()
+    return capture_prints(get_run_logger(here)) if wanted else unheard()
+
+
+def capture_prints(logger: logging.Logger | logging.LoggerAdapter[Any]) -> PrintCapture:
+    """A scope whose prints go to `logger` as well, at INFO, a record for each line."""
+
+    def line(text: str) -> bool:
+        logger.info(text, extra=_PRINTED, stacklevel=_DEPTH)
+        return not (isinstance(logger, RunLogger) and logger.counts_only())
+
+    def missed(lines: int) -> None:
+        if isinstance(logger, RunLogger):
+            logger.drop(lines)
+
+    return PrintCapture(line, missed)
+
+
+def _of_user(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame on that is not the engine's."""
+    first = trace
+    while first is not None and first.tb_frame.f_globals.get("__name__", "").startswith("tidegate."):
+        first = first.tb_next
+    return trace if first is None else first
