@@ -13,6 +13,7 @@ from .hooks import hooks_of
 from .registry import register
 from .retries import is_seconds, senseless
 from .run_names import RunName, check_run_name
+from .saving import check_saving
 from .tags import tags_of
 
 _BANNED = frozenset("/%&><")
@@ -42,7 +43,7 @@ class CallFace:
             raise InvalidName(f"{name!r} cannot name a {kind}: it must be a text without any of / % & > <.")
         self.fn = fn
         self.name = name
-        self.options = dict(options)
+        self.options: Mapping[str, Any] = dict(options)
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
         self.is_async = is_async(inspect.unwrap(fn) if kind == "flow" else fn)
         self.__doc__ = inspect.getdoc(fn)
@@ -51,6 +52,7 @@ class CallFace:
         self.tags = tags_of(options["tags"], repr(name))
         self.hooks = hooks_of(options, name)
         self.log_prints: bool | None = options["log_prints"]
+        check_saving(name, options)
         self.limit_seconds = _limit(name, options["timeout_seconds"])
         self._signature(fn)
         self.run_name: RunName | None = options[f"{kind}_run_name"]

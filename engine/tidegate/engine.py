@@ -18,6 +18,7 @@ from .log_batches import LogBatches
 from .model.events import Event, FlowCreated, LogLine, SavingChanged
 from .portal import EnginePortal
 from .ports import Clock, EventStore
+from .saving import Saving, default_saving
 
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
@@ -59,6 +60,7 @@ class Engine:
         """Called with each root flow run when it begins, in the thread that runs it."""
         self._subscribers: dict[int, list[Subscriber]] = {}
         self._problem: dict[int, str] = {}
+        self._saving: Saving | None = None
         self.logs = LogBatches(self.note, self.portal.after)
         """What runs of this process have logged and nobody has kept yet."""
 
@@ -78,6 +80,13 @@ class Engine:
 
     # What happens is kept, then shown (R6): terminal states, pauses and cancels wait for their commit; that something
     # is known, pending or running may be shown at once.
+
+    @property
+    def saving(self) -> Saving:
+        """How results are saved where no flow or task says anything about it."""
+        if self._saving is None:
+            self._saving = default_saving(self.store)
+        return self._saving
 
     def create(self, created: FlowCreated) -> int:
         """Keep a new flow run and return its number."""

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args, overload
 
 from . import host, run_logs
+from .caching import Caching
 from .calls import CallFace, call_site
 from .context import Frame, blocked, frame
 from .engine import Engine, engine
@@ -35,6 +36,7 @@ from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life, task_life
 from .run.task_run import TaskRun
 from .run_names import RunName, fill_in
+from .saving import Persist
 from .tags import NONE, current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
 
@@ -82,6 +84,10 @@ class Flow(CallFace, Generic[P, R]):
         task_runner: TaskRunner | type[TaskRunner] | None = None,
         validate_parameters: bool = True,
         final_state: FinalState = "children",
+        persist_result: Persist | None = None,
+        result_storage: Any = None,
+        result_serializer: Any = None,
+        cache_result_in_memory: bool = True,
         log_prints: bool | None = None,
         on_completion: Hook | Iterable[Hook] | None = None,
         on_failure: Hook | Iterable[Hook] | None = None,
@@ -102,6 +108,8 @@ class Flow(CallFace, Generic[P, R]):
             raise senseless("final_state", self.name, f"one of {', '.join(get_args(FinalState))}", final_state)
         self.final_state = final_state
         self.validate_parameters = validate_parameters
+        self.needs_results = False
+        self.caching: Caching | None = None  # flows are not cached
 
     @property
     def flow_run_name(self) -> RunName | None:
@@ -228,7 +236,7 @@ class Flow(CallFace, Generic[P, R]):
         here: Engine = tracking.flow_run.engine if tracking is not None else engine()
         parent = None if tracking is None else tracking.flow_run
         parameters, refused = self._parameters(args, kwargs, here.now())
-        run = FlowRun(here, self, self._create(here, parameters, refused, tracking), self.task_runner.start())
+        run = FlowRun(here, self, self._create(here, parameters, refused, tracking), self.task_runner.start(), parent)
         run.parameters, run.refused = parameters, refused
         run.args, run.kwargs = (args, kwargs) if refused else self.call_with(parameters)
         here.live[run.number] = run
@@ -317,6 +325,10 @@ def flow(
     task_runner: TaskRunner | type[TaskRunner] | None = None,
     validate_parameters: bool = True,
     final_state: FinalState = "children",
+    persist_result: Persist | None = None,
+    result_storage: Any = None,
+    result_serializer: Any = None,
+    cache_result_in_memory: bool = True,
     log_prints: bool | None = None,
     on_completion: Hook | Iterable[Hook] | None = None,
     on_failure: Hook | Iterable[Hook] | None = None,
@@ -340,6 +352,12 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``validate_parameters``: whether parameters are checked and converted by their annotations; true by default.
     - ``final_state``: what its end depends on.  ``"children"``: what it returned, and if that is nothing, all its task
       runs.  ``"returned"``: what it returned.  ``"raised"``: only whether it raised.
+    - ``persist_result``: whether results of it and its tasks are saved: true, false, or ``"auto"``, the default, which
+      saves small ones and those that took longer to make than to write.
+    - ``result_storage``: a folder, a URL or a storage for results above 64 KB; ``.tidegate/results`` by default.
+    - ``result_serializer``: ``"json"``, ``"pickle"``, ``"compressed/json"``, ``"compressed/pickle"`` or an object; by
+      type by default.
+    - ``cache_result_in_memory``: false to fetch the result anew each time that it is asked for.
     - ``log_prints``: whether ``print`` in it and its tasks goes to the log; what the settings say by default.
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (flow, flow run, state) once that state is kept.

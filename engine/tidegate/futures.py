@@ -70,6 +70,10 @@ class TaskFuture(Generic[R]):
         """Call ``callback(future)`` at the end, in the thread that saw it; at once if it has ended."""
         self._run.on_done(lambda: callback(self))
 
+    def get_state(self) -> State:
+        """The state that the store has of it now, which may be behind `state` by some milliseconds; does not wait."""
+        return self._run.recorded_state()
+
     def wait(self, timeout: float | None = None) -> State | None:
         """Block until the end and return the final state; null if `timeout` (seconds) passed first."""
         return self._run.state if wait(self._run, timeout) else None

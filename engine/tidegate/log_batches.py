@@ -117,7 +117,9 @@ class LogBatches:
     `note` shows and keeps a batch and never blocks; `after` calls something on the engine's thread in some seconds.
     """
 
-    def __init__(self, note: Callable[[LogLines], None], after: Callable[[float, Callable[[], object]], object]) -> None:
+    def __init__(
+        self, note: Callable[[LogLines], None], after: Callable[[float, Callable[[], object]], object]
+    ) -> None:
         self._note = note
         self._after = after
         self._lock = threading.Lock()

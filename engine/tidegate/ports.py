@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from .model.events import Event, FlowCreated, LogLine
+from .model.events import CacheEntry, Event, FlowCreated, LogLine
 from .model.views import FlowRow, TaskRow
 
 
@@ -17,12 +19,27 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CacheHit:
+    """A completed task run that was found by its cache key."""
+
+    flow_run: int
+    task_run: int
+    blob: bytes
+    """What was kept of its result."""
+    entry: CacheEntry
+
+
 class EventStore(Protocol):
     """Keeps events and the rows they fold to.  Every method may be called from any thread.
+
+    `results_folder` is where results that are too large for a row belong; null if nothing outlives the process.
 
     An event counts as kept when a reader in another process would see it after this one was killed.  The order of
     `append`, `commit` and `commit_soon` calls of one thread is kept.
     """
+
+    results_folder: Path | None
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Keep the first event of a flow run, whose `flow_run` is still 0, and return the number given to it.
@@ -65,12 +82,24 @@ class EventStore(Protocol):
         """The task runs of a flow run by number."""
         ...
 
+    def task_run(self, flow_run: int, number: int) -> TaskRow | None:
+        """One task run of a flow run."""
+        ...
+
     def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
         """The kept events of a flow run, each with a sequence number that never falls; only those beyond `after`.
 
         The states of the flow run and the events of one task run stand in the order in which they happened.  Those of
         different task runs that were kept together may stand in another order, or share a number.
         """
+        ...
+
+    def cached(self, key: str, now: float) -> CacheHit | None:
+        """The newest task run with this cache key whose result was kept and has not expired."""
+        ...
+
+    def latest_cached(self, task: str) -> Mapping[str, str] | None:
+        """What the cache key of the newest cached run of a task was made of; null if there is none."""
         ...
 
     def logs(

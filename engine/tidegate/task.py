@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
+from datetime import timedelta
 from types import CodeType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from . import host
+from .cache_policies import CachePolicy
+from .caching import CacheKeyFn, caching_of
 from .calls import CallFace, call_site
 from .context import Frame, frame
 from .errors import OutsideFlow
@@ -25,6 +28,7 @@ from .run.drivers import drive, drive_async, start_on_worker
 from .run.lifecycles import task_life
 from .run.task_run import TaskRun
 from .run_names import RunName
+from .saving import Persist
 from .tags import current_tags
 
 P = ParamSpec("P")
@@ -56,6 +60,14 @@ class Task(CallFace, Generic[P, R]):
         retry_condition_fn: Callable[[BaseException], bool] | None = None,
         timeout_seconds: float | None = None,
         concurrency: int | None = None,
+        cache_policy: CachePolicy | None = None,
+        cache_key_fn: CacheKeyFn | None = None,
+        cache_expiration: timedelta | float | None = None,
+        refresh_cache: bool = False,
+        persist_result: Persist | None = None,
+        result_storage: Any = None,
+        result_serializer: Any = None,
+        cache_result_in_memory: bool = True,
         log_prints: bool | None = None,
         on_completion: Hook | Iterable[Hook] | None = None,
         on_failure: Hook | Iterable[Hook] | None = None,
@@ -70,6 +82,8 @@ class Task(CallFace, Generic[P, R]):
         ):
             raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
         self.concurrency = concurrency
+        self.caching = caching_of(self.name, options)
+        self.needs_results = self.caching is not None
         self._policy: RetryPolicy | None = None
         if (retries, retry_delay_seconds, retry_jitter_factor, retry_condition_fn) != (None, None, 0.0, None):
             times = 0 if retries is None else retries
@@ -253,6 +267,14 @@ def task(
     retry_condition_fn: Callable[[BaseException], bool] | None = None,
     timeout_seconds: float | None = None,
     concurrency: int | None = None,
+    cache_policy: CachePolicy | None = None,
+    cache_key_fn: CacheKeyFn | None = None,
+    cache_expiration: timedelta | float | None = None,
+    refresh_cache: bool = False,
+    persist_result: Persist | None = None,
+    result_storage: Any = None,
+    result_serializer: Any = None,
+    cache_result_in_memory: bool = True,
     log_prints: bool | None = None,
     on_completion: Hook | Iterable[Hook] | None = None,
     on_failure: Hook | Iterable[Hook] | None = None,
@@ -277,6 +299,13 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``timeout_seconds``: how long one attempt may take; it then is Failed/TimedOut, and tried again if there are
       retries left.  No limit by default.
     - ``concurrency``: how many runs of it may be at work at once in one flow run; unlimited by default.
+    - ``cache_policy``: what must be the same for the result of an earlier run to be used again, such as
+      ``INPUTS + TASK_SOURCE``; never by default.
+    - ``cache_key_fn``: instead, a function of (context, arguments) that returns a key, or null for no caching.
+    - ``cache_expiration``: a timedelta, or seconds, for which a result may be used again; for ever by default.
+    - ``refresh_cache``: true to run all the same, and keep the new result.
+    - ``persist_result``, ``result_storage``, ``result_serializer``, ``cache_result_in_memory``: as for `flow`, and what
+      the flow says by default.
     - ``log_prints``: whether ``print`` in it goes to the log; what the flow does by default.
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (task, task run, state) once that state is kept.

@@ -302,6 +302,8 @@ def test_a_real_file_that_cannot_be_written_for_a_while_heals(on_disk: Engine, f
     events = [event for _, event in on_disk.store.events(1)]
     assert states_in_store(on_disk.store, 1) == ["Running", "Paused", "Resuming", "Completed"]
     rows = on_disk.store.task_runs(1)
+    for row in rows:
+        row.result = None  # which the log does not repeat
     assert rows == [row for _, row in sorted(task_rows(events).items())]
     assert [row.state.name for row in rows] == ["Completed"] * 9
     for row in rows:

@@ -21,6 +21,17 @@ one range, not 10,000 numbers."""
 
 
 @dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """Under which key a completed task run may be found again, until when, and what the key was made of."""
+
+    key: str
+    task: str
+    """The key of the task."""
+    expires: float | None
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class FlowCreated:
     """A flow run exists.  `parent` is the flow run and the task run that track it, for subflows."""
 
@@ -80,6 +91,7 @@ class TaskState:
     attempt: int = 0
     name: str = ""
     result: bytes | None = None
+    cache: CacheEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ name says why.  Types and names are those of Prefect 2.7 and its successors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -180,7 +180,12 @@ class State:
 
     def without_data(self) -> State:
         """The same state as a record keeps it, so that keeping it does not keep the result alive."""
-        return self if self.data is _NOTHING else replace(self, data=_NOTHING)
+        return self if self.data is _NOTHING else self.with_data(_NOTHING)
+
+    def with_data(self, data: Any) -> State:
+        """The same state, holding something else."""
+        kept = (self.timestamp, data, self.scheduled_time, self.origin, self.extra)
+        return State(self.type, self.name, self.message, *kept)
 
     def of_run(self, flow_run: int, task_run: int) -> State:
         """The same state as that of a run."""
@@ -220,9 +225,9 @@ def NotReady(message: str, *, at: float = 0.0) -> State:  # noqa: N802
     return State(StateType.PENDING, "NotReady", message, at)
 
 
-def Running(name: str = "Running", *, at: float = 0.0) -> State:  # noqa: N802
-    """At work; named Retrying or Resuming when it is not the first time."""
-    return State(StateType.RUNNING, name, "", at)
+def Running(name: str = "Running", *, message: str = "", at: float = 0.0) -> State:  # noqa: N802
+    """At work; named Retrying, Rerunning or Resuming when it is not the first time."""
+    return State(StateType.RUNNING, name, message, at)
 
 
 def Paused(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802

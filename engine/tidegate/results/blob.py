@@ -39,6 +39,24 @@ class Head(NamedTuple):
     """Where the payload begins."""
 
 
+_UNSAVED = f"{FORMAT} - unsaved\n".encode()
+
+
+def unsaved(reason: str) -> bytes:
+    """What stands in the place of a result that was not saved: it says why."""
+    return _UNSAVED + reason.encode("utf-8", "backslashreplace")
+
+
+def is_saved(blob: bytes | None) -> bool:
+    """True if there is a result to be had."""
+    return blob is not None and not blob.startswith(_UNSAVED)
+
+
+def why_unsaved(blob: bytes) -> str:
+    """Why a result was not saved; empty if it was."""
+    return blob[len(_UNSAVED) :].decode() if blob.startswith(_UNSAVED) else ""
+
+
 def choose(value: Any) -> Serializer:
     """The serializer for a value when nobody chose one: JSON for short exact atoms, pickle for all else."""
     kind = type(value)

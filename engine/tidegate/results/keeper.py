@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..errors import MissingResult, StoreError, TidegateError
-from .blob import choose, pack, read_head, seal, unpack
+from .blob import choose, is_saved, pack, read_head, seal, unpack, why_unsaved
 from .policy import ALWAYS, ELSEWHERE, FASTEST, estimate, measured_speed, unsavable, worth_saving
 from .serializers import JSON, Serializer, serializer_of
 from .signing import Signer
@@ -95,6 +95,8 @@ class ResultKeeper:
 
     def load(self, blob: bytes, context: str = "", allow_untrusted: bool = False) -> Any:
         """The value of a blob.  Raises `UntrustedResult` and `MissingResult` as `blob.unpack` does."""
+        if not is_saved(blob):
+            raise MissingResult(f"The result was not saved: {why_unsaved(blob)}.")
         if read_head(blob).serializer != _REFERENCES.name:
             return unpack(blob, self._signer, self._lookup, context, allow_untrusted)
         reference = unpack(blob, self._signer, lambda _: _REFERENCES, context, allow_untrusted)

@@ -7,7 +7,6 @@ from asyncio import CancelledError
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import count
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,15 @@ from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
-from ..model.states import Cancelled, Cancelling, Paused, Pending, Running, State, StateType, TimedOut
+from ..model.states import Cancelled, Cancelling, Paused, Pending, Running, State, StateType, TimedOut, Unloaded
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
+from ..saving import Saving, context_of, saving_of
 from ..tags import NONE
 from .bodies import interrupt, quiet
 from .children import Children
 from .deadline import Deadline
+from .numbering import Numbering
 from .recall import Recall
 from .task_run import TaskRun
 
@@ -43,7 +44,9 @@ NAMED_BODIES = 3
 class FlowRun:
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
-    def __init__(self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner) -> None:
+    def __init__(
+        self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner, above: FlowRun | None = None
+    ) -> None:
         self.engine = engine
         self.flow = flow
         self.created = created
@@ -53,6 +56,8 @@ class FlowRun:
         self.runner = runner
         self.policy = flow.policy
         self.state: State = Pending(at=engine.now())
+        self.saving: Saving = saving_of(flow, engine.saving if above is None else above.saving)
+        """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
@@ -83,10 +88,9 @@ class FlowRun:
         """What earlier attempts did; null where there is one attempt only."""
         self._deadline: Deadline | None = None
         self._links = LinkTable()
-        self._numbers = count(1)
-        self._indexes: dict[str, count[int]] = {}
-        self._sites: dict[tuple[str, CodeType, int], int] = {}
+        self._numbering = Numbering()
         self._limits: dict[Called, ConcurrencyLimit] = {}
+        self._savings: dict[Called, Saving] = {}
         self._quoted = False
         """True if the flow returned something that is not to be interpreted."""
 
@@ -109,21 +113,15 @@ class FlowRun:
 
     def _next_task_run(self, task: Called) -> TaskRun:
         """A task run with the next number."""
-        name = task.name
-        indexes = self._indexes.get(name)
-        if indexes is None:
-            indexes = self._indexes.setdefault(name, count())
-        return TaskRun(self, next(self._numbers), task, next(indexes))
+        number, index = self._numbering.next(task.name)
+        return TaskRun(self, number, task, index)
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
         self.children.open[run.number] = run
         if run.earlier or run.state.is_final():
             return  # it is known from an earlier attempt
-        place = (run.task.key, *site)
-        number = self._sites.get(place)
-        if number is None:
-            number = self._sites.setdefault(place, len(self._sites) + 1)
+        number = self._numbering.site(run.task.key, site)
         above = parent.number if parent is not None else 0
         now = self.engine.now()
         task = run.task
@@ -138,7 +136,8 @@ class FlowRun:
 
     def link(self, state: State, task_run: int) -> None:
         """Remember what a completed task run returned."""
-        self._links.add(state.data, task_run)
+        if not isinstance(state.data, Unloaded):
+            self._links.add(state.data, task_run)
 
     def _limit_of(self, task: Called) -> ConcurrencyLimit | None:
         if task.concurrency is None:
@@ -329,9 +328,23 @@ class FlowRun:
 
     # End ------------------------------------------------------------------------------------------------------------
 
-    def keep(self, state: State) -> bytes | None:
-        """What the record keeps of the value of its end."""
-        return None
+    def saving_of(self, task: Called) -> Saving:
+        """How the results of a task are saved here."""
+        found = self._savings.get(task)
+        if found is None:
+            found = self._savings.setdefault(task, saving_of(task, self.saving))
+        return found
+
+    def keep(self, state: State) -> tuple[State, FlowState]:
+        """Save what the final state holds; the state to go on with, and the event of its end."""
+        if not _is_aggregate(state.data):
+            state, blob = self.saving.keep(state, self.seconds(state.timestamp), context_of(self.number, 0))
+            return state, self.event(state, result=blob)
+        return state, self.event(state)
+
+    def seconds(self, now: float) -> float:
+        """Seconds since it began."""
+        return now - self.created.at
 
     def abandon_bodies(self, final: State) -> State:
         """Give up waiting: whatever is left ends here, and its late outcome will be refused.
@@ -380,3 +393,8 @@ class FlowRun:
     def unobserved(self) -> int:
         """Task runs that did not complete."""
         return self.children.unsuccessful()
+
+
+def _is_aggregate(data: Any) -> bool:
+    """True for the states of other runs, which have saved their results themselves."""
+    return isinstance(data, State) or (isinstance(data, (list, tuple, set)) and any(isinstance(x, State) for x in data))

@@ -40,9 +40,9 @@ def task_life(run: TaskRun) -> Lifecycle:
     if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept
         run.end(final)
         return
-    final = final.of_run(run.flow_run.number, run.number)
+    final, event = run.keep(final.of_run(run.flow_run.number, run.number))
     try:
-        yield Save(run.event(final, run.keep(final)))
+        yield Save(event)
         hooks = run.hooks(final.type)
         if hooks is not None:
             yield Tell(hooks, (run.task, run, final))
@@ -129,7 +129,7 @@ def _body(run: TaskRun) -> Part:
 
 def _decide_running(run: TaskRun) -> rules.Decision:
     now = run.now()
-    return rules.decide(run, Running(at=now), run.policy, now, cached=run.cached)
+    return rules.decide(run, Running(message=run.why_missed, at=now), run.policy, now, cached=run.cached)
 
 
 def _enter_running(run: TaskRun) -> rules.Decision:
@@ -144,10 +144,10 @@ def flow_life(run: FlowRun) -> Lifecycle:
     final = run.refused
     while final is None:
         final = yield from _flow_attempt(run)
-    final = final.of_run(run.number, 0)
+    final, event = run.keep(final.of_run(run.number, 0))
     run_logs.ended(run, final)
     try:
-        yield Save(run.event(final, result=run.keep(final)))
+        yield Save(event)
         hooks = run.flow.hooks.get(final.type)
         if hooks is not None:
             yield Tell(hooks, (run.flow, run, final))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Context
+from dataclasses import replace
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,14 +15,18 @@ from ..latch import Latch
 from ..model.events import TaskState
 from ..model.states import UNSUCCESSFUL, State, StateType, TimedOut
 from ..model.views import PENDING
+from ..results.blob import is_saved
 from ..rules.decide import RetryPolicy
 from ..rules.outcome import of_error, of_return
 from ..run_names import RunName, fill_in
+from ..saving import context_of
 from ..tags import NONE
 from .bodies import interrupt, quiet
 from .deadline import Deadline
 
 if TYPE_CHECKING:
+    from ..cache_policies import CacheKey
+    from ..caching import Caching
     from ..concurrency import ConcurrencyLimit
     from ..hooks import Hooks
     from ..inputs import Inputs
@@ -40,6 +45,9 @@ class Called(Protocol):
     tags: frozenset[str]
     hooks: Mapping[StateType, Hooks]
     run_name: RunName | None
+    caching: Caching | None
+    needs_results: bool
+    options: Mapping[str, Any]
     is_async: bool
     is_flow: bool
     fn: Callable[..., Any]
@@ -65,6 +73,7 @@ class TaskRun(Latch):
         "_ending",
         "args",
         "attempts",
+        "cache_key",
         "cached",
         "carry_on",
         "context",
@@ -84,6 +93,7 @@ class TaskRun(Latch):
         "state",
         "tags",
         "task",
+        "why_missed",
     )
 
     def __init__(self, flow_run: FlowRun, number: int, task: Called, index: int) -> None:
@@ -108,6 +118,9 @@ class TaskRun(Latch):
         self.handle: Any = None
         self.cached: State | None = None
         """The state of an earlier run with the same cache key."""
+        self.cache_key: CacheKey | None = None
+        self.why_missed = ""
+        """Why the cache had no result for it; empty if it was not asked."""
         self.carry_on: Callable[[State], object] | None = None
         """Goes on with the lifecycle at the end of an attempt; for runs on workers that have a time limit."""
         self.deadline: Deadline | None = None
@@ -226,14 +239,32 @@ class TaskRun(Latch):
     # Before and after ---------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """The inputs are in place: name the run.  Raises what the user's template raises."""
+        """The inputs are in place: name the run, and look whether its result is there already.
+
+        Raises what the user's template or key function raises.
+        """
         task = self.task
         if task.run_name is not None and not self.given_name:
             self.given_name = fill_in(task.run_name, task.arguments(self.args, self.kwargs))
+        caching = task.caching
+        if caching is not None:
+            self.cache_key = caching.key(self)
+            if self.cache_key is not None:
+                self.cached, self.why_missed = caching.look_up(self, self.cache_key)
 
-    def keep(self, state: State) -> bytes | None:
-        """What the record keeps of the value of its end."""
-        return None
+    def keep(self, state: State) -> tuple[State, TaskState]:
+        """Save what a final state holds; the state to go on with, and the event of its end."""
+        flow_run = self.flow_run
+        if self.task.is_flow:  # the subflow has saved it
+            return state, self.event(state)
+        seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
+        saving = flow_run.saving_of(self.task)
+        state, blob = saving.keep(state, seconds, context_of(flow_run.number, self.number))
+        event = self.event(state, blob)
+        caching, key = self.task.caching, self.cache_key
+        if caching is not None and key is not None and is_saved(blob) and state.name == "Completed":
+            event = replace(event, cache=caching.entry(self, key, state.timestamp))
+        return state, event
 
     def hooks(self, kind: StateType) -> Hooks | None:
         """Whom to tell; the run that stands for a subflow tells nobody, the subflow does."""
@@ -255,6 +286,12 @@ class TaskRun(Latch):
         self.args, self.kwargs, self.inputs, self.lifecycle = (), {}, None, None
         self.flow_run.children.ended(self)
         self.set()
+
+    def recorded_state(self) -> State:
+        """The state that the store has of it now."""
+        flow_run = self.flow_run
+        row = flow_run.engine.store.task_run(flow_run.number, self.number)
+        return PENDING if row is None else flow_run.saving_of(self.task).recorded(row)
 
     def value(self, raise_on_failure: bool = True) -> Any:
         """What the function returned, once the run has ended; raises what it raised, or returns it instead.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, islice
+from pathlib import Path
 
 from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
+from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
+from ..ports import CacheHit
 
 LOG_LINES = 200_000
 """Lines of logs that are kept, of all flow runs together; beyond that the oldest are lost."""
@@ -18,6 +21,8 @@ LOG_LINES = 200_000
 class MemoryStore:
     """An `EventStore` without a file.  What it keeps ends with the process."""
 
+    results_folder: Path | None = None
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._log: list[Event] = []
@@ -25,6 +30,7 @@ class MemoryStore:
         self._tasks: dict[int, dict[int, TaskRow]] = {}
         self._lines: deque[tuple[int, int, LogLine]] = deque(maxlen=LOG_LINES)
         self._line_numbers = count(1)
+        self._cache: list[TaskState] = []
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""
@@ -37,7 +43,7 @@ class MemoryStore:
 
     def append(self, event: Event) -> None:
         """Keep the event at once."""
-        if isinstance(event, (TaskState, FlowState)):
+        if isinstance(event, (TaskState, FlowState)) and event.state.type in TERMINAL:
             event = replace(event, state=event.state.without_data())  # a record keeps no result alive
         with self._lock:
             if isinstance(event, LogLines):
@@ -46,6 +52,8 @@ class MemoryStore:
             self._log.append(event)
             if isinstance(event, TaskState):
                 self._tasks[event.flow_run][event.task_run].apply(event)
+                if event.cache is not None:
+                    self._cache.append(event)
             elif isinstance(event, TaskCreated):
                 self._tasks[event.flow_run][event.task_run] = new_task_row(event)
             elif isinstance(event, FlowState):
@@ -66,6 +74,22 @@ class MemoryStore:
     def relieve(self) -> None:
         """Nothing is ever queued."""
 
+    def cached(self, key: str, now: float) -> CacheHit | None:
+        """The newest task run with this cache key whose result was kept and has not expired."""
+        with self._lock:
+            for event in reversed(self._cache):
+                entry = event.cache
+                alive = entry is not None and (entry.expires is None or entry.expires > now)
+                if entry is not None and entry.key == key and alive and event.result is not None:
+                    return CacheHit(event.flow_run, event.task_run, event.result, entry)
+        return None
+
+    def latest_cached(self, task: str) -> Mapping[str, str] | None:
+        """What the cache key of the newest cached run of a task was made of; null if there is none."""
+        with self._lock:
+            entries = [event.cache for event in self._cache if event.cache is not None]
+        return next((entry.parts for entry in reversed(entries) if entry.task == task), None)
+
     def flow_runs(self, limit: int = 100) -> list[FlowRow]:
         """The newest flow runs first."""
         with self._lock:
@@ -79,6 +103,10 @@ class MemoryStore:
         """The task runs of a flow run by number."""
         with self._lock:
             return [row for _, row in sorted(self._tasks.get(flow_run, {}).items())]
+
+    def task_run(self, flow_run: int, number: int) -> TaskRow | None:
+        """One task run of a flow run."""
+        return self._tasks.get(flow_run, {}).get(number)
 
     def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
         """The events of a flow run, numbered by their place in the log."""

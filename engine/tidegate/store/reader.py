@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.events import CacheEntry, Event, FlowCreated, FlowState, TaskCreated, TaskState
 from ..model.states import Running, StateType
 from ..model.views import FlowRow, TaskRow
+from ..ports import CacheHit
 from . import codec
 
 
@@ -40,6 +41,13 @@ def task_runs(connection: sqlite3.Connection, number: int) -> list[TaskRow]:
     return [_task_row(row) for row in rows]
 
 
+def task_run(connection: sqlite3.Connection, flow_run: int, number: int) -> TaskRow | None:
+    """One of them, if it is there."""
+    sql = "SELECT * FROM task_run WHERE flow_run = ? AND number = ?"
+    row = connection.execute(sql, (flow_run, number)).fetchone()
+    return None if row is None else _task_row(row)
+
+
 def events(connection: sqlite3.Connection, number: int, after: int) -> list[tuple[int, Event]]:
     """The events of a flow run in order, beyond sequence number `after`; those written as one row share a number."""
     flow = flow_run(connection, number)
@@ -53,6 +61,25 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
         (codec.WHOLE, number, after),
     )
     return [(row["seq"], event) for row in rows for event in _events(row, flow)]
+
+
+def cached(connection: sqlite3.Connection, key: str, now: float) -> CacheHit | None:
+    """The newest live entry whose result is there."""
+    row = connection.execute(
+        "SELECT c.flow_run, c.task_run, c.task, c.expires, c.parts, t.result FROM cache c "
+        "JOIN task_run t ON t.flow_run = c.flow_run AND t.number = c.task_run "
+        "WHERE c.key = ? AND (c.expires IS NULL OR c.expires > ?) AND t.result IS NOT NULL ORDER BY c.at DESC LIMIT 1",
+        (key, now),
+    ).fetchone()
+    if row is None:
+        return None
+    return CacheHit(row[0], row[1], row[5], CacheEntry(key, row[2], row[3], json.loads(row[4])))
+
+
+def latest_cached(connection: sqlite3.Connection, task: str) -> Mapping[str, str] | None:
+    """What the newest key of a task was made of."""
+    row = connection.execute("SELECT parts FROM cache WHERE task = ? ORDER BY at DESC LIMIT 1", (task,)).fetchone()
+    return None if row is None else json.loads(row[0])
 
 
 def _flow_row(row: sqlite3.Row) -> FlowRow:

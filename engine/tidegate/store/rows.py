@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..model.events import Event, FlowState, LogLines, TaskCreated, TaskState
+from ..model.events import CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
 from . import codec, schema
 
@@ -28,6 +29,8 @@ class Rows(NamedTuple):
     flows: list[FlowState]
     """States to fold into the rows of flow runs."""
     lines: list[LogLines]
+    cache: list[Row]
+    """Rows of the cache."""
 
 
 def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
@@ -37,6 +40,7 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
     log: list[Row] = []
     flows: list[FlowState] = []
     lines: list[LogLines] = []
+    cache: list[Row] = []
     merged = codec.MERGED
     for event in events:
         if isinstance(event, FlowState):
@@ -53,6 +57,8 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
                 row = tasks[key] = [*key, "", 0, 0, 0, 0, *_UNKNOWN]
                 row[12] = event.at
             _fold_task(row, event)
+            if event.cache is not None:
+                cache.append(_cache_row(event, event.cache))
         elif isinstance(event, TaskCreated):
             key = (event.flow_run, event.task_run)
             tasks[key] = _new_row(event)
@@ -73,7 +79,7 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
             quiet[key] = entry
         elif before is not None:
             del quiet[key]
-    return Rows(list(tasks.values()), log, flows, lines)
+    return Rows(list(tasks.values()), log, flows, lines, cache)
 
 
 _UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None)
@@ -103,6 +109,11 @@ def _fold_task(row: Row, event: TaskState) -> None:
     if event.name:
         row[18] = codec.clean(event.name)
     row[20] = event.result
+
+
+def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
+    parts = json.dumps(dict(entry.parts))
+    return [entry.key, event.at, event.flow_run, event.task_run, entry.task, entry.expires, parts]
 
 
 def _name_and_message(state: State) -> tuple[str | None, str | None]:

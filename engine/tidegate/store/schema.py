@@ -76,10 +76,12 @@ CREATE TABLE cache(
     at REAL NOT NULL,
     flow_run INTEGER NOT NULL,
     task_run INTEGER NOT NULL,
+    task TEXT NOT NULL,
     expires REAL,
-    parts TEXT,
+    parts TEXT NOT NULL,
     PRIMARY KEY (key, at, flow_run, task_run)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX cache_of_task ON cache(task, at);
 """
 
 STEPS = (_RUNS_AND_EVENTS, _RESULTS + log_table.TABLE)
@@ -100,6 +102,7 @@ TASK_UPSERT = (
     "ran = ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END, "
     "name = COALESCE(excluded.name, name), result = excluded.result"
 )
+CACHE_COLUMNS = "key, at, flow_run, task_run, task, expires, parts"
 EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ from ..errors import StoreError
 from ..model.events import Event, FlowCreated, LogLine
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
+from ..ports import CacheHit
 from . import codec, log_table, reader, rows, schema
 from .opening import open_store
 
@@ -49,6 +50,7 @@ class SQLiteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.results_folder: Path | None = path.parent / "results"
         self._lock = threading.Lock()
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -197,6 +199,8 @@ class SQLiteStore:
         for state in found.flows:
             rows.update_flow(connection, state)
         rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, found.log)
+        if found.cache:
+            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 7, found.cache)
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
 
@@ -229,6 +233,11 @@ class SQLiteStore:
         with self._reading() as connection:
             return reader.task_runs(connection, flow_run)
 
+    def task_run(self, flow_run: int, number: int) -> TaskRow | None:
+        """One task run of a flow run."""
+        with self._reading() as connection:
+            return reader.task_run(connection, flow_run, number)
+
     def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
         """The kept events of a flow run in order."""
         with self._reading() as connection:
@@ -240,6 +249,23 @@ class SQLiteStore:
         """The lines of a flow run in order."""
         with self._reading() as connection:
             return log_table.read(connection, flow_run, task_run, level, after, limit)
+
+    def cached(self, key: str, now: float) -> CacheHit | None:
+        """The newest task run with this cache key whose result was kept and has not expired."""
+        with self._lock, self._own_errors():
+            return reader.cached(self._connection, key, now)
+
+    def latest_cached(self, task: str) -> Mapping[str, str] | None:
+        """What the cache key of the newest cached run of a task was made of; null if there is none."""
+        with self._lock, self._own_errors():
+            return reader.latest_cached(self._connection, task)
+
+    @contextlib.contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
