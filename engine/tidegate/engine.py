@@ -18,6 +18,7 @@ from .log_batches import LogBatches
 from .model.events import Event, FlowCreated, LogLine, SavingChanged
 from .portal import EnginePortal
 from .ports import Clock, EventStore
+from .rules.decide import RetryPolicy
 from .saving import Saving, default_saving
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class Engine:
     def create(self, created: FlowCreated) -> int:
         """Keep a new flow run and return its number."""
         return self.store.create_flow_run(created)
+
+    def amend(self, flow_run: int, version: str, policy: RetryPolicy) -> None:
+        """Keep what a flow run that was created ahead of time takes over from its flow."""
+        self.store.amend_flow_run(flow_run, version, policy)
 
     def note(self, event: Event) -> None:
         """Show the event now and keep it before long."""

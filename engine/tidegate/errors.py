@@ -26,6 +26,7 @@
   . ControlError                     pause, resume or cancel could not be done
     + NotRunning                       the run has ended, or is not in this process
     + NotPaused                        resume of a run that is not paused
+    + NotStartable                     a run that was created ahead of time has begun or ended already
     + PauseTimeout                     (also TimeoutError) nobody resumed in time
   . StoreError                       the store cannot be used; says why and what to do
 
@@ -142,6 +143,10 @@ class NotRunning(ControlError):
 
 class NotPaused(ControlError):
     """Only a paused run can be resumed."""
+
+
+class NotStartable(ControlError):
+    """Only a run that is pending or scheduled can be started."""
 
 
 class PauseTimeout(ControlError, TimeoutError):

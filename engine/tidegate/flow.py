@@ -5,39 +5,32 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-import uuid
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
-from dataclasses import replace
 from functools import partial
 from types import CodeType
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args, overload
 
-from . import host, run_logs
+from . import host
 from .caching import Caching
 from .calls import CallFace, call_site
 from .context import Frame, blocked, frame
-from .engine import Engine, engine
-from .errors import ParameterTypeError, UsageError
+from .errors import UsageError
+from .flow_runs import new_flow_run
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .interrupts import guard
-from .logs import setup_logging
-from .model.events import FlowCreated
-from .model.states import Failed, State
-from .parameters import as_json, validated
+from .model.states import State
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
 from .rules.decide import RetryPolicy
-from .rules.outcome import describe
 from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async
-from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life, task_life
 from .run.task_run import TaskRun
-from .run_names import RunName, fill_in
+from .run_names import RunName
 from .saving import Persist
-from .tags import NONE, current_tags
+from .tags import current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
 
 P = ParamSpec("P")
@@ -144,14 +137,14 @@ class Flow(CallFace, Generic[P, R]):
         if self.is_async:
             return cast(R, self._run_async(args, kwargs, return_state))
         with guard.installed(), host.hosting(awaited=False):
-            run = self.new_run(args, kwargs)
+            run = new_flow_run(self, args, kwargs)
             drive(flow_life(run), run.engine)
         return cast(R, run.state if return_state else run.state.result())
 
     async def _run_async(self, args: Any, kwargs: dict[str, Any], return_state: bool) -> Any:
         __tracebackhide__ = True
         with guard.watching(), host.hosting(awaited=True):
-            run = self.new_run(args, kwargs)
+            run = new_flow_run(self, args, kwargs)
             await drive_async(flow_life(run), run.engine)
         return run.state if return_state else run.state.result()
 
@@ -206,96 +199,20 @@ class Flow(CallFace, Generic[P, R]):
         return tracking
 
     def _run_tracked(self, tracking: TaskRun, /, *args: Any, **kwargs: Any) -> State:
-        run = self.new_run(args, kwargs, tracking)
+        run = new_flow_run(self, args, kwargs, tracking)
         drive(flow_life(run), run.engine)
         tracking.flow_run.subflows.discard(run)
         return run.state
 
     async def _run_tracked_async(self, tracking: TaskRun, /, *args: Any, **kwargs: Any) -> State:
-        run = self.new_run(args, kwargs, tracking)
+        run = new_flow_run(self, args, kwargs, tracking)
         await drive_async(flow_life(run), run.engine)
         tracking.flow_run.subflows.discard(run)
         return run.state
 
-    # Runs -----------------------------------------------------------------------------------------------------------
-
-    def new_run(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        tracking: TaskRun | None = None,
-        *,
-        observed: bool = True,
-    ) -> FlowRun:
-        """A run that has not begun: kept in the store, known to the engine.
-
-        Raises `StoreError`, with nothing left half done, if the store cannot be used.
-        """
-        if tracking is None:
-            setup_logging()  # first, so that a level that is none stops it before anything is recorded
-        here: Engine = tracking.flow_run.engine if tracking is not None else engine()
-        parent = None if tracking is None else tracking.flow_run
-        parameters, refused = self._parameters(args, kwargs, here.now())
-        run = FlowRun(here, self, self._create(here, parameters, refused, tracking), self.task_runner.start(), parent)
-        run.parameters, run.refused = parameters, refused
-        run.args, run.kwargs = (args, kwargs) if refused else self.call_with(parameters)
-        here.live[run.number] = run
-        run_logs.created(run)
-        if parent is not None:
-            parent.subflows.add(run)
-            run.gate, run.moved = parent.gate, parent.moved
-        elif observed:
-            for observer in here.observers:
-                observer(run)
-        return run
-
-    def _create(
-        self, here: Engine, parameters: dict[str, Any], refused: State | None, tracking: TaskRun | None
-    ) -> FlowCreated:
-        """Keep that there is a new run."""
-        name = _slug()
-        if self.run_name is not None and refused is None:
-            name = fill_in(self.run_name, parameters) or name
-        parent = None if tracking is None else (tracking.flow_run.number, tracking.number)
-        around = current_tags() | self.tags | (NONE if tracking is None else tracking.flow_run.tags)
-        recorded = as_json(parameters)
-        created = FlowCreated(
-            0,
-            here.now(),
-            uuid.uuid4().hex,
-            self.name,
-            name,
-            recorded,
-            parent,
-            self.version or "",
-            tuple(sorted(around)),
-        )
-        return replace(created, flow_run=here.create(created))
-
-    def _parameters(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], now: float
-    ) -> tuple[dict[str, Any], State | None]:
-        """The parameters of a call, validated; and the state of a run that is refused for them."""
-        given = self.arguments(args, kwargs)
-        if not self.validate_parameters:
-            return given, None
-        try:
-            return validated(self, given), None
-        except Exception as error:  # a validator of the user's may raise anything
-            told = describe(error)
-            if not isinstance(error, ParameterTypeError):
-                told = f"The parameters of {self.name!r} cannot be used. {told}"
-            return given, Failed(error, message=told, at=now)
-
 
 async def _nothing() -> None:
     """What a blocked call of an async flow gives to await."""
-
-
-def _slug() -> str:
-    from coolname import generate_slug  # a word list of its own: not needed to import Tidegate
-
-    return str(generate_slug(2))
 
 
 def source_version(fn: Callable[..., Any]) -> str:

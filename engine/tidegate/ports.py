@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from .model.events import CacheEntry, Event, FlowCreated, LogLine
 from .model.views import FlowRow, TaskRow
+from .rules.decide import RetryPolicy
 
 
 class Clock(Protocol):
@@ -46,6 +47,10 @@ class EventStore(Protocol):
 
         Raises `StoreError` if it cannot be kept.
         """
+        ...
+
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
+        """Keep the version of a flow run's flow, and its retries if it has none of its own.  Raises `StoreError`."""
         ...
 
     def append(self, event: Event) -> None:

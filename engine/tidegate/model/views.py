@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .events import Event, FlowCreated, FlowState, Links, TaskCreated, TaskState
 from .states import TERMINAL, State, StateType
@@ -29,6 +30,8 @@ class FlowRow:
     """Seconds that it has been RUNNING, pauses and waits between attempts left out."""
     result: bytes | None = None
     """What is kept of its value, as a blob."""
+    policy: Any = None
+    """A `RetryPolicy`, for runs that were created ahead of time."""
 
     def apply(self, event: FlowState) -> None:
         """Fold one more event in."""

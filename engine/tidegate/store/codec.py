@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ..model.events import Event, FlowState, Links, TaskCreated, TaskState
 from ..model.states import State, StateType
+from ..rules.decide import RetryPolicy
 
 FLOW_CREATED = 1
 TASK_CREATED = 2
@@ -83,6 +84,19 @@ def decode_links(text: str | None) -> Links:
 def usual_attempt(kind: StateType) -> int:
     """The attempt that most task runs have in a state of this type, and which is therefore not written."""
     return 0 if kind is StateType.PENDING else 1
+
+
+def encode_policy(policy: RetryPolicy) -> str:
+    """How often and when a flow run is tried again, as JSON."""
+    return json.dumps({"retries": policy.retries, "delays": policy.delays})
+
+
+def decode_policy(text: str | None) -> RetryPolicy | None:
+    """The reverse of `encode_policy`."""
+    if not text:
+        return None
+    found = json.loads(text)
+    return RetryPolicy(found["retries"], tuple(found["delays"]))
 
 
 def encode_tags(tags: tuple[str, ...]) -> str | None:

@@ -13,6 +13,7 @@ from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, Tas
 from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
 from ..ports import CacheHit
+from ..rules.decide import RetryPolicy
 
 LOG_LINES = 200_000
 """Lines of logs that are kept, of all flow runs together; beyond that the oldest are lost."""
@@ -40,6 +41,12 @@ class MemoryStore:
             self._tasks[number] = {}
             self._log.append(replace(created, flow_run=number))
         return number
+
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
+        """Keep them in the row."""
+        row = self._flows[number]
+        row.source = version
+        row.policy = row.policy or policy
 
     def append(self, event: Event) -> None:
         """Keep the event at once."""

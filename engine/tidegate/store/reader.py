@@ -103,6 +103,7 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         row["attempts"],
         row["ran"],
         row["result"],
+        codec.decode_policy(row["policy"]),
     )
 
 

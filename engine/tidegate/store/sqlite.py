@@ -26,6 +26,7 @@ from ..model.events import Event, FlowCreated, LogLine
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit
+from ..rules.decide import RetryPolicy
 from . import codec, log_table, reader, rows, schema
 from .opening import open_store
 
@@ -81,6 +82,12 @@ class SQLiteStore:
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
         return number
+
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
+        """Keep the version of a flow run's flow, and its retries if it has none of its own."""
+        with self._lock, self._own_errors(), self._transaction() as connection:
+            sql = "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?) WHERE number = ?"
+            connection.execute(sql, (version, codec.encode_policy(policy), number))
 
     def append(self, event: Event) -> None:
         """Queue the event; the next commit takes it along, or the writer within 50 ms."""

@@ -1,0 +1,188 @@
+"""How flow runs come about: by a call of their flow, or ahead of time, to be run later, perhaps in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import host, run_logs
+from .engine import Engine, engine
+from .errors import NotStartable, ParameterTypeError, UsageError
+from .interrupts import guard
+from .logs import setup_logging
+from .model.events import FlowCreated, FlowState
+from .model.states import Failed, Pending, Scheduled, State
+from .model.views import FlowRow
+from .parameters import as_json, check_names, validated
+from .rules.outcome import describe
+from .run.drivers import drive, drive_async
+from .run.flow_run import FlowRun
+from .run.lifecycles import flow_life
+from .run_names import fill_in
+from .tags import NONE, current_tags, tags_of
+
+if TYPE_CHECKING:
+    from .flow import Flow
+    from .run.task_run import TaskRun
+
+
+def new_flow_run(
+    flow: Flow[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tracking: TaskRun | None = None,
+) -> FlowRun:
+    """A run for a call of the flow: kept in the store, known to the engine, not begun.
+
+    `tracking` is the task run that stands for it in the flow that called it.  Raises `StoreError`, with nothing left
+    half done, if the store cannot be used.
+    """
+    if tracking is None:
+        setup_logging()  # first, so that a setting that cannot be stops it before anything is recorded
+    here = tracking.flow_run.engine if tracking is not None else engine()
+    parent = None if tracking is None else tracking.flow_run
+    parameters, refused = _validated(flow, flow.arguments(args, kwargs), here.now())
+    name = "" if refused or flow.run_name is None else fill_in(flow.run_name, parameters)
+    created = FlowCreated(
+        0,
+        here.now(),
+        uuid.uuid4().hex,
+        flow.name,
+        name or _slug(),
+        as_json(parameters),
+        None if tracking is None else (tracking.flow_run.number, tracking.number),
+        flow.version or "",
+        tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
+    )
+    run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), parent)
+    run.parameters, run.refused = parameters, refused
+    run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
+    _begin(run, parent)
+    return run
+
+
+def _begin(run: FlowRun, parent: FlowRun | None) -> None:
+    """Make a run known in this process."""
+    run.engine.live[run.number] = run
+    run_logs.created(run)
+    if parent is not None:
+        parent.subflows.add(run)
+        run.gate, run.moved = parent.gate, parent.moved
+    else:
+        for observer in run.engine.observers:
+            observer(run)
+
+
+def _validated(flow: Flow[..., Any], given: dict[str, Any], now: float) -> tuple[dict[str, Any], State | None]:
+    """The parameters, validated; and the state of a run that is refused for them."""
+    try:
+        return validated(flow, given) if flow.validate_parameters else given, None
+    except Exception as error:  # a validator of the user's may raise anything
+        return given, _refusal(flow, error, now)
+
+
+def _refusal(flow: Flow[..., Any], error: Exception, now: float) -> State:
+    told = describe(error)
+    if not isinstance(error, (ParameterTypeError, UsageError)):
+        told = f"The parameters of {flow.name!r} cannot be used. {told}"
+    return Failed(error, message=told, at=now)
+
+
+def _slug() -> str:
+    from coolname import generate_slug  # a word list of its own: not needed to import Tidegate
+
+    return str(generate_slug(2))
+
+
+# Ahead of time --------------------------------------------------------------------------------------------------------
+
+
+def create_flow_run(
+    flow: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    tags: Iterable[str] | None = None,
+    scheduled_time: float | None = None,
+) -> int:
+    """Put a run of the flow of that name into the store, to be run by whoever is given its number; returns that.
+
+    It is Pending, or with a `scheduled_time` (seconds since the epoch) Scheduled.  Raises `UsageError` for parameters
+    that have no JSON form, and `StoreError`.
+    """
+    here = engine()
+    now = here.now()
+    try:
+        recorded = json.dumps(dict(parameters or {}))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The parameters of a run that is created ahead must be JSON: {error}.") from None
+    labels = tuple(sorted(current_tags() | tags_of(tags, "a flow run")))
+    created = FlowCreated(0, now, uuid.uuid4().hex, flow, name or _slug(), recorded, None, "", labels)
+    number = here.create(created)
+    state = Pending(at=now) if scheduled_time is None else Scheduled(scheduled_time, at=now)
+    here.commit(FlowState(number, now, state))
+    return number
+
+
+def run_created(flow: Flow[..., Any], row: FlowRow) -> State:
+    """Run, here and now, a flow run that was created ahead of time; blocks until its end and returns the final state.
+
+    Its parameters are validated as those of a call.  Raises `NotStartable` if it has begun or ended already.
+    """
+    run = _of_record(flow, row)
+    if flow.is_async:
+        asyncio.run(_run_async(run))
+        return run.state
+    with guard.installed(), host.hosting(awaited=False):
+        drive(flow_life(run), run.engine)
+    return run.state
+
+
+async def _run_async(run: FlowRun) -> None:
+    with guard.watching(), host.hosting(awaited=True):
+        await drive_async(flow_life(run), run.engine)
+
+
+def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
+    setup_logging()
+    here = engine()
+    state = row.state
+    if not (state.is_pending() or state.is_scheduled()):
+        raise NotStartable(f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}.")
+    given = json.loads(row.parameters)
+    parameters, refused = _recorded_parameters(flow, given, here.now())
+    here.amend(row.number, flow.version or "", flow.policy)
+    created = FlowCreated(
+        row.number, row.created, row.uuid, row.flow, row.name, row.parameters, None, flow.version or "", row.tags
+    )
+    run = FlowRun(here, flow, created, flow.task_runner.start())
+    run.state = state
+    run.policy = row.policy or flow.policy
+    run.parameters, run.refused = parameters, refused
+    run.args, run.kwargs = ((), {}) if refused else flow.call_with(parameters)
+    _begin(run, None)
+    return run
+
+
+def _recorded_parameters(
+    flow: Flow[..., Any], given: dict[str, Any], now: float
+) -> tuple[dict[str, Any], State | None]:
+    try:
+        check_names(flow, given)
+        args, kwargs = flow.call_with(given)
+        given = flow.arguments(args, kwargs)
+    except UsageError as error:
+        return given, _refusal(flow, error, now)
+    return _validated(flow, given, now)
+
+
+def fail_to_load(row: FlowRow, error: Exception) -> State:
+    """Record that a flow run could not be begun, because its flow could not be loaded; returns that state."""
+    here: Engine = engine()
+    state = Failed(error, message=f"The flow could not be loaded. {describe(error)}", at=here.now())
+    here.commit(FlowState(row.number, state.timestamp, state))
+    return state
