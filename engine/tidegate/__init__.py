@@ -15,13 +15,14 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 from typing import Any
 
 from .annotations import allow_failure, quote, unmapped
-from .control import cancel_flow_run, pause_flow_run, resume_flow_run
+from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run
 from .errors import (
     CancelledRun,
     ControlError,
     CrashedRun,
     FailedRun,
     FlowNotFound,
+    InvalidInput,
     InvalidName,
     InvalidOption,
     MappingLengthMismatch,
@@ -67,6 +68,7 @@ __all__ = (
     "Flow",
     "FlowNotFound",
     "FlowRun",
+    "InvalidInput",
     "InvalidName",
     "InvalidOption",
     "MapResult",
@@ -99,6 +101,7 @@ __all__ = (
     "UsageError",
     "allow_failure",
     "as_completed",
+    "ask",
     "cancel_flow_run",
     "exponential_backoff",
     "flow",

@@ -10,57 +10,95 @@ from .context import Frame, frame
 from .engine import engine
 from .errors import NotPaused, NotRunning, PauseTimeout
 from .futures import wait_async
-from .model.states import StateType
+from .questions import Question
 from .run.bodies import step_in, step_out
 from .run.flow_run import FlowRun
+from .settings import settings
+
+_AS_SET: Any = object()
 
 
-def pause_flow_run(timeout: float | None = 300) -> Coroutine[Any, Any, None] | None:
+def pause_flow_run(
+    wait_for_input: Any = None,
+    *,
+    flow_run: FlowRun | int | None = None,
+    timeout: float | None = _AS_SET,
+    poll_interval: float | None = None,
+    key: str | None = None,
+) -> Coroutine[Any, Any, Any] | Any:
     """Pause the flow run that this code belongs to until somebody resumes it; in an async flow, await it.
 
-    Task runs that have started go on, no new one begins.  Raises `PauseTimeout` if nobody resumes within `timeout`
-    seconds (null waits for ever); the run then goes on, so the flow may catch it.  Raises `RuntimeError` outside of a
-    flow and in a task.
+    Task runs that have started go on, no new one begins.  With ``wait_for_input=``, a pydantic model or a plain type,
+    it asks for an answer of that type and returns it; in a notebook a form is drawn under the cell.
+
+    - ``flow_run``: pause that one, from outside, and return at once.
+    - ``timeout``: seconds after which `PauseTimeout` is raised and the run goes on, so that the flow may catch it; null
+      waits for ever; what the setting ``pause_timeout_seconds`` says by default, which is an hour.
+    - ``key``: names this pause.  One that was resumed is not made again when the flow is retried, and an answer that
+      was given is given again.  By default pauses are counted.
+    - ``poll_interval``: not needed, nothing is polled; accepted for code that comes from elsewhere.
+
+    Raises `RuntimeError` outside of a flow and in a task.
     """
-    here = _current()
+    if flow_run is not None:
+        find(flow_run).pause()
+        return None
+    here = _current("pause_flow_run")
     run = here.flow_run
+    limit = settings().pause_timeout_seconds if timeout is _AS_SET else timeout
+    name = key or run.pauses.next_key()
+    question = None if wait_for_input is None else Question.of(wait_for_input, name)
     if run.flow.is_async:
-        return _pause_async(run, timeout)
+        return _pause_async(run, name, question, limit)
+    if run.pauses.has_passed(name):
+        return run.pauses.answer(name, question)
     out = step_out(here)
     try:
-        _pause(run)
-        if not host.wait(run.moved, timeout):
-            _timed_out(run, timeout)
+        _pause(run, name, question)
+        if not host.wait(run.moved, limit):
+            _timed_out(run, limit)
     finally:
         step_in(here, out)
-    return None
+    return run.pauses.answer(name, question)
 
 
-async def _pause_async(run: FlowRun, timeout: float | None) -> None:
-    _pause(run)
-    if not await wait_async(run.moved, timeout):
-        _timed_out(run, timeout)
+def ask(wanted: Any, *, timeout: float | None = _AS_SET, key: str | None = None) -> Coroutine[Any, Any, Any] | Any:
+    """Pause and ask for an answer of this type: ``pause_flow_run(wait_for_input=wanted)``, for short."""
+    return pause_flow_run(wanted, timeout=timeout, key=key)
 
 
-def _pause(run: FlowRun) -> None:
+async def _pause_async(run: FlowRun, name: str, question: Question | None, limit: float | None) -> Any:
+    if not run.pauses.has_passed(name):
+        _pause(run, name, question)
+        if not await wait_async(run.moved, limit):
+            _timed_out(run, limit)
+    return run.pauses.answer(name, question)
+
+
+def _pause(run: FlowRun, name: str, question: Question | None) -> None:
     try:
-        run.pause("the flow")
+        run.pause("the flow", name, question)
     except NotRunning:
-        if run.state.type is not StateType.PAUSED:  # somebody else was quicker: then this waits for the same resume
+        if not run.state.is_paused():  # somebody else was quicker: then this waits for the same resume
             raise
+        run.wait_in(name, question)
 
 
-def _timed_out(run: FlowRun, timeout: float | None) -> None:
+def _timed_out(run: FlowRun, limit: float | None) -> None:
     try:
-        run.resume("the pause's timeout")
+        run.resume("the pause's timeout", unanswered=True)
     except NotPaused:
         return  # resumed or cancelled at the last moment
-    raise PauseTimeout(f"The flow run {run.name!r} was paused and nobody resumed it within {timeout:g} s.")
+    raise PauseTimeout(f"The flow run {run.name!r} was paused and nobody resumed it within {limit:g} s.")
 
 
-def resume_flow_run(flow_run: FlowRun | int) -> None:
-    """Resume a paused flow run.  Raises `NotPaused` if it is not, `NotRunning` if it is not in this process."""
-    find(flow_run).resume()
+def resume_flow_run(flow_run: FlowRun | int, run_input: Any = None) -> None:
+    """Resume a paused flow run, with the answer to what it asks, a model or its fields.
+
+    Raises `NotPaused` if it is not, `NotRunning` if it is not in this process, and `InvalidInput`, with the run still
+    paused, for an answer that does not fit.
+    """
+    find(flow_run).resume(run_input=run_input)
 
 
 def cancel_flow_run(flow_run: FlowRun | int) -> None:
@@ -78,12 +116,10 @@ def find(flow_run: FlowRun | int) -> FlowRun:
     return found
 
 
-def _current() -> Frame:
+def _current(what: str) -> Frame:
     here = frame.get()
     if here is None:
-        raise RuntimeError(
-            "pause_flow_run() was called outside of a flow. Use resume_flow_run(run) and the like there."
-        )
+        raise RuntimeError(f"{what}() was called outside of a flow. Use resume_flow_run(run) and the like there.")
     if here.task_run is not None:
-        raise RuntimeError("pause_flow_run() was called in a task. Call it from the flow.")
+        raise RuntimeError(f"{what}() was called in a task. Call it from the flow.")
     return here

@@ -27,6 +27,7 @@
     + NotRunning                       the run has ended, or is not in this process
     + NotPaused                        resume of a run that is not paused
     + NotStartable                     a run that was created ahead of time has begun or ended already
+    + InvalidInput                     (also ValueError)  an answer that does not fit what the run asks; it stays paused
     + PauseTimeout                     (also TimeoutError) nobody resumed in time
   . StoreError                       the store cannot be used; says why and what to do
 
@@ -147,6 +148,10 @@ class NotPaused(ControlError):
 
 class NotStartable(ControlError):
     """Only a run that is pending or scheduled can be started."""
+
+
+class InvalidInput(ControlError, ValueError):
+    """An answer does not fit what a paused run asks; the run is still paused."""
 
 
 class PauseTimeout(ControlError, TimeoutError):

@@ -139,7 +139,7 @@ def test_random_controls_from_threads_keep_the_record_in_order(stored: Engine, f
             mine = random.Random(seed)
             for _ in range(60):
                 try:
-                    mine.choice([run.pause, run.resume, run.resume])(f"user {seed}")
+                    getattr(run, mine.choice(["pause", "resume", "resume"]))(f"user {seed}")
                 except ControlError:
                     continue
 

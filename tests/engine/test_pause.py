@@ -215,7 +215,7 @@ def test_a_flow_that_pauses_itself_waits_for_the_resume(stored: Engine, feed: Fe
 
     @flow
     async def waits_async() -> str:
-        await pause_flow_run()  # type: ignore[misc]  # in an async flow it is a coroutine
+        await pause_flow_run()
         return "resumed"
 
     running = start(waits if kind == "sync" else lambda: asyncio.run(waits_async()))
@@ -237,7 +237,7 @@ def test_a_pause_that_nobody_ends_fails_the_flow(stored: Engine, kind: str) -> N
 
     @flow
     async def waits_async() -> None:
-        await pause_flow_run(timeout=0.05)  # type: ignore[misc]
+        await pause_flow_run(timeout=0.05)
 
     def run() -> Any:
         call = waits if kind == "sync" else waits_async

@@ -95,6 +95,28 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True)
+class InputAsked:
+    """A flow run that is paused asks for an answer; `schema` is the JSON schema of it, `key` names the pause."""
+
+    flow_run: int
+    at: float
+    key: str
+    title: str
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputGiven:
+    """The answer, as JSON, and who gave it."""
+
+    flow_run: int
+    at: float
+    key: str
+    answer: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class SavingChanged:
     """The store can no longer be written, or can again; known to this process only."""
 
@@ -121,4 +143,6 @@ class LogLines:
     lines: tuple[LogLine, ...]
 
 
-Event: TypeAlias = FlowCreated | TaskCreated | FlowState | TaskState | SavingChanged | LogLines
+Event: TypeAlias = (
+    FlowCreated | TaskCreated | FlowState | TaskState | InputAsked | InputGiven | SavingChanged | LogLines
+)

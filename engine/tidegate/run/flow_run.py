@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from asyncio import CancelledError
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -13,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 from ..annotations import quote
 from ..concurrency import ConcurrencyLimit
 from ..context import Frame
-from ..errors import CancelledRun, NotPaused, NotRunning
+from ..errors import CancelledRun, NotRunning
 from ..inputs import resolve_to_states
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
-from ..model.states import Cancelled, Cancelling, Paused, Pending, Running, State, StateType, TimedOut, Unloaded
+from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
 from ..saving import Saving, context_of, saving_of
 from ..tags import NONE
 from .bodies import interrupt, quiet
 from .children import Children
+from .controlled import Controlled
 from .deadline import Deadline
 from .numbering import Numbering
+from .pauses import Pauses
 from .recall import Recall
 from .task_run import TaskRun
 
@@ -41,7 +42,7 @@ NAMED_BODIES = 3
 """Bodies still alive after a cancel that are named; the others are counted."""
 
 
-class FlowRun:
+class FlowRun(Controlled):
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
     def __init__(
@@ -84,6 +85,7 @@ class FlowRun:
         """The parameters by name, defaults filled in."""
         self.subflows: set[FlowRun] = set()
         self.children = Children(self.lock)
+        self.pauses = Pauses()
         self.recall = Recall() if flow.policy.retries else None
         """What earlier attempts did; null where there is one attempt only."""
         self._deadline: Deadline | None = None
@@ -223,14 +225,10 @@ class FlowRun:
             self.enter(state)
             self.stopped = Latch()
             self.timed_out = False
+            self.pauses.begin_again()
             self.children = Children(self.lock)
             if self.recall is not None:
                 self.recall.begin_again()
-
-    @property
-    def reopened(self) -> str:
-        """A flow run that has ended does not begin again."""
-        return ""
 
     @property
     def told_to_end(self) -> bool:
@@ -258,73 +256,6 @@ class FlowRun:
         """Be in a state that is not final and that nobody asked for; show it now, keep it before long."""
         self.state = state
         self.engine.note(self.event(state))
-
-    def event(self, state: State, by: str = "", result: bytes | None = None) -> FlowState:
-        """The event of entering a state."""
-        return FlowState(self.number, state.timestamp, state, by, self.attempts, result)
-
-    def pause(self, by: str = "you") -> None:
-        """Start no new task run; those that have started go on.  Raises `NotRunning` if the run has ended."""
-        now = self.engine.now()
-        with self.lock:
-            decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
-            if not isinstance(decision, rules.Accept):
-                raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self.state.name}.")
-            self.gate = StateType.PAUSED
-            self.moved = Latch()
-            self._ask(decision.state, by)
-        for subflow in list(self.subflows):
-            with suppress(NotRunning):
-                subflow.pause(by)
-
-    def resume(self, by: str = "you") -> None:
-        """Go on after a pause; this is no new attempt.  Raises `NotPaused` if the run is not paused."""
-        now = self.engine.now()
-        with self.lock:
-            if self.state.type is not StateType.PAUSED:
-                raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self.state.name}.")
-            self.gate = StateType.RUNNING
-            moved = self.moved
-            self._ask(Running("Resuming", at=now), by)
-        moved.set()
-        for subflow in list(self.subflows):
-            with suppress(NotPaused):
-                subflow.resume(by)
-
-    def cancel(self, by: str = "you") -> None:
-        """End the run: nothing new starts, what is at work is told to end.  Raises `NotRunning` if it has ended."""
-        now = self.engine.now()
-        with self.lock:
-            decision = rules.decide(self, Cancelling(f"Cancelled by {by}.", at=now), rules.RetryPolicy(), now)
-            if not isinstance(decision, rules.Accept) or self.gate is StateType.CANCELLING:
-                raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self.state.name}.")
-            self.gate = StateType.CANCELLING
-            self._ask(decision.state, by)
-        interrupt(self)  # before its tasks end, or it would go on with their ends for a moment
-        self._end_bodies()
-        for subflow in list(self.subflows):
-            with suppress(NotRunning):
-                subflow.cancel(by)
-
-    def stop(self) -> None:
-        """The body has ended before its time: nothing new starts, what is at work is told to end."""
-        with self.lock:
-            self.gate = StateType.CANCELLING
-        self._end_bodies()
-        for subflow in list(self.subflows):
-            with suppress(NotRunning):
-                subflow.cancel("the flow that called it")
-
-    def _ask(self, state: State, by: str) -> None:
-        """Somebody asked for this state: it is in force at once, and shown once it is kept."""
-        self.state = state
-        self.engine.commit_soon(self.event(state, by), lambda: None)
-
-    def _end_bodies(self) -> None:
-        self.moved.set()
-        self.stopped.set()
-        for run in list(self.bodies.values()):
-            run.interrupt_body()
 
     # End ------------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any, cast
 
-from ..model.events import Event, FlowState, Links, TaskCreated, TaskState
+from ..model.events import Event, FlowState, InputAsked, InputGiven, Links, TaskCreated, TaskState
 from ..model.states import State, StateType
 from ..rules.decide import RetryPolicy
 
@@ -18,6 +18,8 @@ RAN = 4
 """Running and completed."""
 WHOLE = 5
 """Created, running and completed."""
+INPUT_ASKED = 6
+INPUT_GIVEN = 7
 STATE = 10
 """Kinds from here on are states: `STATE` plus the place of the state's type in `TYPES`."""
 
@@ -140,6 +142,12 @@ def encode(event: Event, seq: int) -> EventRow:
     if isinstance(event, FlowState):
         detail = state_detail(event.state, event.attempt, by=event.by)
         return [event.flow_run, seq, 0, STATE + CODES[event.state.type], event.at, detail]
+    if isinstance(event, InputAsked):
+        asked = json.dumps({"key": event.key, "title": event.title, "schema": event.schema})
+        return [event.flow_run, seq, 0, INPUT_ASKED, event.at, asked]
+    if isinstance(event, InputGiven):
+        given = json.dumps({"key": event.key, "answer": event.answer, "by": event.by})
+        return [event.flow_run, seq, 0, INPUT_GIVEN, event.at, given]
     return [event.flow_run, seq, 0, FLOW_CREATED, event.at, None]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..model.events import CacheEntry, Event, FlowCreated, FlowState, TaskCreated, TaskState
+from ..model.events import CacheEntry, Event, FlowCreated, FlowState, InputAsked, InputGiven, TaskCreated, TaskState
 from ..model.states import Running, StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit
@@ -144,6 +144,10 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
     if kind in (codec.RAN, codec.WHOLE):
         done = codec.decode_state(codec.CODES[StateType.COMPLETED], at, None, None)
         yield TaskState(flow.number, at, number, done, 1)
+    if kind == codec.INPUT_ASKED:
+        yield InputAsked(flow.number, at, **json.loads(row["detail"]))
+    if kind == codec.INPUT_GIVEN:
+        yield InputGiven(flow.number, at, **json.loads(row["detail"]))
     if kind >= codec.STATE:
         yield _state_event(row, flow)
 

@@ -1,0 +1,63 @@
+"""Questions: what a paused flow run asks a person, typed, so that it can be drawn as a form and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import InvalidInput, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that waits for an answer."""
+
+    key: str
+    """Which pause of its flow run it is; an answer that was given is not asked for again when the flow is retried."""
+    title: str
+    schema: Mapping[str, Any]
+    """The JSON schema of the answer."""
+    _adapter: Any = field(repr=False)
+
+    @classmethod
+    def of(cls, wanted: Any, key: str) -> Question:
+        """The question for a pydantic model, or for a plain type such as ``str``.  Raises `UsageError`."""
+        import pydantic  # 0.2 s: only for those who ask
+
+        try:
+            adapter: Any = pydantic.TypeAdapter(wanted)
+            schema = adapter.json_schema()
+        except pydantic.errors.PydanticUserError as error:
+            text = str(error).partition("\n")[0]
+            raise UsageError(
+                f"wait_for_input takes a pydantic model or a plain type, not {wanted!r:.60}: {text}"
+            ) from None
+        title = schema.get("title") or getattr(wanted, "__name__", str(wanted))
+        return cls(key, title, schema, adapter)
+
+    def check(self, given: Any) -> Any:
+        """The answer as the type wants it.  Raises `InvalidInput`, which lists all that is wrong with it."""
+        import pydantic
+
+        try:
+            return self._adapter.validate_python({} if given is None and self._is_form() else given)
+        except pydantic.ValidationError as error:
+            told = [f"{'.'.join(map(str, each['loc'])) or self.title}: {each['msg']}" for each in error.errors()]
+            raise InvalidInput(f"{self.title!r} was not answered: {'; '.join(told)}.") from None
+
+    def to_json(self, answer: Any) -> str:
+        """The answer for the record."""
+        return str(self._adapter.dump_json(answer).decode())
+
+    def from_json(self, text: str) -> Any:
+        """The reverse; for answers that were given before."""
+        return self._adapter.validate_json(text)
+
+    def _is_form(self) -> bool:
+        return self.schema.get("type") == "object"
+
+    def schema_json(self) -> str:
+        """The schema as text."""
+        return json.dumps(self.schema)

@@ -1,0 +1,138 @@
+"""What may be asked of a flow run from outside: to pause, to resume, to be cancelled."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotPaused, NotRunning
+from ..latch import Latch
+from ..model.events import FlowState, InputAsked, InputGiven
+from ..model.states import Cancelling, Paused, Running, State, StateType
+from ..rules import decide as rules
+from .bodies import interrupt
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from ..questions import Question
+    from .flow_run import FlowRun
+    from .pauses import Pauses
+    from .task_run import TaskRun
+
+
+class Controlled:
+    """The controls of a flow run.  Each may be called from any thread; the first of several that contradict wins."""
+
+    engine: Engine
+    number: int
+    name: str
+    state: State
+    attempts: int
+    gate: StateType
+    lock: Lock
+    moved: Latch
+    stopped: Latch
+    bodies: dict[int, TaskRun]
+    handle: Any
+    subflows: set[FlowRun]
+    pauses: Pauses
+
+    @property
+    def reopened(self) -> str:
+        """A flow run that has ended does not begin again."""
+        return ""
+
+    def event(self, state: State, by: str = "", result: bytes | None = None) -> FlowState:
+        """The event of entering a state."""
+        return FlowState(self.number, state.timestamp, state, by, self.attempts, result)
+
+    def pause(self, by: str = "you", key: str = "", question: Question | None = None) -> None:
+        """Start no new task run; those that have started go on.  Raises `NotRunning` if the run has ended.
+
+        `key` names a pause that the body itself makes, `question` is what it asks.
+        """
+        now = self.engine.now()
+        with self.lock:
+            decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
+            if not isinstance(decision, rules.Accept):
+                raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self.state.name}.")
+            self.gate = StateType.PAUSED
+            self.moved = Latch()
+            self._ask(decision.state, by)
+            self._wait_in(key, question)
+        for subflow in list(self.subflows):
+            with suppress(NotRunning):
+                subflow.pause(by)
+
+    def wait_in(self, key: str, question: Question | None) -> None:
+        """The body has come to a pause of its own while the run was paused already."""
+        with self.lock:
+            if self.state.type is StateType.PAUSED:
+                self._wait_in(key, question)
+
+    def _wait_in(self, key: str, question: Question | None) -> None:
+        self.pauses.at, self.pauses.asked = key, question
+        if question is not None:
+            asked = (question.key, question.title, question.schema_json())
+            self.engine.commit_soon(InputAsked(self.number, self.engine.now(), *asked), lambda: None)
+
+    def resume(self, by: str = "you", run_input: Any = None, *, unanswered: bool = False) -> None:
+        """Go on after a pause; this is no new attempt.
+
+        `run_input` answers what the run asks; `unanswered` goes on without.  Raises `NotPaused` if the run is not
+        paused, and `InvalidInput`, with the run still paused, for an answer that does not fit.
+        """
+        now = self.engine.now()
+        question = self.pauses.asked
+        answer = None
+        if question is not None and not unanswered and self.state.type is StateType.PAUSED:
+            answer = question.to_json(question.check(run_input))
+        with self.lock:
+            if self.state.type is not StateType.PAUSED or self.pauses.asked is not question:
+                raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self.state.name}.")
+            if question is not None and answer is not None:
+                self.engine.commit_soon(InputGiven(self.number, now, question.key, answer, by), lambda: None)
+            self.pauses.pass_on(answer)
+            self.gate = StateType.RUNNING
+            moved = self.moved
+            self._ask(Running("Resuming", at=now), by)
+        moved.set()
+        for subflow in list(self.subflows):
+            with suppress(NotPaused):
+                subflow.resume(by)
+
+    def cancel(self, by: str = "you") -> None:
+        """End the run: nothing new starts, what is at work is told to end.  Raises `NotRunning` if it has ended."""
+        now = self.engine.now()
+        with self.lock:
+            decision = rules.decide(self, Cancelling(f"Cancelled by {by}.", at=now), rules.RetryPolicy(), now)
+            if not isinstance(decision, rules.Accept) or self.gate is StateType.CANCELLING:
+                raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self.state.name}.")
+            self.gate = StateType.CANCELLING
+            self._ask(decision.state, by)
+        interrupt(self)  # before its tasks end, or it would go on with their ends for a moment
+        self._end_bodies()
+        for subflow in list(self.subflows):
+            with suppress(NotRunning):
+                subflow.cancel(by)
+
+    def stop(self) -> None:
+        """The body has ended before its time: nothing new starts, what is at work is told to end."""
+        with self.lock:
+            self.gate = StateType.CANCELLING
+        self._end_bodies()
+        for subflow in list(self.subflows):
+            with suppress(NotRunning):
+                subflow.cancel("the flow that called it")
+
+    def _ask(self, state: State, by: str) -> None:
+        """Somebody asked for this state: it is in force at once, and shown once it is kept."""
+        self.state = state
+        self.engine.commit_soon(self.event(state, by), lambda: None)
+
+    def _end_bodies(self) -> None:
+        self.moved.set()
+        self.stopped.set()
+        for run in list(self.bodies.values()):
+            run.interrupt_body()
