@@ -128,6 +128,11 @@ class PrintCapture:
             next(self._lines_missed)
 
 
+def anybody_hears() -> bool:
+    """True while there is any scope, in any thread, whose prints are heard."""
+    return isinstance(sys.stdout, PrintStream)
+
+
 def hearing() -> bool:
     """True if prints of this code are heard, or would be if their scope had not ended."""
     return _listener.get() is not None
@@ -135,7 +140,7 @@ def hearing() -> bool:
 
 def unheard() -> contextlib.AbstractContextManager[object]:
     """A scope whose prints are prints and nothing else, whatever the scope around it is."""
-    return _NOTHING if _listener.get() is None else _Unheard()
+    return NOTHING if _listener.get() is None else _Unheard()
 
 
 class _Unheard:
@@ -148,7 +153,7 @@ class _Unheard:
         _listener.reset(self._token)
 
 
-_NOTHING: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+NOTHING: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
 
 
 def _writer() -> object:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .context import Frame
 from .logs import RunLogger, get_run_logger
 from .model.states import State, StateType
-from .printing import PrintCapture, hearing, unheard
+from .printing import NOTHING, PrintCapture, anybody_hears, hearing, unheard
 from .settings import settings
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def printing(here: Frame) -> AbstractContextManager[object]:
     flow run the setting ``log_prints``, which is off by default.
     """
     run = here.task_run
-    wanted: bool | None = getattr(here.flow_run.flow if run is None else run.task, "log_prints", None)
+    wanted = here.flow_run.flow.log_prints if run is None else run.task.log_prints
+    if wanted is None and run is not None and not anybody_hears():
+        return NOTHING  # the usual case, once for each task run
     if wanted is None:
         root = run is None and here.flow_run.created.parent is None
         wanted = settings().log_prints if root else hearing()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from .errors import StoreError
 from .model.states import UNSUCCESSFUL, State, StateType, Unloaded
 from .model.views import FlowRow, TaskRow
-from .results.blob import unsaved
+from .results.blob import plain, unsaved
 from .results.keeper import ResultKeeper
 from .results.serializers import serializer_of
 from .results.signing import Signer
@@ -62,17 +62,29 @@ class Saving:
     explicit: Persist | None
     """What was said about saving, here or further up; null if nothing was."""
 
-    def keep(self, state: State, seconds: float, context: str) -> tuple[State, bytes | None]:
-        """Save what a final state holds, which took `seconds` to make; the state to go on with, and the blob."""
+    def keep(self, state: State, seconds: float, place: tuple[int, int]) -> tuple[State, bytes | None]:
+        """Save what a final state holds, which took `seconds` to make; the state to go on with, and the blob.
+
+        `place` is the flow run and the task run, 0 for the flow itself.
+        """
         kind = state.type
         if kind is not StateType.COMPLETED and not (kind in UNSUCCESSFUL and isinstance(state.data, BaseException)):
             return state, None
-        kept = self.keeper.keep(state.data, seconds, self.policy, context)
+        if self.plain:
+            blob = plain(state.data)
+            if blob is not None:
+                return state, blob
+        kept = self.keeper.keep(state.data, seconds, self.policy, context_of(*place))
         if kept.blob is None:
             return state, None if self.policy is False else unsaved(kept.reason)
         if not self.in_memory and kind is StateType.COMPLETED:
-            state = state.with_data(SavedResult(self.keeper, kept.blob, context))
+            state = state.with_data(SavedResult(self.keeper, kept.blob, context_of(*place)))
         return state, kept.blob
+
+    @property
+    def plain(self) -> bool:
+        """True if a small atom is saved without asking anybody."""
+        return self.serializer is None and self.policy is not False and self.in_memory
 
     def recorded(self, row: FlowRow | TaskRow) -> State:
         """The state of a run of the record, which fetches its result when it is asked for it."""

@@ -62,7 +62,8 @@ class Witness:
         with self._lock:
             self.looked += 1
             rows = self._connection.execute(
-                "SELECT 1 FROM event WHERE flow_run = ? AND task_run = ? AND at = ? AND kind >= 4 LIMIT 1",
+                "SELECT 1 FROM event WHERE flow_run = ?1 AND task_run = ?2 AND at = ?3 AND kind >= 4 "
+                "UNION ALL SELECT 1 FROM task_run WHERE flow_run = ?1 AND number = ?2 AND ended = ?3 AND seq > 0",
                 (event.flow_run, number, event.at),
             ).fetchall()
         return bool(rows)

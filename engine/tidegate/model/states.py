@@ -189,6 +189,8 @@ class State:
 
     def of_run(self, flow_run: int, task_run: int) -> State:
         """The same state as that of a run."""
+        if self.origin == (flow_run, task_run):
+            return self
         # Not `replace`: it is needed for every task run, and takes four times as long.
         where = (flow_run, task_run)
         kept = (self.timestamp, self.data, self.scheduled_time, where, self.extra)
@@ -240,9 +242,11 @@ def Cancelling(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
     return State(StateType.CANCELLING, "Cancelling", message, at)
 
 
-def Completed(data: Any = None, *, message: str = "", at: float = 0.0) -> State:  # noqa: N802
+def Completed(  # noqa: N802
+    data: Any = None, *, message: str = "", at: float = 0.0, origin: tuple[int, int] | None = None
+) -> State:
     """Ended well, with a result."""
-    return State(StateType.COMPLETED, "Completed", message, at, data)
+    return State(StateType.COMPLETED, "Completed", message, at, data, None, origin)
 
 
 def Cached(data: Any, *, extra: Mapping[str, Any] | None = None, at: float = 0.0) -> State:  # noqa: N802

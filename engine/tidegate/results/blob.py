@@ -57,6 +57,20 @@ def why_unsaved(blob: bytes) -> str:
     return blob[len(_UNSAVED) :].decode() if blob.startswith(_UNSAVED) else ""
 
 
+_JSON = _heads["json"]
+_CONSTANTS = {None: _JSON + b"null", True: _JSON + b"true", False: _JSON + b"false"}
+
+
+def plain(value: Any) -> bytes | None:
+    """The blob of an exact small atom, as `pack` with `choose` would make it, at a fifth of the price; else null."""
+    kind = type(value)
+    if kind is int:
+        return b"%b%d" % (_JSON, value) if -_LARGEST_INT <= value <= _LARGEST_INT else None
+    if value is None or kind is bool:
+        return _CONSTANTS[value]
+    return None
+
+
 def choose(value: Any) -> Serializer:
     """The serializer for a value when nobody chose one: JSON for short exact atoms, pickle for all else."""
     kind = type(value)

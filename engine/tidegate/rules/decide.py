@@ -68,6 +68,10 @@ class RetryPolicy:
         return self.condition is None or not isinstance(error, BaseException) or self.condition(error)
 
 
+NEVER = RetryPolicy()
+"""No retries."""
+
+
 class RunFacts(Protocol):
     """What a decision needs to know of a run."""
 

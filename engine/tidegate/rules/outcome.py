@@ -14,8 +14,8 @@ from ..annotations import quote
 from ..model.states import Cancelled, Completed, Crashed, Failed, State, StateType
 
 
-def of_return(value: Any, now: float) -> State:
-    """The state that a returned value proposes."""
+def of_return(value: Any, now: float, origin: tuple[int, int] | None = None) -> State:
+    """The state that a returned value proposes; `origin` is the flow run and the task run that returned it."""
     kind = type(value)
     if kind is State:
         return _of_states([value], value, now)
@@ -25,7 +25,7 @@ def of_return(value: Any, now: float) -> State:
             return _of_states(states, value, now)
     if kind is quote:
         value = value.value
-    return Completed(value, at=now)
+    return Completed(value, at=now, origin=origin)
 
 
 def _flat(value: Any) -> Any:

@@ -21,7 +21,7 @@ from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
 from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
-from ..saving import Saving, context_of, saving_of
+from ..saving import Saving, saving_of
 from ..tags import NONE
 from .bodies import interrupt, quiet
 from .children import Children
@@ -125,11 +125,12 @@ class FlowRun(Controlled):
             return  # it is known from an earlier attempt
         number = self._numbering.site(run.task.key, site)
         above = parent.number if parent is not None else 0
-        now = self.engine.now()
-        task = run.task
+        engine, task = self.engine, run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
-        head = (self.number, now, run.number, task.name, number, run.index)
-        self.engine.note(TaskCreated(*head, links, above, task.is_flow, tags))
+        now = engine.now()
+        engine.note(
+            TaskCreated(self.number, now, run.number, task.name, number, run.index, links, above, task.is_flow, tags)
+        )
 
     @property
     def links(self) -> LinkTable:
@@ -269,7 +270,7 @@ class FlowRun(Controlled):
     def keep(self, state: State) -> tuple[State, FlowState]:
         """Save what the final state holds; the state to go on with, and the event of its end."""
         if not _is_aggregate(state.data):
-            state, blob = self.saving.keep(state, self.seconds(state.timestamp), context_of(self.number, 0))
+            state, blob = self.saving.keep(state, self.seconds(state.timestamp), (self.number, 0))
             return state, self.event(state, result=blob)
         return state, self.event(state)
 

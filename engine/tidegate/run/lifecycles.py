@@ -8,7 +8,7 @@ from .. import inputs, run_logs
 from ..latch import AllOf, AnyOf
 from ..model.states import NotReady, Running, State, StateType
 from ..rules import decide as rules
-from ..rules.decide import Abort, Accept, Reject
+from ..rules.decide import NEVER, Abort, Accept, Reject
 from ..rules.outcome import of_error
 from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
 
@@ -119,8 +119,9 @@ def _body(run: TaskRun) -> Part:
     if hooks is not None:
         yield Tell(hooks, (run.task, run, run.state))
     proposed: State = yield Attempt(run)
-    draw = run.flow_run.engine.chance() if proposed.type is StateType.FAILED else 0.0
-    outcome = rules.decide(run, proposed, run.policy, run.now(), draw)
+    # The policy is for failures alone, and takes a look at the settings.
+    policy, draw = (run.policy, run.flow_run.engine.chance()) if proposed.type is StateType.FAILED else (NEVER, 0.0)
+    outcome = rules.decide(run, proposed, policy, run.now(), draw)
     if isinstance(outcome, Reject):
         run.enter(outcome.state)
         return None
@@ -129,7 +130,7 @@ def _body(run: TaskRun) -> Part:
 
 def _decide_running(run: TaskRun) -> rules.Decision:
     now = run.now()
-    return rules.decide(run, Running(message=run.why_missed, at=now), run.policy, now, cached=run.cached)
+    return rules.decide(run, Running(message=run.why_missed, at=now), NEVER, now, cached=run.cached)
 
 
 def _enter_running(run: TaskRun) -> rules.Decision:

@@ -19,7 +19,6 @@ from ..results.blob import is_saved
 from ..rules.decide import RetryPolicy
 from ..rules.outcome import of_error, of_return
 from ..run_names import RunName, fill_in
-from ..saving import context_of
 from ..tags import NONE
 from .bodies import interrupt, quiet
 from .deadline import Deadline
@@ -48,6 +47,7 @@ class Called(Protocol):
     caching: Caching | None
     needs_results: bool
     options: Mapping[str, Any]
+    log_prints: bool | None
     is_async: bool
     is_flow: bool
     fn: Callable[..., Any]
@@ -178,8 +178,8 @@ class TaskRun(Latch):
 
     def event(self, state: State, result: bytes | None = None) -> TaskState:
         """The event of entering a state."""
-        place = (self.flow_run.number, state.timestamp, self.number)
-        return TaskState(*place, state, self.earlier + self.attempts, self.given_name, result)
+        count = self.earlier + self.attempts
+        return TaskState(self.flow_run.number, state.timestamp, self.number, state, count, self.given_name, result)
 
     # Body -----------------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class TaskRun(Latch):
         if self.deadline is not None and self.deadline.passed:
             return self._timed_out()
         if error is None:
-            return of_return(value, now)
+            return of_return(value, now, (self.flow_run.number, self.number))
         return of_error(error, self.flow_run.gate is StateType.CANCELLING, now)
 
     @property
@@ -259,7 +259,7 @@ class TaskRun(Latch):
             return state, self.event(state)
         seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
         saving = flow_run.saving_of(self.task)
-        state, blob = saving.keep(state, seconds, context_of(flow_run.number, self.number))
+        state, blob = saving.keep(state, seconds, (flow_run.number, self.number))
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
         if caching is not None and key is not None and is_saved(blob) and state.name == "Completed":

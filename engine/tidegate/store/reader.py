@@ -57,8 +57,11 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
         "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow, "
         "t.created, t.started, t.tags "
         "FROM event e LEFT JOIN task_run t ON e.kind <= ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
-        "WHERE e.flow_run = ? AND e.seq > ? ORDER BY e.seq",
-        (codec.WHOLE, number, after),
+        "WHERE e.flow_run = ? AND e.seq > ? "
+        "UNION ALL "
+        "SELECT seq, number, ?, ended, NULL, task, site, place, links, parent, subflow, created, started, tags "
+        "FROM task_run WHERE flow_run = ? AND seq > ? ORDER BY 1",
+        (codec.WHOLE, number, after, codec.WHOLE, number, after),
     )
     return [(row["seq"], event) for row in rows for event in _events(row, flow)]
 

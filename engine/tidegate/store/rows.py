@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..model.events import CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
@@ -19,87 +19,98 @@ _RUNNING = codec.CODES[StateType.RUNNING]
 Row = list[Any]
 
 
-class Rows(NamedTuple):
-    """What a group of events comes to."""
+class Rows:
+    """What a group of events comes to; ``numbers(flow_run)`` gives the next place in the log of a flow run."""
 
-    tasks: list[Row]
-    """Rows of task runs."""
-    log: list[Row]
-    """Rows of the event log."""
-    flows: list[FlowState]
-    """States to fold into the rows of flow runs."""
-    lines: list[LogLines]
-    cache: list[Row]
-    """Rows of the cache."""
+    def __init__(self, events: Iterable[Event], numbers: Callable[[int], int]) -> None:
+        self._numbers = numbers
+        self._tasks: dict[tuple[int, int], Row] = {}
+        self._quiet: dict[tuple[int, int], Row] = {}
+        """The last entry in the log of each task run, where the next event may be merged with it."""
+        self._needless: set[int] = set()
+        """Entries of the log that say what the row of their task run says."""
+        self._log: list[Row] = []
+        self.flows: list[FlowState] = []
+        """States to fold into the rows of flow runs."""
+        self.lines: list[LogLines] = []
+        self.cache: list[Row] = []
+        self.again: list[tuple[int, int]] = []
+        """Task runs that go on although their row may have said all about them."""
+        for event in events:
+            if isinstance(event, TaskState):
+                self._task_state(event)
+            elif isinstance(event, TaskCreated):
+                key = (event.flow_run, event.task_run)
+                self._tasks[key] = _new_row(event)
+                entry = [event.flow_run, numbers(event.flow_run), event.task_run, codec.TASK_CREATED, event.at, None]
+                self._quiet[key] = entry
+                self._log.append(entry)  # the rest is in the row of the run
+            elif isinstance(event, LogLines):
+                self.lines.append(event)
+            else:
+                if isinstance(event, FlowState):
+                    self.flows.append(event)
+                    self._quiet.clear()  # the log says on which side of a pause something happened
+                self._log.append(codec.encode(event, numbers(event.flow_run)))
 
+    @property
+    def tasks(self) -> list[Row]:
+        """Rows of task runs, each new or to be updated."""
+        return list(self._tasks.values())
 
-def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
-    """The rows of a group of events; ``numbers(flow_run)`` gives the next place in the log of a flow run."""
-    tasks: dict[tuple[int, int], Row] = {}
-    quiet: dict[tuple[int, int], Row] = {}
-    log: list[Row] = []
-    flows: list[FlowState] = []
-    lines: list[LogLines] = []
-    cache: list[Row] = []
-    merged = codec.MERGED
-    for event in events:
-        if isinstance(event, FlowState):
-            flows.append(event)
-            quiet.clear()  # the log says on which side of a pause something happened
-            log.append(codec.encode(event, numbers(event.flow_run)))
-            continue
-        if isinstance(event, TaskState):
-            key = (event.flow_run, event.task_run)
-            row = tasks.get(key)
-            if row is None:
-                # Only the right half counts: the row is there already and the upsert updates it, taking from `created`
-                # when the last state ended.
-                row = tasks[key] = [*key, "", 0, 0, 0, 0, *_UNKNOWN]
-                row[12] = event.at
-            _fold_task(row, event)
-            if event.cache is not None:
-                cache.append(_cache_row(event, event.cache))
-        elif isinstance(event, TaskCreated):
-            key = (event.flow_run, event.task_run)
-            tasks[key] = _new_row(event)
-        elif isinstance(event, LogLines):
-            lines.append(event)
-            continue
-        else:
-            log.append(codec.encode(event, numbers(event.flow_run)))
-            continue
-        entry = codec.encode(event, 0)
-        before = quiet.get(key)
-        if before is not None and entry[5] is None and (before[3], entry[3]) in merged:
-            before[3], before[4] = merged[before[3], entry[3]], entry[4]
-            continue
-        entry[1] = numbers(key[0])
-        log.append(entry)
-        if entry[5] is None:
-            quiet[key] = entry
+    @property
+    def log(self) -> list[Row]:
+        """Rows of the event log."""
+        return [entry for entry in self._log if id(entry) not in self._needless] if self._needless else self._log
+
+    def _task_state(self, event: TaskState) -> None:
+        key = (event.flow_run, event.task_run)
+        row = self._tasks.get(key)
+        if row is None:
+            # Only the right half counts: the row is there already and the upsert updates it, taking from `created`
+            # when the last state ended.
+            row = self._tasks[key] = [*key, "", 0, 0, 0, 0, *_UNKNOWN]
+            row[12] = event.at
+            if event.attempt > 1:
+                self.again.append(key)
+        if event.cache is not None:
+            self.cache.append(_cache_row(event, event.cache))
+        code, detail = _fold_task(row, event)
+        before = self._quiet.get(key)
+        if detail is None and before is not None and (before[3], code) in codec.MERGED:
+            before[3], before[4] = codec.MERGED[before[3], code], event.at
+            if before[3] == codec.WHOLE:
+                row[20] = before[1]
+                self._needless.add(id(before))
+            return
+        entry = [event.flow_run, self._numbers(event.flow_run), event.task_run, code, event.at, detail]
+        self._log.append(entry)
+        if detail is None:
+            self._quiet[key] = entry
         elif before is not None:
-            del quiet[key]
-    return Rows(list(tasks.values()), log, flows, lines, cache)
+            del self._quiet[key]
 
 
-_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None)
+_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None, None)
 
 
 def _new_row(event: TaskCreated) -> Row:
     links = codec.encode_links(event.links)
     head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
-    tail = [0.0, None, codec.encode_tags(event.tags), None]
+    tail = [0.0, None, codec.encode_tags(event.tags), None, None]
     return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None, *tail]
 
 
-def _fold_task(row: Row, event: TaskState) -> None:
-    """The same fold as `TaskRow.apply`, on the columns of the row."""
+def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
+    """The same fold as `TaskRow.apply`, on the columns of the row; gives the kind and the detail for the log."""
     state = event.state
     kind = state.type
     if row[8] == _RUNNING:
         row[17] += event.at - row[13]
-    row[8] = codec.CODES[kind]
-    row[9], row[10] = _name_and_message(state)
+    code = row[8] = codec.CODES[kind]
+    named = state.name != codec.NAMES[kind]
+    row[9] = codec.clean(state.name) if named else None
+    row[10] = codec.clean(state.message) if state.message else None
     row[11] = event.attempt
     row[13] = event.at
     if kind is StateType.RUNNING and row[14] is None:
@@ -108,7 +119,9 @@ def _fold_task(row: Row, event: TaskState) -> None:
     row[16] = state.scheduled_time
     if event.name:
         row[18] = codec.clean(event.name)
-    row[20] = event.result
+    row[21] = event.result
+    quiet = event.attempt == 1 and not (named or state.message)
+    return codec.STATE + code, None if quiet else codec.state_detail(state, event.attempt)
 
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:

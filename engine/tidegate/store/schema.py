@@ -69,6 +69,7 @@ ALTER TABLE flow_run ADD COLUMN result BLOB;
 ALTER TABLE task_run ADD COLUMN ran REAL NOT NULL DEFAULT 0;
 ALTER TABLE task_run ADD COLUMN name TEXT;
 ALTER TABLE task_run ADD COLUMN tags TEXT;
+ALTER TABLE task_run ADD COLUMN seq INTEGER;
 ALTER TABLE task_run ADD COLUMN result BLOB;
 
 CREATE TABLE cache(
@@ -92,7 +93,7 @@ VERSION = len(STEPS)
 
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "
-    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, result"
+    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, seq, result"
 )
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_UPSERT = (
@@ -100,8 +101,13 @@ TASK_UPSERT = (
     "message = excluded.message, attempts = excluded.attempts, at = excluded.at, "
     "started = COALESCE(started, excluded.started), ended = excluded.ended, scheduled = excluded.scheduled, "
     "ran = ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END, "
-    "name = COALESCE(excluded.name, name), result = excluded.result"
+    "name = COALESCE(excluded.name, name), seq = excluded.seq, result = excluded.result"
 )
+TASK_TO_LOG = (
+    "INSERT INTO event SELECT flow_run, seq, number, ?, ended, NULL FROM task_run "
+    "WHERE flow_run = ? AND number = ? AND seq IS NOT NULL"
+)
+"""Give a task run whose whole story stands in its own row a row in the log, before that row changes."""
 CACHE_COLUMNS = "key, at, flow_run, task_run, task, expires, parts"
 EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (

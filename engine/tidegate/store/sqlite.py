@@ -42,6 +42,29 @@ BACKLOG = 200_000
 Done = Callable[[str], None]
 
 
+class _Transaction:
+    """A transaction that is kept, or leaves nothing behind; a class, as a generator would cost three times as much."""
+
+    __slots__ = ("_connection", "_seqs")
+
+    def __init__(self, connection: sqlite3.Connection, seqs: dict[int, count[int]]) -> None:
+        self._connection = connection
+        self._seqs = seqs
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+                self._seqs.clear()  # those given in vain are given again
+
+
 class SQLiteStore:
     """An `EventStore` in the file at `path`, which is made, with its folder, if it is not there.
 
@@ -186,26 +209,21 @@ class SQLiteStore:
                 done(problem)
         return problem
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            self._seqs.clear()  # those given in vain are given again
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._connection, self._seqs)
 
     def _write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-        found = rows.fold(events, self._next_seq)
-        if found.tasks:
-            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, found.tasks, schema.TASK_UPSERT)
+        found = rows.Rows(events, self._next_seq)
+        for key in found.again:
+            connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
+        tasks = found.tasks
+        if tasks:
+            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
         for state in found.flows:
             rows.update_flow(connection, state)
-        rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, found.log)
+        log = found.log
+        if log:
+            rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
         if found.cache:
             rows.insert(connection, "cache", schema.CACHE_COLUMNS, 7, found.cache)
         for batch in found.lines:
@@ -215,7 +233,10 @@ class SQLiteStore:
         """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
         seqs = self._seqs.get(flow_run)
         if seqs is None:
-            sql = "SELECT COALESCE(MAX(seq), 0) FROM event WHERE flow_run = ?"
+            sql = (
+                "SELECT MAX(COALESCE((SELECT MAX(seq) FROM event WHERE flow_run = ?1), 0), "
+                "COALESCE((SELECT MAX(seq) FROM task_run WHERE flow_run = ?1), 0))"
+            )
             (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
             seqs = self._seqs[flow_run] = count(last + 1)
         return next(seqs)
