@@ -2,8 +2,7 @@
 # make lab     the same install, then JupyterLab on the notebooks
 # make check   ruff, mypy, layers, the committed bundle
 # make test    check, then all tests (real kernels, a real browser, the notebooks)
-# make conformance  which items of the conformance list have a test, which have none, and why
-# make conformance  which items of the conformance list have a test, and why the others have none
+# make conformance   which items of the conformance list have a test, which have none, and why
 # make bench   what a task costs, beside the raw limits of this machine
 
 PYTHON ?= python3

@@ -46,7 +46,7 @@ class Caching:
         hit = store.cached(key.text, now)
         if hit is None:
             return None, why_missed(key.parts, store.latest_cached(run.task.key))
-        saving = run.flow_run.saving_of(run.task)
+        saving = run.flow_run.of(run.task).saving
         try:
             value = saving.keeper.load(hit.blob, context_of(hit.flow_run, hit.task_run))
         except (MissingResult, RunError) as error:

@@ -209,10 +209,8 @@ class Task(CallFace, Generic[P, R]):
     ) -> TaskRun:
         """Check the call, find its inputs and make the run known."""
         wait_for = kwargs.pop("wait_for", None) if kwargs else None
-        given = self.bind(args, kwargs)
+        given = list(self.bind(args, kwargs))
         flow_run = here.flow_run
-        if flow_run.recall is not None:
-            given = list(given)  # for those two to look at
         run = flow_run.new_task_run(self, given, here.task_run)
         around = current_tags()
         if around or self.tags or flow_run.tags:

@@ -64,6 +64,12 @@ class TaskCreated:
     """The task run that made the call, for tasks in tasks; 0 for the flow itself."""
     subflow: bool = False
     tags: tuple[str, ...] = ()
+    key: str = ""
+    """What it is called with, as a digest; empty if that cannot be told."""
+    nth: int = 0
+    """How many calls with the same key came before it."""
+    source: str = ""
+    """A digest of the code of the task."""
 
 
 @dataclass(frozen=True, slots=True)

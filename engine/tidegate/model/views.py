@@ -65,6 +65,9 @@ class TaskRow:
     """Seconds that it has been RUNNING, in all attempts."""
     given_name: str = ""
     tags: tuple[str, ...] = ()
+    key: str = ""
+    nth: int = 0
+    source: str = ""
     result: bytes | None = None
     """What is kept of its value, as a blob."""
 
@@ -109,6 +112,9 @@ def new_task_row(event: TaskCreated) -> TaskRow:
         event.parent,
         event.subflow,
         tags=event.tags,
+        key=event.key,
+        nth=event.nth,
+        source=event.source,
     )
 
 

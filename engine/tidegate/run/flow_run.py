@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from asyncio import CancelledError
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from ..annotations import quote
-from ..concurrency import ConcurrencyLimit
 from ..context import Frame
 from ..errors import CancelledRun, NotRunning
 from ..inputs import resolve_to_states
@@ -27,9 +26,11 @@ from .bodies import interrupt, quiet
 from .children import Children
 from .controlled import Controlled
 from .deadline import Deadline
+from .identity import Identities
 from .numbering import Numbering
 from .pauses import Pauses
 from .recall import Recall
+from .task_here import TaskHere
 from .task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -90,15 +91,15 @@ class FlowRun(Controlled):
         """What earlier attempts did; null where there is one attempt only."""
         self._deadline: Deadline | None = None
         self._links = LinkTable()
+        self.identities = Identities(self._links)
         self._numbering = Numbering()
-        self._limits: dict[Called, ConcurrencyLimit] = {}
-        self._savings: dict[Called, Saving] = {}
+        self._tasks: dict[Called, TaskHere] = {}
         self._quoted = False
         """True if the flow returned something that is not to be interpreted."""
 
     # Task runs ------------------------------------------------------------------------------------------------------
 
-    def new_task_run(self, task: Called, given: Iterable[tuple[str, Any]], parent: TaskRun | None) -> TaskRun:
+    def new_task_run(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> TaskRun:
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
@@ -106,17 +107,14 @@ class FlowRun(Controlled):
             if self.timed_out:
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
-        if self.recall is None:
-            run = self._next_task_run(task)
-        else:
-            run = self.recall.task_run(task, given, parent, self._next_task_run)
-        run.limit = self._limit_of(task)
+        identity = self.identities.next(task, given, parent)
+        before = None if self.recall is None else self.recall.find(identity)
+        run = before.again(task) if before is not None else TaskRun(self, *self._numbering.next(task.name), task)
+        run.identity = identity
+        if self.recall is not None:
+            self.recall.note(run)
+        run.limit = self.of(task).limit
         return run
-
-    def _next_task_run(self, task: Called) -> TaskRun:
-        """A task run with the next number."""
-        number, index = self._numbering.next(task.name)
-        return TaskRun(self, number, task, index)
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
@@ -128,9 +126,8 @@ class FlowRun(Controlled):
         engine, task = self.engine, run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
         now = engine.now()
-        engine.note(
-            TaskCreated(self.number, now, run.number, task.name, number, run.index, links, above, task.is_flow, tags)
-        )
+        head = (self.number, now, run.number, task.name, number, run.index, links, above, task.is_flow, tags)
+        engine.note(TaskCreated(*head, run.identity.key, run.identity.nth, self.of(task).source))
 
     @property
     def links(self) -> LinkTable:
@@ -142,12 +139,11 @@ class FlowRun(Controlled):
         if not isinstance(state.data, Unloaded):
             self._links.add(state.data, task_run)
 
-    def _limit_of(self, task: Called) -> ConcurrencyLimit | None:
-        if task.concurrency is None:
-            return None
-        found = self._limits.get(task)
+    def of(self, task: Called) -> TaskHere:
+        """What this run keeps about a task."""
+        found = self._tasks.get(task)
         if found is None:
-            found = self._limits.setdefault(task, ConcurrencyLimit(task.concurrency))
+            found = self._tasks.setdefault(task, TaskHere(task, self.saving))
         return found
 
     def now(self) -> float:
@@ -227,6 +223,7 @@ class FlowRun(Controlled):
             self.stopped = Latch()
             self.timed_out = False
             self.pauses.begin_again()
+            self.identities = Identities(self._links)
             self.children = Children(self.lock)
             if self.recall is not None:
                 self.recall.begin_again()
@@ -259,13 +256,6 @@ class FlowRun(Controlled):
         self.engine.note(self.event(state))
 
     # End ------------------------------------------------------------------------------------------------------------
-
-    def saving_of(self, task: Called) -> Saving:
-        """How the results of a task are saved here."""
-        found = self._savings.get(task)
-        if found is None:
-            found = self._savings.setdefault(task, saving_of(task, self.saving))
-        return found
 
     def keep(self, state: State) -> tuple[State, FlowState]:
         """Save what the final state holds; the state to go on with, and the event of its end."""

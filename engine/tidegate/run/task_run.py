@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..inputs import Inputs
     from .effects import Lifecycle
     from .flow_run import FlowRun
+    from .identity import Identity
 
 
 class Called(Protocol):
@@ -83,6 +84,7 @@ class TaskRun(Latch):
         "fn",
         "given_name",
         "handle",
+        "identity",
         "index",
         "inputs",
         "kwargs",
@@ -96,7 +98,7 @@ class TaskRun(Latch):
         "why_missed",
     )
 
-    def __init__(self, flow_run: FlowRun, number: int, task: Called, index: int) -> None:
+    def __init__(self, flow_run: FlowRun, number: int, index: int, task: Called) -> None:
         self._done = False
         self._callbacks = None
         self.flow_run = flow_run
@@ -107,6 +109,7 @@ class TaskRun(Latch):
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self.inputs: Inputs | None = None
+        self.identity: Identity
         self.state: State = PENDING
         self.attempts = 0
         self.earlier = 0
@@ -133,7 +136,7 @@ class TaskRun(Latch):
 
     def again(self, task: Called) -> TaskRun:
         """The same task run in the next attempt of its flow run: if it did not complete, it may try again."""
-        run = TaskRun(self.flow_run, self.number, task, self.index)
+        run = TaskRun(self.flow_run, self.number, self.index, task)
         run.state, run.given_name = self.state, self.given_name
         run.earlier = self.earlier + self.attempts
         if self.state.type in UNSUCCESSFUL:
@@ -258,7 +261,7 @@ class TaskRun(Latch):
         if self.task.is_flow:  # the subflow has saved it
             return state, self.event(state)
         seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
-        saving = flow_run.saving_of(self.task)
+        saving = flow_run.of(self.task).saving
         state, blob = saving.keep(state, seconds, (flow_run.number, self.number))
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
@@ -291,7 +294,7 @@ class TaskRun(Latch):
         """The state that the store has of it now."""
         flow_run = self.flow_run
         row = flow_run.engine.store.task_run(flow_run.number, self.number)
-        return PENDING if row is None else flow_run.saving_of(self.task).recorded(row)
+        return PENDING if row is None else flow_run.of(self.task).saving.recorded(row)
 
     def value(self, raise_on_failure: bool = True) -> Any:
         """What the function returned, once the run has ended; raises what it raised, or returns it instead.

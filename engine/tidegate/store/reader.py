@@ -55,11 +55,12 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
         return []
     rows = connection.execute(
         "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow, "
-        "t.created, t.started, t.tags "
+        "t.created, t.started, t.tags, t.key, t.nth, t.source "
         "FROM event e LEFT JOIN task_run t ON e.kind <= ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
         "WHERE e.flow_run = ? AND e.seq > ? "
         "UNION ALL "
-        "SELECT seq, number, ?, ended, NULL, task, site, place, links, parent, subflow, created, started, tags "
+        "SELECT seq, number, ?, ended, NULL, task, site, place, links, parent, subflow, "
+        "created, started, tags, key, nth, source "
         "FROM task_run WHERE flow_run = ? AND seq > ? ORDER BY 1",
         (codec.WHOLE, number, after, codec.WHOLE, number, after),
     )
@@ -128,6 +129,9 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
         row["ran"],
         row["name"] or "",
         codec.decode_tags(row["tags"]),
+        row["key"] or "",
+        row["nth"] or 0,
+        row["source"] or "",
         row["result"],
     )
 
@@ -141,7 +145,9 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
     if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
         place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
         tags = codec.decode_tags(row["tags"])
-        yield TaskCreated(flow.number, row["created"], number, *place, row["parent"], bool(row["subflow"]), tags)
+        above = (row["parent"], bool(row["subflow"]), tags)
+        which = (row["key"] or "", row["nth"] or 0, row["source"] or "")
+        yield TaskCreated(flow.number, row["created"], number, *place, *above, *which)
     if kind in (codec.BEGUN, codec.RAN, codec.WHOLE):
         yield TaskState(flow.number, row["started"], number, Running(at=row["started"]), 1)
     if kind in (codec.RAN, codec.WHOLE):

@@ -80,7 +80,7 @@ class Rows:
         if detail is None and before is not None and (before[3], code) in codec.MERGED:
             before[3], before[4] = codec.MERGED[before[3], code], event.at
             if before[3] == codec.WHOLE:
-                row[20] = before[1]
+                row[_SEQ] = before[1]
                 self._needless.add(id(before))
             return
         entry = [event.flow_run, self._numbers(event.flow_run), event.task_run, code, event.at, detail]
@@ -91,13 +91,15 @@ class Rows:
             del self._quiet[key]
 
 
-_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None, None)
+_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 7)
+_SEQ, _RESULT = 23, 24
+"""Their places in a row."""
 
 
 def _new_row(event: TaskCreated) -> Row:
     links = codec.encode_links(event.links)
     head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
-    tail = [0.0, None, codec.encode_tags(event.tags), None, None]
+    tail = [0.0, None, codec.encode_tags(event.tags), event.key or None, event.nth, event.source or None, None, None]
     return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None, *tail]
 
 
@@ -119,7 +121,7 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     row[16] = state.scheduled_time
     if event.name:
         row[18] = codec.clean(event.name)
-    row[21] = event.result
+    row[_RESULT] = event.result
     quiet = event.attempt == 1 and not (named or state.message)
     return codec.STATE + code, None if quiet else codec.state_detail(state, event.attempt)
 

@@ -69,6 +69,9 @@ ALTER TABLE flow_run ADD COLUMN result BLOB;
 ALTER TABLE task_run ADD COLUMN ran REAL NOT NULL DEFAULT 0;
 ALTER TABLE task_run ADD COLUMN name TEXT;
 ALTER TABLE task_run ADD COLUMN tags TEXT;
+ALTER TABLE task_run ADD COLUMN key TEXT;
+ALTER TABLE task_run ADD COLUMN nth INTEGER;
+ALTER TABLE task_run ADD COLUMN source TEXT;
 ALTER TABLE task_run ADD COLUMN seq INTEGER;
 ALTER TABLE task_run ADD COLUMN result BLOB;
 
@@ -93,7 +96,8 @@ VERSION = len(STEPS)
 
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "
-    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, seq, result"
+    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, key, nth, source, "
+    "seq, result"
 )
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_UPSERT = (

@@ -1,0 +1,87 @@
+"""What makes a call of a task the same as one before: the task, its inputs, and how often it was called with them.
+
+The identity of a task run is kept with it, so that a retry of the flow, or a resume in another process, knows what is
+done already.  It never says which call of the flow it was: a loop that has changed misses, instead of getting the
+result of something else, and concurrent calls may come in any order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from hashlib import blake2b
+from marshal import dumps
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..digests import digest
+from ..futures import TaskFuture
+from ..inputs import ATOMS
+
+if TYPE_CHECKING:
+    from ..links import LinkTable
+    from .task_run import Called, TaskRun
+
+LARGE = 1_000_000
+"""Bytes, or a hundred times as many as members, from which an input is not read to tell it from another one."""
+
+
+class Identity(NamedTuple):
+    """Which call of a task a task run is."""
+
+    key: str
+    """Digest of the task and its inputs, 32 hex digits; empty if the inputs cannot be told."""
+    nth: int
+    """How many calls with the same key came before it in its flow run."""
+
+
+class Identities:
+    """Gives the calls of one attempt of a flow run their identities.  Safe from any thread."""
+
+    __slots__ = ("_calls", "_links", "_lock")
+
+    def __init__(self, links: LinkTable) -> None:
+        self._lock = Lock()
+        self._links = links
+        self._calls: defaultdict[str, int] = defaultdict(int)
+
+    def next(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> Identity:
+        """The identity of a call that is made now."""
+        scope = task.key if parent is None else f"{parent.identity.key}/{parent.identity.nth}/{task.key}"
+        key = self._key(scope, given)
+        with self._lock:
+            # Where the inputs cannot be told, the place among the calls of the task is all there is to go by.
+            nth = self._calls[key or scope]
+            self._calls[key or scope] = nth + 1
+        return Identity(key, nth)
+
+    def _key(self, scope: str, given: Sequence[tuple[str, Any]]) -> str:
+        if ATOMS.issuperset([type(value) for _, value in given]):
+            # The usual case, at a tenth of the price: what marshal makes of atoms in a tuple depends on nothing else.
+            return blake2b(dumps((scope, *(each for pair in given for each in pair)), 2), digest_size=16).hexdigest()
+        try:
+            return digest((scope, given), self._token) or ""
+        except _TooLarge:
+            return ""
+
+    def _token(self, value: Any) -> str | None:
+        """A future, or something large that a task run returned, stands for that task run, whose number it keeps."""
+        if isinstance(value, TaskFuture):
+            return f"task run {value.flow_run}/{value.number}"
+        if not _is_large(value):
+            return None
+        task_run = self._links.find(value)
+        if not task_run:
+            raise _TooLarge
+        return f"task run {task_run}"
+
+
+class _TooLarge(Exception):
+    """An input is not worth reading, and no task run returned it."""
+
+
+def _is_large(value: Any) -> bool:
+    size = getattr(value, "nbytes", None)
+    if size is None:
+        return hasattr(type(value), "__len__") and len(value) > LARGE // 100
+    return isinstance(size, int) and size > LARGE

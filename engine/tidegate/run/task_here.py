@@ -1,0 +1,24 @@
+"""What a flow run keeps about one of the tasks that it calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..concurrency import ConcurrencyLimit
+from ..digests import source_digest
+from ..saving import Saving, saving_of
+
+if TYPE_CHECKING:
+    from .task_run import Called
+
+
+class TaskHere:
+    """A task in one flow run: made at its first call there."""
+
+    __slots__ = ("limit", "saving", "source")
+
+    def __init__(self, task: Called, saving: Saving) -> None:
+        self.limit = None if task.concurrency is None else ConcurrencyLimit(task.concurrency)
+        self.saving = saving_of(task, saving)
+        self.source = source_digest(task.fn)
+        """The version of its code, helpers included."""
