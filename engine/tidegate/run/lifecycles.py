@@ -63,12 +63,13 @@ def _ready(run: TaskRun) -> Part:
         blocker = inputs.not_completed(found)
         if blocker:
             return NotReady(blocker, at=run.now())
-        run.args, run.kwargs = inputs.resolve_all(run.args, run.kwargs)
         if run.state.type is StateType.COMPLETED and any(future.ran_anew for future, _ in found.futures):
             run.reopened = "Rerunning"
     try:
+        if found is not None and found.rebuild:
+            run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)
         run.prepare()
-    except Exception as error:  # of the user's template or key function
+    except Exception as error:  # of the user's containers, template or key function
         return of_error(error, False, run.now())
     return None
 
