@@ -49,7 +49,15 @@ class Inputs:
         self.rebuild = False
         """True if the arguments hold futures, annotations or generators that must be replaced."""
 
-    def drain(self, given: Generator[Any, Any, Any]) -> list[Any]:
+    def unwrapped(self, each: Any, allowed: bool) -> tuple[tuple[Any, bool], ...]:
+        """What to look at in place of an annotation or a generator."""
+        if isinstance(each, quote):
+            return ()
+        if isinstance(each, Annotation):
+            return ((each.value, allowed or isinstance(each, allow_failure)),)
+        return ((self._drain(each), allowed),)
+
+    def _drain(self, given: Generator[Any, Any, Any]) -> list[Any]:
         """What a generator gives: only a list can be looked into and handed over as well."""
         known = self.drained.get(id(given))
         if known is None:
@@ -111,14 +119,9 @@ def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set
             found.states.append((each, allowed))
             edges.update(edges_of(each, table, flow_run))
             continue
-        if issubclass(kind, Annotation):
+        if kind is GeneratorType or issubclass(kind, Annotation):
             found.rebuild = True
-            if kind is not quote:
-                stack.append((each.value, allowed or kind is allow_failure))
-            continue
-        if kind is GeneratorType:
-            found.rebuild = True
-            stack.append((found.drain(each), allowed))
+            stack.extend(found.unwrapped(each, allowed))
             continue
         task_run = table.find(each)
         if task_run:
@@ -257,10 +260,7 @@ class _Resolver:
             return self._in_fields(value, kind, depth)
         if len(value) > LONG and kind is not MapResult and _plain(value):
             return value
-        if issubclass(kind, dict):
-            old = [*value.keys(), *value.values()]
-        else:
-            old = list(value)
+        old = [*value.keys(), *value.values()] if issubclass(kind, dict) else list(value)
         new = [self.resolve(each, depth) for each in old]
         if all(a is b for a, b in zip(old, new, strict=True)):
             return value
