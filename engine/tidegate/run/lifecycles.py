@@ -45,6 +45,7 @@ def task_life(run: TaskRun) -> Lifecycle:
         yield Save(event)
         hooks = run.hooks(final.type)
         if hooks is not None:
+            run.state = final  # it is kept, so hooks may see it
             yield Tell(hooks, (run.task, run, final))
     finally:
         run.end(final)
@@ -152,6 +153,8 @@ def flow_life(run: FlowRun) -> Lifecycle:
         yield Save(event)
         hooks = run.flow.hooks.get(final.type)
         if hooks is not None:
+            with run.lock:
+                run.state = final  # it is kept, so hooks may see it; and none of them can cancel what has ended
             yield Tell(hooks, (run.flow, run, final))
     finally:
         run.end(final)
