@@ -67,6 +67,8 @@ def new_flow_run(
     run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), parent)
     run.parameters, run.refused = parameters, refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
+    if tracking is not None:
+        tracking.given_name = name
     _begin(run, parent)
     return run
 
