@@ -26,6 +26,8 @@ _AS_IT_IS = (inspect.Parameter.empty, Any, object)
 _EXACT = frozenset({int, float, str, bytes, bool, list, dict, set, tuple, frozenset, type(None)})
 _LAZY = (Iterable, Iterator, Generator, AsyncIterable, AsyncIterator, AsyncGenerator)
 """Kinds that pydantic checks while they are iterated, by an object that can be iterated once, and is no list."""
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+"""No types, though some write ``any`` and ``callable``; pydantic would take the value for their arguments."""
 
 
 def validated(face: CallFace, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def _adapter(hint: Any) -> Any:
 
     lenient = pydantic.ConfigDict(arbitrary_types_allowed=True)
     try:
-        if _is_lazy(hint):
+        if _is_lazy(hint) or isinstance(hint, _FUNCTIONS):
             raise TypeError
         try:
             made = pydantic.TypeAdapter(hint, config=lenient)
@@ -154,7 +156,7 @@ def _meant(annotation: Any, names: dict[str, Any]) -> Any:
 def check_names(face: CallFace, given: Mapping[str, Any]) -> None:
     """Raise `SignatureMismatch` for names that are no parameters, or for parameters that are missing."""
     parameters = face.signature.parameters.values()
-    known = {each.name for each in parameters}
+    known = [each.name for each in parameters]
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
     unknown = [] if open_ended else [name for name in given if name not in known]
     variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
