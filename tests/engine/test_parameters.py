@@ -416,7 +416,7 @@ def test_annotations_that_are_texts(engine: Engine, which: str) -> None:
     names: dict[str, Any] = {"__name__": "texts"}
     exec(compile(SOURCE, "texts.py", "exec", dont_inherit=True), names)
     cls = names["Known"]
-    fn = names.get(which)
+    fn: Any = names.get(which)
     if which == "within":
         fn, cls = names["within"]()
     elif which == "object":
@@ -454,7 +454,7 @@ def test_every_kind_of_parameter_is_passed_on_and_recorded(stored: Engine) -> No
     ]  # fmt: skip
     for args, kwargs in calls:
         for each in (work, work.with_options(validate_parameters=False)):
-            assert in_time(lambda each=each, a=args, k=kwargs: each(*a, **k)) == everything(*args, **kwargs)
+            assert in_time(functools.partial(each, *args, **kwargs)) == everything(*args, **kwargs)
     recorded = [json.loads(row.parameters) for row in reversed(stored.store.flow_runs())]
     wanted = [
         {"a": 1, "b": 2, "c": [7], "rest": [], "d": 5, "e": None, "more": {}},
