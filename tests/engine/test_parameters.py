@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 from support.flows import flow, in_time, make, states_in_store, task
 from tidegate.engine import Engine
 from tidegate.errors import FailedRun, ParameterBindError, ParameterTypeError, ReservedArgument, SignatureMismatch
+from tidegate.flow_runs import create_flow_run, run_created
 from tidegate.parameters import check_names
 
 
@@ -513,6 +514,22 @@ def test_names_of_recorded_parameters_are_checked() -> None:
             check_names(face, given)
         assert isinstance(caught.value, TypeError)
     check_names(flow(lambda x, **more: 1, name="open"), {"x": 1, "anything": 2})
+
+
+@pytest.mark.parametrize("given", [{}, {"x": 1, "z": 2}, {"y": 1}], ids=json.dumps)
+@pytest.mark.conforms("B044")
+def test_a_run_that_was_created_with_other_parameters_fails(stored: Engine, given: dict[str, Any]) -> None:
+    began: list[int] = []
+    work = flow(lambda x, y=1: began.append(x), name="created")
+    row = stored.store.flow_run(create_flow_run("created", given))
+    assert row is not None
+    state = in_time(lambda: run_created(work, row))
+    assert (state.type.name, state.name) == ("FAILED", "Failed")
+    assert isinstance(state.error(), SignatureMismatch)
+    received = ", ".join(given) or "(none)"
+    assert f"created expects the parameters x, y; it was given {received}." in state.message
+    assert began == []
+    assert states_in_store(stored.store, 1)[-1] == "Failed"
 
 
 def test_a_model_that_cannot_be_written_down_is_recorded_as_its_type(stored: Engine) -> None:

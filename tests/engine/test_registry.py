@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,5 @@ def test_a_script_that_is_loaded_twice_is_not_told_of(engine: Engine, tmp_path: 
         first, second = load_flow(str(script)), load_flow(str(script))
     assert first is not second
     assert in_time(second) == 7
+    for name in [name for name in sys.modules if name.startswith("__tidegate_loader")]:
+        del sys.modules[name]
