@@ -15,6 +15,7 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 from typing import Any
 
 from .annotations import allow_failure, quote, unmapped
+from .context import get_run_context
 from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run
 from .errors import (
     CancelledRun,
@@ -105,6 +106,7 @@ __all__ = (
     "cancel_flow_run",
     "exponential_backoff",
     "flow",
+    "get_run_context",
     "get_run_logger",
     "pause_flow_run",
     "quote",

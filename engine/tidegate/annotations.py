@@ -28,6 +28,6 @@ class allow_failure(Annotation[T]):  # noqa: N801
 
 
 class quote(Annotation[T]):  # noqa: N801
-    """Hand this over untouched: it is not searched for futures, and not linked."""
+    """Hand this over untouched: it is not searched for futures, and not linked; a generator does not become a list."""
 
     __slots__ = ()

@@ -9,7 +9,7 @@ from types import CodeType
 from typing import Any
 
 from .errors import InvalidName, ParameterBindError, ReservedArgument
-from .hooks import hooks_of
+from .hooks import STATES, hooks_of
 from .registry import register
 from .retries import is_seconds, senseless
 from .run_names import RunName, check_run_name
@@ -43,14 +43,14 @@ class CallFace:
             raise InvalidName(f"{name!r} cannot name a {kind}: it must be a text without any of / % & > <.")
         self.fn = fn
         self.name = name
-        self.options: Mapping[str, Any] = dict(options)
+        self.options: Mapping[str, Any] = {option: _kept(option, value) for option, value in options.items()}
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
         self.is_async = is_async(inspect.unwrap(fn) if kind == "flow" else fn)
         self.__doc__ = inspect.getdoc(fn)
         self.description: str = options["description"] or self.__doc__ or ""
         self.version: str | None = options["version"]
-        self.tags = tags_of(options["tags"], repr(name))
-        self.hooks = hooks_of(options, name)
+        self.tags = tags_of(self.options["tags"], repr(name))
+        self.hooks = hooks_of(self.options, name)
         self.log_prints: bool | None = options["log_prints"]
         check_saving(name, options)
         self.limit_seconds = _limit(name, options["timeout_seconds"])
@@ -106,6 +106,14 @@ class CallFace:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {self.name!r}>"
+
+
+def _kept(option: str, value: Any) -> Any:
+    """An option as copies take it over: several things as they are now, whatever becomes of the list."""
+    several = option == "tags" or option in STATES
+    if several and isinstance(value, Iterable) and not isinstance(value, str) and not callable(value):
+        return tuple(value)
+    return value
 
 
 def _limit(name: str, given: Any) -> float | None:

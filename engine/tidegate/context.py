@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .errors import MissingContext
+
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
     from .run.task_run import TaskRun
@@ -36,3 +38,14 @@ frame: ContextVar[Frame | None] = ContextVar("tidegate_frame", default=None)
 
 blocked: ContextVar[bool] = ContextVar("tidegate_blocked", default=False)
 """True while code is loaded only to find its flows: calls of flows then do nothing."""
+
+
+def get_run_context() -> FlowRun | TaskRun:
+    """The run of the current code: the task run that it is in, else the flow run.
+
+    Raises `MissingContext` where no flow or task runs, also in threads that your code started by itself.
+    """
+    here = frame.get()
+    if here is None:
+        raise MissingContext("get_run_context() was called where no flow or task runs. Call it in one of them.")
+    return here.task_run or here.flow_run

@@ -46,7 +46,13 @@ def new_flow_run(
     here = tracking.flow_run.engine if tracking is not None else engine()
     parent = None if tracking is None else tracking.flow_run
     parameters, refused = _validated(flow, flow.arguments(args, kwargs), here.now())
-    name = "" if refused or flow.run_name is None else fill_in(flow.run_name, parameters)
+    name = ""
+    if flow.run_name is not None and refused is None:
+        try:
+            name = fill_in(flow.run_name, parameters)
+        except Exception as error:  # of the user's function, or of the formatting
+            told = f"flow_run_name of {flow.name!r} gives no name. {describe(error)}"
+            refused = Failed(error, message=told, at=here.now())
     created = FlowCreated(
         0,
         here.now(),
@@ -61,6 +67,8 @@ def new_flow_run(
     run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), parent)
     run.parameters, run.refused = parameters, refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
+    if tracking is not None:
+        tracking.given_name = name
     _begin(run, parent)
     return run
 
@@ -86,9 +94,9 @@ def _validated(flow: Flow[..., Any], given: dict[str, Any], now: float) -> tuple
 
 
 def _refusal(flow: Flow[..., Any], error: Exception, now: float) -> State:
-    told = describe(error)
+    told = f"{type(error).__name__}: {error}"  # not cut: it lists all that is wrong
     if not isinstance(error, (ParameterTypeError, UsageError)):
-        told = f"The parameters of {flow.name!r} cannot be used. {told}"
+        told = f"The parameters of {flow.name!r} cannot be used. {describe(error)}"
     return Failed(error, message=told, at=now)
 
 

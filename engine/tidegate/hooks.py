@@ -31,7 +31,7 @@ def hooks_of(options: Mapping[str, Any], what: str) -> Mapping[StateType, Hooks]
         given = options.get(option)
         if given is None:
             continue
-        several = tuple(given) if isinstance(given, Iterable) else (given,)
+        several = tuple(given) if isinstance(given, Iterable) and not callable(given) else (given,)
         for each in several:
             if not callable(each):
                 raise UsageError(f"{option} of {what!r} must be a function, or a list of them, not {each!r:.60}.")

@@ -16,17 +16,13 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from enum import Enum
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
-_NEVER = (type(None), bool, type(Ellipsis), type(NotImplemented), type(sys))
+from .model.tracking import is_shared, members
+
 _IMMUTABLE = (str, bytes, int, float, complex, tuple, frozenset, range)
 _WHOLE = (str, bytes, bytearray, int, float, complex)
-
-MEMBERS = 256
-"""Members of a returned list, tuple, dict or model that are linked too, so that ``a, b = task()`` keeps its edges."""
 
 
 class LinkTable:
@@ -52,20 +48,19 @@ class LinkTable:
 
         To be called while the final state alone holds the value, so that its reference count tells whether it is fresh.
         """
-        kind = type(value)
-        if kind in _NEVER or isinstance(value, (type, Enum)):
+        if is_shared(value):
             return
         with self._lock:  # results come in on many threads
-            self._add(value, kind, task_run)
+            self._add(value, task_run)
 
-    def _add(self, value: Any, kind: type, task_run: int) -> None:
+    def _add(self, value: Any, task_run: int) -> None:
         # Held by the state, the two frames and the argument of getrefcount.
         fresh = sys.getrefcount(value) <= 4
         self._put(value, task_run, fresh=fresh)
-        if kind in _WHOLE:
+        if type(value) in _WHOLE:
             return
-        for member in _members(value):
-            if type(member) not in _NEVER and not isinstance(member, (type, Enum)) and self.find(member) == 0:
+        for member in members(value):
+            if not is_shared(member) and self.find(member) == 0:
                 # Held by its container, the list of members, this frame and the argument.
                 fresh = sys.getrefcount(member) <= 4
                 self._put(member, task_run, fresh=fresh)
@@ -94,14 +89,3 @@ class LinkTable:
                 alive[key] = entry
         self._entries = alive
         self._sweep_at = max(1024, 2 * len(alive))
-
-
-def _members(value: Any) -> Iterable[Any]:
-    if isinstance(value, (list, tuple)):
-        return list(islice(value, MEMBERS))
-    if isinstance(value, dict):
-        return list(islice(value.values(), MEMBERS))
-    fields = getattr(type(value), "__pydantic_fields__", None) or getattr(type(value), "__dataclass_fields__", None)
-    if fields:
-        return [getattr(value, name, None) for name in islice(fields, MEMBERS)]
-    return ()

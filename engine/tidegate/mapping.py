@@ -11,6 +11,7 @@ from .annotations import Annotation, allow_failure, quote, unmapped
 from .errors import MappingLengthMismatch, MappingMissingIterable, UsageError
 from .futures import AsyncTaskFuture, MapResult, TaskFuture
 from .host import wait
+from .inputs import edges_of
 from .model.events import Links
 from .model.states import State
 
@@ -72,6 +73,7 @@ def _column(value: Any, flow_run: FlowRun) -> tuple[Any, int]:
         upstream = value.number if value.flow_run == flow_run.number else 0
         value = value.state.result()
     elif isinstance(value, State):
+        upstream = next((number for _, number in edges_of(value, flow_run.links, flow_run.number)), 0)
         value = value.result()
     elif not isinstance(value, MapResult):
         upstream = flow_run.links.find(value)

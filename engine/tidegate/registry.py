@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .calls import CallFace
 
 _LOADED = "__tidegate_loader_"
+_OURS = "tidegate."
 
 _known: WeakValueDictionary[tuple[str, str], CallFace] = WeakValueDictionary()
 
@@ -30,7 +31,7 @@ def register(face: CallFace) -> None:
             f"There is a {face.kind} {face.name!r} already, of another function ({_told(before.fn)}); "
             f"this one is {_told(face.fn)}. Give one of them another name.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=_depth_of_the_user(),
         )
     _known[key] = face
 
@@ -38,6 +39,14 @@ def register(face: CallFace) -> None:
 def registered(kind: str) -> dict[str, CallFace]:
     """The flows (``"flow"``) or the tasks (``"task"``) that there are now, by name."""
     return {name: face for (each, name), face in list(_known.items()) if each == kind}
+
+
+def _depth_of_the_user() -> int:
+    """How far up the code stands that is not ours, as `warnings.warn` in the caller of this counts."""
+    depth, at = 0, inspect.currentframe()
+    while at is not None and at.f_globals.get("__name__", "").startswith(_OURS):
+        depth, at = depth + 1, at.f_back
+    return depth
 
 
 def _are_two(one: Callable[..., object], other: Callable[..., object], same_module: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import string
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
@@ -17,6 +18,8 @@ LONGEST = 200
 
 def check_run_name(given: Any, option: str, what: str, parameters: Collection[str], open_ended: bool) -> None:
     """Raise `UsageError` for a template that cannot be filled in; `open_ended` if there are ``**kwargs``."""
+    if inspect.iscoroutinefunction(given):
+        raise UsageError(f"{option} of {what!r} must be a function that is not async.")
     if given is None or callable(given):
         return
     if not isinstance(given, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import linecache
@@ -93,3 +94,84 @@ def test_a_callable_object_is_a_task(engine: Engine, made: Any) -> None:
 
     assert in_time(work) == [2, 4, 6, 8]
     assert [row.name for row in engine.store.task_runs(1)] == [f"{type(made).__name__}-{at}" for at in range(4)]
+
+
+@pytest.mark.parametrize("kind", [tidegate.Flow, tidegate.Task], ids=["flow", "task"])
+@pytest.mark.conforms("B010")
+def test_a_time_limit_of_nothing_is_none(kind: Any) -> None:
+    for given, wanted in [(0, None), (None, None), (0.0, None), (5, 5.0), (0.25, 0.25)]:
+        made = kind(nothing, timeout_seconds=given)
+        assert made.timeout_seconds == wanted
+        assert type(made.timeout_seconds) in (float, type(None))
+        assert kind(nothing, timeout_seconds=9).with_options(timeout_seconds=given).timeout_seconds == wanted
+    for wrong in (-1, "5", True, float("inf"), float("nan")):
+        with pytest.raises(tidegate.UsageError, match="timeout_seconds"):
+            kind(nothing, timeout_seconds=wrong)
+
+
+@pytest.mark.parametrize("make", [flow, task], ids=["flow", "task"])
+@pytest.mark.conforms("B014")
+def test_retries_can_be_taken_back(engine: Engine, make: Any) -> None:
+    tried: list[int] = []
+
+    def fails() -> None:
+        tried.append(1)
+        raise ValueError("no")
+
+    def times(made: Any) -> int:
+        tried.clear()
+        run = made if make is flow else flow(lambda: made(return_state=True), name="around")
+        assert in_time(lambda: run(return_state=True)).is_failed()
+        return len(tried)
+
+    made = make(fails, name="fails", retries=2, retry_delay_seconds=[0.0])
+    without = made.with_options(retries=0)
+    assert [times(each) for each in (made, without, without.with_options(retries=1), made)] == [3, 1, 2, 3]
+
+
+def wrapped(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.conforms("B017")
+def test_a_flow_looks_through_wrappers_and_a_task_does_not(engine: Engine) -> None:
+    async def body(x: int) -> int:
+        return x + 1
+
+    twice = wrapped(wrapped(body))
+    made = flow(twice, name="wrapped")
+    assert made.is_async
+    assert in_time(lambda: asyncio.run(made(1))) == 2
+    assert flow(wrapped(lambda: 7), name="sync")() == 7
+    assert not task(twice).is_async
+    assert task(body).is_async
+
+
+@pytest.mark.conforms("B053")
+def test_a_task_is_known_by_the_qualified_name_of_its_function(engine: Engine) -> None:
+    assert task(nothing, name="other").key == "nothing"
+    assert task(Doubler.__call__).key == "Doubler.__call__"
+    assert task(Doubler()).key == task(Doubler(), name="x").key == "Doubler"
+    tried: list[int] = []
+
+    def one() -> str:
+        return "one"
+
+    def two() -> str:
+        return "two"
+
+    @flow(retries=1)
+    def work() -> Any:
+        tried.append(1)
+        if len(tried) == 1:
+            task(one, name="same")()
+            raise ValueError("again")
+        return [task(two, name="same")(), task(one, name="renamed")()]
+
+    # In the second attempt the one is known again, whatever it is called; the other only has its name.
+    assert in_time(work) == ["two", "one"]
+    assert [(row.name, row.attempts) for row in engine.store.task_runs(1)] == [("same-0", 1), ("same-1", 1)]

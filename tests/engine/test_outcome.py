@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tidegate import quote
+from tidegate.model.state_group import StateGroup
 from tidegate.model.states import (
     AwaitingRetry,
     Cancelled,
@@ -180,12 +181,12 @@ def test_a_long_text_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "name"),
-    [((3, 0, 0, 0), "Completed"), ((3, 1, 0, 0), "Failed"), ((3, 0, 1, 0), "Cancelled"), ((3, 0, 0, 1), "Failed"),
-     ((3, 1, 1, 1), "Cancelled"), ((3, 1, 0, 1), "Failed")],
+    ("states", "name"),
+    [([DONE] * 3, "Completed"), ([DONE, GONE], "Failed"), ([DONE, OFF], "Cancelled"), ([DONE, WAITING], "Failed"),
+     ([BAD, OFF, WAITING], "Cancelled"), ([BAD, WAITING], "Failed")],
 )  # fmt: skip
 @pytest.mark.conforms("B106")
-def test_the_aggregate_of_counts(counts: tuple[int, int, int, int], name: str) -> None:
+def test_the_aggregate_of_a_group(states: list[State], name: str) -> None:
     data = object()
-    state = aggregate(*counts, data, NOW)
+    state = aggregate(StateGroup.of(states), data, NOW)
     assert (state.name, state.data, state.timestamp) == (name, data, NOW)

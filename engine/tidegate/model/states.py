@@ -6,12 +6,13 @@ name says why.  Types and names are those of Prefect 2.7 and its successors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult
+from .tracking import is_untrackable
 
 
 class StateType(Enum):
@@ -64,6 +65,9 @@ class StateDetails:
     scheduled_time: float | None = None
     cache_key: str | None = None
     cache_expiration: float | None = None
+    untrackable: bool = False
+    """True if its value, or a member of it, gives no edge when it is handed on as a plain value: null, truth values,
+    small numbers, enum members, classes.  Handing on the future or the state always gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class State:
             self.scheduled_time,
             more.get("cache_key"),
             more.get("cache_expiration"),
+            not isinstance(self.data, Unloaded) and is_untrackable(self.data),
         )
 
     def is_scheduled(self) -> bool:
@@ -158,25 +163,36 @@ class State:
         return data.load() if isinstance(data, Unloaded) else data
 
     def error(self) -> BaseException:
-        """The exception of a failed, crashed or cancelled state; `ValueError` for any other."""
+        """The exception of a failed, crashed or cancelled state; raises `ValueError` for any other.
+
+        An exception that the state holds is given as it is.  A text, or nothing but a message, stands in `FailedRun`,
+        `CrashedRun` or `CancelledRun`.  Of states, also in nested containers, it is that of the first one that did not
+        succeed; a `ValueError` if there is none.  Anything else gives a `TypeError`.
+        """
         if self.type not in UNSUCCESSFUL:
             raise ValueError(f"A {self.name} state has no exception.")
-        wrapper = _RUN_ERRORS[self.type]
         data = self.data
         if isinstance(data, Unloaded):
             try:
                 data = data.load()
             except MissingResult:
-                data = _NOTHING
+                data = None
         if isinstance(data, BaseException):
             return data
-        if isinstance(data, State):
-            return data.error()
-        if isinstance(data, (list, tuple, set, frozenset)):
-            for state in data:
-                if isinstance(state, State) and state.type in UNSUCCESSFUL:
-                    return state.error()
-        return wrapper(data if isinstance(data, str) else self.message or f"The run is {self.name}.")
+        if data is None or data is _NOTHING or isinstance(data, str):
+            text = data if isinstance(data, str) else ""
+            return _RUN_ERRORS[self.type](text or self.message or f"The run is {self.name}.")
+        none = True
+        for state in _states_in(data):
+            if state.type in UNSUCCESSFUL:
+                return state.error()
+            none = False
+        if none:
+            kind = type(data).__name__
+            return TypeError(
+                f"The state {self} holds an object of type {kind}: give it an exception, a text or states."
+            )
+        return ValueError(f"The state {self} holds no state that failed, crashed or was cancelled.")
 
     def without_data(self) -> State:
         """The same state as a record keeps it, so that keeping it does not keep the result alive."""
@@ -186,6 +202,14 @@ class State:
         """The same state, holding something else."""
         kept = (self.timestamp, data, self.scheduled_time, self.origin, self.extra)
         return State(self.type, self.name, self.message, *kept)
+
+    def copy(self, **changes: Any) -> State:
+        """The same state, of the same run, with some fields changed."""
+        return replace(self, **changes)
+
+    def fresh(self, at: float, extra: Mapping[str, Any] | None = None) -> State:
+        """The same state for another run to enter, `at` seconds since the epoch: it is of no run yet."""
+        return State(self.type, self.name, self.message, at, self.data, self.scheduled_time, extra=extra)
 
     def of_run(self, flow_run: int, task_run: int) -> State:
         """The same state as that of a run."""
@@ -202,6 +226,19 @@ class State:
     def __str__(self) -> str:
         kind = f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
         return kind if self.name.upper() == self.type.value else f"{kind} [{self.type.value}]"
+
+
+def _states_in(data: Any) -> Iterator[State]:
+    """The states that a value is, or that stand in lists, tuples and sets, at any depth."""
+    seen: set[int] = set()
+    stack = [data]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, State):
+            yield each
+        elif isinstance(each, (list, tuple, set, frozenset)) and id(each) not in seen:
+            seen.add(id(each))
+            stack.extend(reversed(list(each)))
 
 
 # The constructors below are named like the classes they stand for in the field; `at` is the timestamp.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..annotations import quote
+from ..model.state_group import StateGroup
 from ..model.states import Cancelled, Completed, Crashed, Failed, State, StateType
 
 
@@ -45,36 +46,32 @@ def _flat(value: Any) -> Any:
 
 
 def _of_states(states: Sequence[State], value: Any, now: float) -> State:
-    if len(states) == 1 and type(value) is State:
-        state = value
-        if state.is_final():
-            return State(state.type, state.name, state.message, now, state.data)
+    if len(states) > 1 or type(value) is not State:
+        return aggregate(StateGroup.of(states), value, now)
+    if not value.is_final():
         return Failed(value, message="1/1 states are not final.", at=now)
-    total = len(states)
-    cancelled = sum(each.type is StateType.CANCELLED for each in states)
-    failed = sum(each.type in (StateType.FAILED, StateType.CRASHED) for each in states)
-    open_ = sum(not each.is_final() for each in states)
-    return aggregate(total, failed, cancelled, open_, value, now)
+    flow_run, task_run = value.origin or (0, 1)
+    # Only the run that stands for a subflow ends in the state of a flow run.
+    return value.fresh(now, None if task_run else {"child_flow_run": flow_run})
 
 
-def aggregate(total: int, failed: int, cancelled: int, not_final: int, data: Any, now: float) -> State:
+def aggregate(group: StateGroup, data: Any, now: float) -> State:
     """The state of many: all completed, else any cancelled, else failed."""
-    if not (failed or cancelled or not_final):
+    total = group.total_count
+    if group.all_completed():
         return Completed(data, message="All states completed.", at=now)
-    if cancelled:
-        return State(StateType.CANCELLED, "Cancelled", f"{cancelled}/{total} states cancelled.", now, data)
-    if failed:
-        return Failed(data, message=f"{failed}/{total} states failed.", at=now)
-    return Failed(data, message=f"{not_final}/{total} states are not final.", at=now)
+    if group.any_cancelled():
+        message = f"{group.cancelled_count}/{total} states cancelled."
+        return State(StateType.CANCELLED, "Cancelled", message, now, data)
+    if group.any_failed():
+        return Failed(data, message=f"{group.fail_count}/{total} states failed.", at=now)
+    return Failed(data, message=f"{group.not_final_count}/{total} states are not final.", at=now)
 
 
 def judge_by_children(proposed: State, tally: Mapping[StateType, int], failures: Sequence[State], now: float) -> State:
     """The state of a flow that returned nothing: it is judged by its task runs, counted by the type they ended in."""
-    total = sum(tally.values())
-    if not total:
-        return proposed
-    failed = tally[StateType.FAILED] + tally[StateType.CRASHED]
-    return aggregate(total, failed, tally[StateType.CANCELLED], tally[StateType.PENDING], failures or None, now)
+    group = StateGroup(tally)
+    return aggregate(group, failures or None, now) if group.total_count else proposed
 
 
 def of_error(error: BaseException, cancelling: bool, now: float, *, ours: bool = False) -> State:

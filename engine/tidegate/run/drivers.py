@@ -177,10 +177,13 @@ def tell(effect: Tell, engine: Engine) -> None:
                 ended = Latch()
                 engine.portal.start(partial(_await_hook, hook, result, ended), copy_context())
                 host.wait(ended)
-        except Exception:
+        except BaseException as error:  # an exit on a worker would leave the run without an end
+            if isinstance(error, KeyboardInterrupt) and on_main_thread():
+                raise
             _hook_failed(hook)
         finally:
-            guard.is_open = before
+            if on_main_thread():
+                guard.is_open = before
 
 
 async def tell_async(effect: Tell) -> None:
@@ -190,14 +193,16 @@ async def tell_async(effect: Tell) -> None:
             result = hook(*effect.arguments)
             if inspect.isawaitable(result):
                 await result
-        except Exception:
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException:  # an exit would end the loop
             _hook_failed(hook)
 
 
 async def _await_hook(hook: Any, result: Any, ended: Latch) -> None:
     try:
         await result
-    except Exception:
+    except BaseException:  # an exit would end the engine's loop
         _hook_failed(hook)
     finally:
         ended.set()

@@ -177,6 +177,8 @@ class FlowRun(Controlled):
         if isinstance(error, CancelledError) and guard.taken():
             # Which the loop had turned into a cancellation; where it hit the user's code is worth keeping.
             error = KeyboardInterrupt().with_traceback(error.__traceback__)
+        if self.flow.final_state == "raised" and not isinstance(value, quote):
+            value = quote(value)
         self._quoted = isinstance(value, quote)
         return of_return(value, now) if error is None else of_error(error, False, now)
 
@@ -188,7 +190,7 @@ class FlowRun(Controlled):
         crash = self.children.exit()
         if crash is not None and proposed.type is not StateType.CRASHED:
             return of_error(crash, False, now)
-        if proposed.type is not StateType.COMPLETED or self._quoted or self.flow.final_state == "raised":
+        if proposed.type is not StateType.COMPLETED or self._quoted:
             return proposed
         if proposed.data is not None:
             returned = resolve_to_states(proposed.data)

@@ -45,6 +45,7 @@ def task_life(run: TaskRun) -> Lifecycle:
         yield Save(event)
         hooks = run.hooks(final.type)
         if hooks is not None:
+            run.state = final  # it is kept, so hooks may see it
             yield Tell(hooks, (run.task, run, final))
     finally:
         run.end(final)
@@ -63,12 +64,13 @@ def _ready(run: TaskRun) -> Part:
         blocker = inputs.not_completed(found)
         if blocker:
             return NotReady(blocker, at=run.now())
-        run.args, run.kwargs = inputs.resolve_all(run.args, run.kwargs)
         if run.state.type is StateType.COMPLETED and any(future.ran_anew for future, _ in found.futures):
             run.reopened = "Rerunning"
     try:
+        if found is not None and found.rebuild:
+            run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)
         run.prepare()
-    except Exception as error:  # of the user's template or key function
+    except Exception as error:  # of the user's containers, template or key function
         return of_error(error, False, run.now())
     return None
 
@@ -151,6 +153,8 @@ def flow_life(run: FlowRun) -> Lifecycle:
         yield Save(event)
         hooks = run.flow.hooks.get(final.type)
         if hooks is not None:
+            with run.lock:
+                run.state = final  # it is kept, so hooks may see it; and none of them can cancel what has ended
             yield Tell(hooks, (run.flow, run, final))
     finally:
         run.end(final)

@@ -247,7 +247,7 @@ class TaskRun(Latch):
         Raises what the user's template or key function raises.
         """
         task = self.task
-        if task.run_name is not None and not self.given_name:
+        if task.run_name is not None and not self.given_name and not task.is_flow:
             self.given_name = fill_in(task.run_name, task.arguments(self.args, self.kwargs))
         caching = task.caching
         if caching is not None:
