@@ -6,8 +6,9 @@ import ast
 import inspect
 import linecache
 import sys
+from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -22,6 +23,7 @@ class Body:
     def __init__(self, shell: Any, line: str, cell: str, filename: str) -> None:
         self._shell = shell
         self.filename = filename
+        self.text = cell
         # A newline stands for the line of the magic, and one for each blank line that the transformation drops.
         blank = cell[: len(cell) - len(cell.lstrip())].count("\n")
         source = "\n" * (1 + blank) + shell.transform_cell(cell)
@@ -43,6 +45,22 @@ class Body:
         """True if the body has a top-level await."""
         codes = (self._statements, self._value)
         return any(code is not None and code.co_flags & inspect.CO_COROUTINE for code in codes)
+
+    @property
+    def function(self) -> Callable[[], Any]:
+        """The body as a function of its own, whose version is that of the cell's text."""
+
+        def run() -> Any:
+            __tracebackhide__ = True
+            return self.run()
+
+        async def run_awaiting() -> Any:
+            __tracebackhide__ = True
+            return await self.run_awaiting()
+
+        made: Any = run_awaiting if self.awaits else run
+        made.__tidegate_source__ = self.text
+        return cast("Callable[[], Any]", made)
 
     def run(self) -> Any:
         """Run a body without a top-level await."""

@@ -72,7 +72,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         body = Body(self.shell, line, cell, cell_filename(self.shell))
         try:
             made: Flow[..., Any] = Flow(
-                body.run_awaiting if body.awaits else body.run,
+                body.function,
                 name=arguments.name or f"cell-{cell_number(self.shell, body.filename)}",
                 task_runner=_runner(arguments),
             )
