@@ -36,7 +36,7 @@ from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life, task_life
 from .run.task_run import TaskRun
 from .run_names import RunName, fill_in
-from .saving import Persist
+from .saving import Persist, saving_of
 from .tags import NONE, current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
 
@@ -235,8 +235,9 @@ class Flow(CallFace, Generic[P, R]):
             setup_logging()  # first, so that a level that is none stops it before anything is recorded
         here: Engine = tracking.flow_run.engine if tracking is not None else engine()
         parent = None if tracking is None else tracking.flow_run
+        saving = saving_of(self, here.saving if parent is None else parent.saving)  # as early as the log level
         parameters, refused = self._parameters(args, kwargs, here.now())
-        run = FlowRun(here, self, self._create(here, parameters, refused, tracking), self.task_runner.start(), parent)
+        run = FlowRun(here, self, self._create(here, parameters, refused, tracking), self.task_runner.start(), saving)
         run.parameters, run.refused = parameters, refused
         run.args, run.kwargs = (args, kwargs) if refused else self.call_with(parameters)
         here.live[run.number] = run

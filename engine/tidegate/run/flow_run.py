@@ -45,7 +45,7 @@ class FlowRun:
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner, above: FlowRun | None = None
+        self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner, saving: Saving
     ) -> None:
         self.engine = engine
         self.flow = flow
@@ -56,7 +56,7 @@ class FlowRun:
         self.runner = runner
         self.policy = flow.policy
         self.state: State = Pending(at=engine.now())
-        self.saving: Saving = saving_of(flow, engine.saving if above is None else above.saving)
+        self.saving = saving
         """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""
