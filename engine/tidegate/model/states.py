@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult
+from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult, UntrustedResult
 
 
 class StateType(Enum):
@@ -166,7 +166,7 @@ class State:
         if isinstance(data, Unloaded):
             try:
                 data = data.load()
-            except MissingResult:
+            except (MissingResult, UntrustedResult):
                 data = _NOTHING
         if isinstance(data, BaseException):
             return data
