@@ -76,6 +76,7 @@ CREATE TABLE cache(
     at REAL NOT NULL,
     flow_run INTEGER NOT NULL,
     task_run INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
     task TEXT NOT NULL,
     expires REAL,
     parts TEXT NOT NULL,
@@ -102,7 +103,11 @@ TASK_UPSERT = (
     "ran = ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END, "
     "name = COALESCE(excluded.name, name), result = excluded.result"
 )
-CACHE_COLUMNS = "key, at, flow_run, task_run, task, expires, parts"
+CACHE_COLUMNS = "key, at, flow_run, task_run, attempt, task, expires, parts"
+CACHE_UPSERT = (  # for a clock that stands still
+    " ON CONFLICT(key, at, flow_run, task_run) DO UPDATE SET attempt = excluded.attempt, expires = excluded.expires, "
+    "parts = excluded.parts"
+)
 EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.

@@ -200,7 +200,7 @@ class SQLiteStore:
             rows.update_flow(connection, state)
         rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, found.log)
         if found.cache:
-            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 7, found.cache)
+            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
 
