@@ -109,13 +109,14 @@ def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set
 
 def _members(value: Any) -> Iterable[Any] | None:
     """What to look at inside a value; null for leaves."""
-    if isinstance(value, CONTAINERS):
+    kind = type(value)  # a mock may call itself a dict
+    if issubclass(kind, CONTAINERS):
         if len(value) > LONG and not isinstance(value, MapResult) and _plain(value):
             return None
-        return [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        return [*value.keys(), *value.values()] if issubclass(kind, dict) else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
-    fields = getattr(type(value), "__pydantic_fields__", None)
+    fields = getattr(kind, "__pydantic_fields__", None)
     return None if fields is None else [getattr(value, name, None) for name in fields]
 
 
@@ -199,11 +200,11 @@ def _resolve(value: Any, leaf: Leaf, memo: dict[int, Any], depth: int) -> Any:
 
 
 def _resolve_members(value: Any, kind: type[Any], leaf: Leaf, memo: dict[int, Any], depth: int) -> Any:
-    if isinstance(value, dict):
+    if issubclass(kind, dict):
         new = [(_resolve(k, leaf, memo, depth), _resolve(v, leaf, memo, depth)) for k, v in value.items()]
         same = all(k is a and v is b for (k, v), (a, b) in zip(value.items(), new, strict=True))
         return value if same else dict(new)
-    if isinstance(value, CONTAINERS):
+    if issubclass(kind, CONTAINERS):
         if len(value) > LONG and not isinstance(value, MapResult) and _plain(value):
             return value
         old = list(value)

@@ -64,7 +64,11 @@ class LinkTable:
         self._put(value, task_run, fresh=fresh)
         if kind in _WHOLE:
             return
-        for member in _members(value):
+        try:
+            members = _members(value)
+        except Exception:  # of a foreign object, such as a mock that calls itself a dict: no edge is worth a failure
+            return
+        for member in members:
             if type(member) not in _NEVER and not isinstance(member, (type, Enum)) and self.find(member) == 0:
                 # Held by its container, the list of members, this frame and the argument.
                 fresh = sys.getrefcount(member) <= 4
