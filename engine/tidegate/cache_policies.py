@@ -22,7 +22,7 @@ class CacheContext:
     """A task run that is about to begin, as policies and key functions see it."""
 
     task_key: str
-    """The qualified name of the task's function."""
+    """What tells the task from others: the full name of its function, and the digest of one that holds something."""
     fn: Callable[..., Any]
     arguments: Mapping[str, Any]
     """The arguments by parameter, as the function shall see them: futures resolved, defaults filled in."""

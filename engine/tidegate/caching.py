@@ -1,23 +1,38 @@
-"""Caching: a task hands back what an earlier run with the same cache key returned."""
+"""Caching: a task hands back what an earlier run with the same cache key returned.
+
+Each hit is loaded anew, so what a caller does to a list that it was given changes nothing for the next one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import iscoroutinefunction
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .cache_policies import CacheContext, CacheKey, CacheKeyFnPolicy, CachePolicy, why_missed
-from .errors import MissingResult, RunError, UsageError
+from .digests import digest
+from .errors import RunError, StoreError, UsageError
 from .model.events import CacheEntry
 from .model.states import Cached, State
 from .retries import is_seconds, senseless
 from .saving import context_of
 
 if TYPE_CHECKING:
-    from .run.task_run import TaskRun
+    from .run.task_run import Called, TaskRun
 
 CacheKeyFn = Callable[[CacheContext, dict[str, Any]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What the cache has for a run."""
+
+    state: State
+    blob: bytes
+    """The result as it is to be kept with the run that gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +49,73 @@ class Caching:
         """The cache key of a run whose inputs are in place; null for none.  Raises what the user's function raises."""
         task, flow_run = run.task, run.flow_run
         arguments = task.arguments(run.args, run.kwargs)
-        context = CacheContext(task.key, task.fn, arguments, flow_run.number, flow_run.parameters, run, task)
-        return self.policy.key(context)
+        identity = _identity(task)
+        if identity is None and not isinstance(self.policy, CacheKeyFnPolicy):
+            return None
+        name = identity or _qualified(task)
+        context = CacheContext(name, task.fn, arguments, flow_run.number, flow_run.parameters, run, task)
+        return _checked(self.policy.key(context), task.name)
 
-    def look_up(self, run: TaskRun, key: CacheKey) -> tuple[State | None, str]:
-        """The state of an earlier run with the key, else why there is none."""
+    def look_up(self, run: TaskRun, key: CacheKey) -> tuple[Hit | None, str]:
+        """What the cache has for a run, else why it has nothing.  Never raises: a run without it is as good."""
         if self.refresh:
             return None, "the cache is refreshed"
         now = run.now()
         store = run.flow_run.engine.store
-        hit = store.cached(key.text, now)
-        if hit is None:
-            return None, why_missed(key.parts, store.latest_cached(run.task.key))
-        saving = run.flow_run.of(run.task).saving
         try:
-            value = saving.keeper.load(hit.blob, context_of(hit.flow_run, hit.task_run))
-        except (MissingResult, RunError) as error:
-            return None, f"the result of run {hit.flow_run} cannot be used: {error}"
-        extra = {"cache_key": key.text, "cache_expiration": hit.entry.expires}
-        return Cached(value, extra=extra, at=now), ""
+            found = store.cached(key.text, now)
+            if found is None:
+                return None, why_missed(key.parts, store.latest_cached(_qualified(run.task)))
+        except StoreError as error:
+            return None, f"the cache cannot be read: {error}"
+        keeper = run.flow_run.of(run.task).saving.keeper
+        there, here = context_of(found.flow_run, found.task_run), context_of(run.flow_run.number, run.number)
+        try:
+            value = keeper.load(found.blob, there)
+            blob = keeper.moved(found.blob, there, here)
+        except (RunError, StoreError) as error:
+            return None, f"the result of run {found.flow_run} cannot be used: {error}"
+        extra = {"cache_key": key.text, "cache_expiration": found.entry.expires}
+        return Hit(Cached(value, extra=extra, at=now), blob), ""
 
     def entry(self, run: TaskRun, key: CacheKey, now: float) -> CacheEntry:
         """What the store is to keep with a completed run."""
         expires = None if self.expiration is None else now + self.expiration
-        return CacheEntry(key.text, run.task.key, expires, key.parts)
+        return CacheEntry(key.text, _qualified(run.task), expires, key.parts)
+
+
+def _qualified(task: Called) -> str:
+    return f"{getattr(task.fn, '__module__', None) or ''}.{task.key}"
+
+
+def _identity(task: Called) -> str | None:
+    """What tells a task from all others, in any process; null if it cannot be told."""
+    if isinstance(task.fn, (FunctionType, BuiltinFunctionType)):
+        return _qualified(task)
+    # A method, a partial or a callable object: what it holds decides as much as its arguments do.
+    held = digest(task.fn)
+    return None if held is None else f"{_qualified(task)} {held}"
+
+
+def _checked(key: Any, name: str) -> CacheKey | None:
+    """The key that a policy gave.  Raises `UsageError` for one that the store could not keep."""
+    if key is None:
+        return None
+    if isinstance(key, CacheKey) and _is_text(key.text):
+        parts = key.parts
+        if isinstance(parts, Mapping) and all(_is_text(part) and _is_text(parts[part]) for part in parts):
+            return key
+    raise UsageError(f"The cache key of {name!r} must be a text, with texts as its parts, not {key!r:.60}.")
+
+
+def _is_text(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def caching_of(what: str, options: Mapping[str, Any]) -> Caching | None:
@@ -69,6 +127,8 @@ def caching_of(what: str, options: Mapping[str, Any]) -> Caching | None:
         raise senseless("cache_policy", what, "a cache policy such as INPUTS", policy)
     if function is not None and not callable(function):
         raise senseless("cache_key_fn", what, "a function of (context, arguments)", function)
+    if function is not None and iscoroutinefunction(function):
+        raise senseless("cache_key_fn", what, "a function that is not async", function)
     expiration = options["cache_expiration"]
     if isinstance(expiration, timedelta):
         expiration = expiration.total_seconds()

@@ -41,18 +41,19 @@ _SMALL = 65_536
 """Arrays of fewer bytes count as plain data, too: as constants that somebody wrote."""
 
 
-def digest(value: Any, leaf: Leaf | None = None) -> str | None:
+def digest(value: Any, leaf: Leaf | None = None, most: int | None = None) -> str | None:
     """32 hex digits that tell the content of a value; null if it cannot be told (a lock, a connection, a generator).
 
     Sets and dictionaries count without their order; a value may hold itself, and be nested as deeply as it likes.
     Functions count by their code, classes and modules by their name, arrays and frames by every element.
 
     `leaf` is asked about every object that is no atom before it is described (but not about the rows of a table of
-    atoms); a text that it returns stands for the object.
+    atoms); a text that it returns stands for the object.  With `most`, a value of more objects than that, atoms not
+    counted, has no digest.
     """
     if type(value) in ATOMS:
         return blake2b(dumps(value, _ORDER), digest_size=16).hexdigest()
-    return _digest(value, leaf, plain=False)
+    return _digest(value, leaf, plain=False, most=most)
 
 
 def source_digest(fn: Callable[..., Any]) -> str:
@@ -91,10 +92,10 @@ def _literal(value: Any) -> str | None:
     return _digest(value, None, plain=True)
 
 
-def _digest(value: Any, leaf: Leaf | None, *, plain: bool) -> str | None:
+def _digest(value: Any, leaf: Leaf | None, *, plain: bool, most: int | None = None) -> str | None:
     try:
-        token = _Walk(leaf, plain).over(value)
-    except Exception:  # whatever a stranger's __reduce__ or __getattr__ raises: it has no digest
+        token = _Walk(leaf, plain, most).over(value)
+    except (Exception, SystemExit, GeneratorExit):  # whatever a stranger's __reduce__ raises: it has no digest
         return None
     return (token[1:] if token[:1] == _HASHED else _hash(token)).hex()
 
@@ -143,9 +144,10 @@ Described: TypeAlias = bytes | _Node
 class _Walk:
     """One walk over a value, without recursion.  An object that is met again is not described again."""
 
-    __slots__ = ("_kept", "_leaf", "_open", "_plain", "_tokens")
+    __slots__ = ("_kept", "_leaf", "_left", "_open", "_plain", "_tokens")
 
-    def __init__(self, leaf: Leaf | None, plain: bool) -> None:
+    def __init__(self, leaf: Leaf | None, plain: bool, most: int | None) -> None:
+        self._left = most
         self._leaf = leaf
         self._plain = plain
         self._tokens: dict[int, bytes] = {}
@@ -186,6 +188,10 @@ class _Walk:
         name = None if self._leaf is None else self._leaf(value)
         if name is not None:
             return self._keep(value, _LEAF + dumps(name, _ORDER))
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise _NoDigest("too much")
         described = self._describe(value)
         if isinstance(described, bytes):
             return self._keep(value, _HASHED + _hash(described))

@@ -20,6 +20,7 @@ from .portal import EnginePortal
 from .ports import Clock, EventStore
 from .rules.decide import RetryPolicy
 from .saving import Saving, default_saving
+from .settings import Settings, settings
 
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
@@ -61,7 +62,7 @@ class Engine:
         """Called with each root flow run when it begins, in the thread that runs it."""
         self._subscribers: dict[int, list[Subscriber]] = {}
         self._problem: dict[int, str] = {}
-        self._saving: Saving | None = None
+        self._saving: tuple[Settings, Saving] | None = None
         self.logs = LogBatches(self.note, self.portal.after)
         """What runs of this process have logged and nobody has kept yet."""
 
@@ -71,7 +72,6 @@ class Engine:
         if self._store is None:
             with self._lock:
                 if self._store is None:
-                    from .settings import settings
                     from .store.sqlite import SQLiteStore
 
                     self._store = SQLiteStore(settings().store_path)
@@ -84,10 +84,12 @@ class Engine:
 
     @property
     def saving(self) -> Saving:
-        """How results are saved where no flow or task says anything about it."""
-        if self._saving is None:
-            self._saving = default_saving(self.store)
-        return self._saving
+        """How results are saved where no flow or task says anything: by the settings that hold here."""
+        here = settings()
+        known = self._saving
+        if known is None or known[0] is not here:
+            known = self._saving = here, default_saving(self.store, here)
+        return known[1]
 
     def create(self, created: FlowCreated) -> int:
         """Keep a new flow run and return its number."""

@@ -270,7 +270,8 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``final_state``: what its end depends on.  ``"children"``: what it returned, and if that is nothing, all its task
       runs.  ``"returned"``: what it returned.  ``"raised"``: only whether it raised.
     - ``persist_result``: whether results of it and its tasks are saved: true, false, or ``"auto"``, the default, which
-      saves small ones and those that took longer to make than to write.
+      saves small ones and those that took longer to make than to write.  Those of the tasks of a flow with retries are
+      all saved by default.
     - ``result_storage``: a folder, a URL or a storage for results above 64 KB; ``.tidegate/results`` by default.
     - ``result_serializer``: ``"json"``, ``"pickle"``, ``"compressed/json"``, ``"compressed/pickle"`` or an object; by
       type by default.

@@ -23,6 +23,7 @@ from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life
 from .run_names import fill_in
+from .saving import saving_of
 from .tags import NONE, current_tags, tags_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def new_flow_run(
         setup_logging()  # first, so that a setting that cannot be stops it before anything is recorded
     here = tracking.flow_run.engine if tracking is not None else engine()
     parent = None if tracking is None else tracking.flow_run
+    saving = saving_of(flow, here.saving if parent is None else parent.saving)  # as early: it reads settings, too
     parameters, refused = _validated(flow, flow.arguments(args, kwargs), here.now())
     name = ""
     if flow.run_name is not None and refused is None:
@@ -64,7 +66,7 @@ def new_flow_run(
         flow.version or "",
         tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
     )
-    run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), parent)
+    run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), saving)
     run.parameters, run.refused = parameters, refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
     if tracking is not None:
@@ -167,7 +169,7 @@ def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
     created = FlowCreated(
         row.number, row.created, row.uuid, row.flow, row.name, row.parameters, None, flow.version or "", row.tags
     )
-    run = FlowRun(here, flow, created, flow.task_runner.start())
+    run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
     run.state = state
     run.policy = row.policy or flow.policy
     run.parameters, run.refused = parameters, refused

@@ -59,7 +59,11 @@ class LinkTable:
         self._put(value, task_run, fresh=fresh)
         if type(value) in _WHOLE:
             return
-        for member in members(value):
+        try:
+            found = members(value)
+        except Exception:  # of a foreign object, such as a mock that calls itself a dict: no edge is worth a failure
+            return
+        for member in found:
             if not is_shared(member) and self.find(member) == 0:
                 # Held by its container, the list of members, this frame and the argument.
                 fresh = sys.getrefcount(member) <= 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from .errors import StoreError
-from .model.states import UNSUCCESSFUL, State, StateType, Unloaded
+from .errors import MissingResult, StoreError
+from .model.states import State, StateType, Unloaded
 from .model.views import FlowRow, TaskRow
 from .results.blob import plain, unsaved
 from .results.keeper import ResultKeeper
@@ -14,7 +14,6 @@ from .results.serializers import serializer_of
 from .results.signing import Signer
 from .results.storage import FileStorage, storage_of
 from .retries import senseless
-from .settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .ports import EventStore
     from .results.serializers import Serializer
     from .results.storage import ResultStorage
+    from .settings import Settings
 
 Persist: TypeAlias = bool | Literal["auto"]
 """``True`` saves every result, ``False`` none, ``"auto"`` the small and those that took longer to make than to save."""
@@ -33,6 +33,7 @@ class Saved(Protocol):
     """What has options of saving."""
 
     name: str
+    is_flow: bool
     options: Mapping[str, Any]
     needs_results: bool
     """True if a feature that it uses cannot do without saved results."""
@@ -59,32 +60,47 @@ class Saving:
     """False if a state does not hold its result, which is fetched each time that it is asked for."""
     storage: Callable[[], ResultStorage]
     serializer: Serializer | None
-    explicit: Persist | None
-    """What was said about saving, here or further up; null if nothing was."""
+    below: Persist
+    """The policy of what is called in it, says nothing and uses no feature that needs saved results."""
 
     def keep(self, state: State, seconds: float, place: tuple[int, int]) -> tuple[State, bytes | None]:
         """Save what a final state holds, which took `seconds` to make; the state to go on with, and the blob.
 
-        `place` is the flow run and the task run, 0 for the flow itself.
+        `place` is the flow run and the task run, 0 for the flow itself.  A crash is kept by its message alone: whoever
+        reads the record of an exit is not to exit.
         """
-        kind = state.type
-        if kind is not StateType.COMPLETED and not (kind in UNSUCCESSFUL and isinstance(state.data, BaseException)):
+        if state.type is StateType.FAILED and isinstance(state.data, BaseException):
+            kept = self.keeper.keep(state.data, seconds, self.policy, context_of(*place))
+        elif state.type is StateType.COMPLETED:
+            if self.plain:
+                blob = plain(state.data)
+                if blob is not None:
+                    return state, blob
+            kept = self.keeper.keep(state.data, seconds, self.policy, context_of(*place))
+            state = self._held(state, kept.blob, place)
+        else:
             return state, None
-        if self.plain:
-            blob = plain(state.data)
-            if blob is not None:
-                return state, blob
-        kept = self.keeper.keep(state.data, seconds, self.policy, context_of(*place))
-        if kept.blob is None:
-            return state, None if self.policy is False else unsaved(kept.reason)
-        if not self.in_memory and kind is StateType.COMPLETED:
-            state = state.with_data(SavedResult(self.keeper, kept.blob, context_of(*place)))
+        if kept.blob is None and self.policy is not False:
+            return state, unsaved(kept.reason)
         return state, kept.blob
 
     @property
     def plain(self) -> bool:
         """True if a small atom is saved without asking anybody."""
         return self.serializer is None and self.policy is not False and self.in_memory
+
+    def keep_hit(self, state: State, blob: bytes, place: tuple[int, int]) -> tuple[State, bytes | None]:
+        """As `keep`, for a result out of the cache, which is a blob already."""
+        kept = None if self.policy is False else blob
+        return self._held(state, kept, place), kept
+
+    def _held(self, state: State, blob: bytes | None, place: tuple[int, int]) -> State:
+        """The state, which holds its result in memory only if it may, or if nothing else has it."""
+        if self.in_memory or state.data is None:
+            return state
+        if blob is not None:
+            return state.with_data(SavedResult(self.keeper, blob, context_of(*place)))
+        return state.with_data(_UNKEPT) if self.policy is False else state
 
     def recorded(self, row: FlowRow | TaskRow) -> State:
         """The state of a run of the record, which fetches its result when it is asked for it."""
@@ -112,14 +128,26 @@ class SavedResult(Unloaded):
         return f"SavedResult({len(self._blob)} bytes)"
 
 
+class _Unkept(Unloaded):
+    """A result that was to be neither saved nor held."""
+
+    __slots__ = ()
+
+    def load(self) -> Any:
+        """Raises `MissingResult`."""
+        raise MissingResult("The result is gone: persist_result and cache_result_in_memory are both false.")
+
+
+_UNKEPT = _Unkept()
+
+
 def context_of(flow_run: int, task_run: int) -> str:
     """What ties a blob to its run."""
     return f"{flow_run}/{task_run}"
 
 
-def default_saving(store: EventStore) -> Saving:
-    """What holds where nobody says anything: the settings."""
-    here = settings()
+def default_saving(store: EventStore, here: Settings) -> Saving:
+    """What holds where nobody says anything: the settings.  Raises `InvalidOption` for a serializer that is none."""
 
     def storage() -> ResultStorage:
         if here.results_storage is not None:
@@ -129,25 +157,28 @@ def default_saving(store: EventStore) -> Saving:
         return FileStorage(store.results_folder)
 
     serializer = None if here.default_serializer == "auto" else serializer_of(here.default_serializer)
-    return Saving(ResultKeeper(storage, _signer, serializer), here.persist_result, True, storage, serializer, None)
+    keeper = ResultKeeper(storage, _signer, serializer)
+    return Saving(keeper, here.persist_result, True, storage, serializer, here.persist_result)
 
 
 def saving_of(face: Saved, above: Saving) -> Saving:
-    """How the results of a flow or task are saved; what it does not say, the flow around it does."""
+    """How the results of a flow or task are saved.
+
+    What it says comes first, then what its features need, then what the flow around it says, then the settings.
+    """
     options = face.options
     storage, serializer = options["result_storage"], options["result_serializer"]
     in_memory: bool = options["cache_result_in_memory"]
-    explicit: Persist | None = options["persist_result"]
-    if explicit is None:
-        explicit = above.explicit
-    policy = above.policy if explicit is None else explicit
-    if explicit is None and (face.needs_results or not in_memory):
-        policy = True
+    policy = below = options["persist_result"]
+    if policy is None:
+        policy = True if face.needs_results or not in_memory else above.below
+        # What completed is not run again when the flow is.
+        below = True if face.is_flow and options["retries"] else above.below
     keeper, place, how = above.keeper, above.storage, above.serializer
     if storage is not None or serializer is not None:
         place = above.storage if storage is None else lambda: storage_of(storage)
         how = above.serializer if serializer is None else serializer_of(serializer)
         keeper = ResultKeeper(place, _signer, how)
-    elif policy == above.policy and in_memory and explicit == above.explicit and above.in_memory:
+    elif (policy, below, in_memory) == (above.policy, above.below, above.in_memory):
         return above
-    return Saving(keeper, policy, in_memory, place, how, explicit)
+    return Saving(keeper, policy, in_memory, place, how, below)

@@ -302,8 +302,9 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``cache_key_fn``: instead, a function of (context, arguments) that returns a key, or null for no caching.
     - ``cache_expiration``: a timedelta, or seconds, for which a result may be used again; for ever by default.
     - ``refresh_cache``: true to run all the same, and keep the new result.
-    - ``persist_result``, ``result_storage``, ``result_serializer``, ``cache_result_in_memory``: as for `flow`, and what
-      the flow says by default.
+    - ``persist_result``, ``result_storage``, ``result_serializer``: as for `flow`, and what the flow says by default.
+      Where caching needs them results are saved all the same, unless ``persist_result`` of the task is false.
+    - ``cache_result_in_memory``: as for `flow`; true by default.
     - ``log_prints``: whether ``print`` in it goes to the log; what the flow does by default.
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (task, task run, state) once that state is kept.

@@ -16,6 +16,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -470,9 +471,13 @@ def test_a_large_result_that_is_gone_or_damaged_is_missing(keeper: ResultKeeper,
     assert keeper.load(blob) == b"x" * LARGE
 
 
-def test_a_storage_that_cannot_be_reached_makes_a_result_missing(keeper: ResultKeeper, signer: Signer) -> None:
+def test_a_storage_that_cannot_be_reached_makes_a_result_missing(
+    keeper: ResultKeeper, signer: Signer, folder: Path
+) -> None:
     blob = saved(keeper.keep(b"x" * LARGE, 60.0, True))
     elsewhere = ResultKeeper(lambda: Broken(StoreError("The bucket is closed.")), signer)
+    assert elsewhere.load(blob) == b"x" * LARGE  # the reference says where it lies
+    shutil.rmtree(folder)
     with pytest.raises(MissingResult, match=r"cannot be fetched: The bucket is closed\."):
         elsewhere.load(blob)
 

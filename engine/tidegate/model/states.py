@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult
+from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult, UntrustedResult
 from .tracking import is_untrackable
 
 
@@ -175,7 +175,7 @@ class State:
         if isinstance(data, Unloaded):
             try:
                 data = data.load()
-            except MissingResult:
+            except (MissingResult, UntrustedResult):
                 data = None
         if isinstance(data, BaseException):
             return data

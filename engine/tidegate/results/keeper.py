@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import MissingResult, StoreError, TidegateError
-from .blob import choose, is_saved, pack, read_head, seal, unpack, why_unsaved
+from ..errors import MissingResult, TidegateError
+from .blob import choose, is_saved, moved, pack, read_head, seal, unpack, why_unsaved
 from .policy import ALWAYS, ELSEWHERE, FASTEST, estimate, measured_speed, unsavable, worth_saving
 from .serializers import JSON, Serializer, serializer_of
 from .signing import Signer
-from .storage import FileStorage, ResultStorage
+from .storage import FileStorage, ResultStorage, storage_of
 
 Policy = bool | Literal["auto"]
 
@@ -100,11 +102,23 @@ class ResultKeeper:
         if read_head(blob).serializer != _REFERENCES.name:
             return unpack(blob, self._signer, self._lookup, context, allow_untrusted)
         reference = unpack(blob, self._signer, lambda _: _REFERENCES, context, allow_untrusted)
+        return unpack(self._fetched(reference), self._signer, self._lookup, allow_untrusted=allow_untrusted)
+
+    def moved(self, blob: bytes, old: str, new: str) -> bytes:
+        """The blob of the same result for another context.  Raises `UntrustedResult` if it is not trusted in `old`."""
+        return moved(blob, self._signer, old, new)
+
+    def _fetched(self, reference: Reference) -> bytes:
+        """The bytes that a reference stands for: from our storage, else from where it says that they are."""
         try:
-            data = self._opened().read(reference.key)
-        except StoreError as error:
-            raise MissingResult(f"The saved result cannot be fetched: {error}") from error
-        return unpack(data, self._signer, self._lookup, allow_untrusted=allow_untrusted)
+            return self._opened().read(reference.key)
+        except Exception as error:  # the storage may be the user's own
+            if Path(reference.storage).is_absolute() or "://" in reference.storage:
+                with contextlib.suppress(Exception):
+                    return storage_of(reference.storage).read(reference.key)
+            if isinstance(error, MissingResult):
+                raise
+            raise MissingResult(f"The saved result cannot be fetched: {_reason(error)}") from error
 
     def _keep(self, value: Any, seconds: float, policy: Policy, context: str) -> Kept:
         serializer = self._serializer or choose(value)

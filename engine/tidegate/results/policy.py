@@ -37,7 +37,7 @@ _OWN = 16.0  # bytes of a container without its members
 _PROBE = 4 * 1024 * 1024
 
 # Libraries whose objects know their size.  To ask just any object for its `nbytes` could run anything.
-_KNOW_THEIR_SIZE = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", "cupy", "xarray", "jax", "jaxlib"})
+KNOW_THEIR_SIZE = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", "cupy", "xarray", "jax", "jaxlib"})
 _BUFFERS = (io.StringIO, io.BytesIO)
 _COLLECTIONS: tuple[Any, ...] = (set, frozenset, deque)
 _NUMBERS = frozenset({bool, int, float, complex})
@@ -120,7 +120,7 @@ def _look(value: Any, width: int) -> tuple[float, int, list[Any]]:
     for plain in _COLLECTIONS:
         if isinstance(value, plain):
             return _OWN, plain.__len__(value), list(islice(plain.__iter__(value), width))
-    if any(base.__module__.partition(".")[0] in _KNOW_THEIR_SIZE for base in type(value).__mro__):
+    if any(base.__module__.partition(".")[0] in KNOW_THEIR_SIZE for base in type(value).__mro__):
         size = _told_size(value)
         if size is not None:
             return size, 0, []

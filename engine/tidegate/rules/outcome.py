@@ -14,13 +14,15 @@ from ..annotations import quote
 from ..model.state_group import StateGroup
 from ..model.states import Cancelled, Completed, Crashed, Failed, State, StateType
 
+_CONTAINERS = frozenset({list, tuple, set})  # by identity: a class may be of a kind that calls itself equal to others
+
 
 def of_return(value: Any, now: float, origin: tuple[int, int] | None = None) -> State:
     """The state that a returned value proposes; `origin` is the flow run and the task run that returned it."""
     kind = type(value)
     if kind is State:
         return _of_states([value], value, now)
-    if kind in (list, tuple, set) and value:
+    if kind in _CONTAINERS and value:
         states = list(_flat(value))
         if states and all(type(each) is State for each in states):
             return _of_states(states, value, now)
@@ -35,7 +37,7 @@ def _flat(value: Any) -> Any:
     depth = 16
     while stack:
         for each in stack[-1]:
-            if type(each) in (list, tuple, set) and len(stack) < depth:
+            if type(each) in _CONTAINERS and len(stack) < depth:
                 stack.append(iter(each))
                 break
             yield each

@@ -20,7 +20,7 @@ from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
 from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
-from ..saving import Saving, saving_of
+from ..saving import Saving
 from ..tags import NONE
 from .bodies import interrupt, quiet
 from .children import Children
@@ -47,7 +47,7 @@ class FlowRun(Controlled):
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner, above: FlowRun | None = None
+        self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner, saving: Saving
     ) -> None:
         self.engine = engine
         self.flow = flow
@@ -58,7 +58,7 @@ class FlowRun(Controlled):
         self.runner = runner
         self.policy = flow.policy
         self.state: State = Pending(at=engine.now())
-        self.saving: Saving = saving_of(flow, engine.saving if above is None else above.saving)
+        self.saving = saving
         """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""

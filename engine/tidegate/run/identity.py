@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..digests import digest
 from ..futures import TaskFuture
-from ..inputs import ATOMS
+from ..inputs import ATOMS, CONTAINERS
+from ..results.policy import KNOW_THEIR_SIZE
 
 if TYPE_CHECKING:
     from ..links import LinkTable
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 LARGE = 1_000_000
 """Bytes, or a hundred times as many as members, from which an input is not read to tell it from another one."""
+
+
+MOST = 20_000
+"""Objects of an input that are looked at: a task is not to wait for its name, and a mock has no end."""
 
 
 class Identity(NamedTuple):
@@ -60,7 +65,7 @@ class Identities:
             # The usual case, at a tenth of the price: what marshal makes of atoms in a tuple depends on nothing else.
             return blake2b(dumps((scope, *(each for pair in given for each in pair)), 2), digest_size=16).hexdigest()
         try:
-            return digest((scope, given), self._token) or ""
+            return digest((scope, given), self._token, MOST) or ""
         except _TooLarge:
             return ""
 
@@ -81,7 +86,9 @@ class _TooLarge(Exception):
 
 
 def _is_large(value: Any) -> bool:
+    if type(value) in CONTAINERS:
+        return len(value) > LARGE // 100
+    if type(value).__module__.partition(".")[0] not in KNOW_THEIR_SIZE:
+        return False  # to ask just any object could run anything
     size = getattr(value, "nbytes", None)
-    if size is None:
-        return hasattr(type(value), "__len__") and len(value) > LARGE // 100
-    return isinstance(size, int) and size > LARGE
+    return (getattr(value, "size", 0) if size is None else size) > LARGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import inputs, run_logs
@@ -13,6 +14,7 @@ from ..rules.outcome import of_error
 from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
 
 if TYPE_CHECKING:
+    from ..model.events import Event
     from .flow_run import FlowRun
     from .task_run import TaskRun
 
@@ -40,7 +42,7 @@ def task_life(run: TaskRun) -> Lifecycle:
     if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept
         run.end(final)
         return
-    final, event = run.keep(final.of_run(run.flow_run.number, run.number))
+    final, event = _kept(run, final.of_run(run.flow_run.number, run.number))
     try:
         yield Save(event)
         hooks = run.hooks(final.type)
@@ -70,9 +72,19 @@ def _ready(run: TaskRun) -> Part:
         if found is not None and found.rebuild:
             run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)
         run.prepare()
-    except Exception as error:  # of the user's containers, template or key function
+    except Exception as error:  # of the user's containers, template or key function, or for a saved input that is gone
         return of_error(error, False, run.now())
     return None
+
+
+def _kept(run: TaskRun | FlowRun, final: State) -> tuple[State, Event]:
+    """Save what the final state holds; what interrupts that is how the run ends."""
+    try:
+        return run.keep(final)
+    except BaseException as error:  # no ordinary exception: those are reasons
+        crashed = of_error(error, False, run.now(), ours=True)
+        final = replace(crashed, origin=final.origin)
+        return final, run.event(final)
 
 
 def _attempt(run: TaskRun) -> Part:
@@ -132,7 +144,8 @@ def _body(run: TaskRun) -> Part:
 
 def _decide_running(run: TaskRun) -> rules.Decision:
     now = run.now()
-    return rules.decide(run, Running(message=run.why_missed, at=now), NEVER, now, cached=run.cached)
+    cached = None if run.cached is None else run.cached.state
+    return rules.decide(run, Running(message=run.why_missed, at=now), NEVER, now, cached=cached)
 
 
 def _enter_running(run: TaskRun) -> rules.Decision:
@@ -147,7 +160,7 @@ def flow_life(run: FlowRun) -> Lifecycle:
     final = run.refused
     while final is None:
         final = yield from _flow_attempt(run)
-    final, event = run.keep(final.of_run(run.number, 0))
+    final, event = _kept(run, final.of_run(run.number, 0))
     run_logs.ended(run, final)
     try:
         yield Save(event)

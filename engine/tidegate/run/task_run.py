@@ -25,7 +25,7 @@ from .deadline import Deadline
 
 if TYPE_CHECKING:
     from ..cache_policies import CacheKey
-    from ..caching import Caching
+    from ..caching import Caching, Hit
     from ..concurrency import ConcurrencyLimit
     from ..hooks import Hooks
     from ..inputs import Inputs
@@ -119,8 +119,8 @@ class TaskRun(Latch):
         self.given_name = ""
         self.tags = NONE
         self.handle: Any = None
-        self.cached: State | None = None
-        """The state of an earlier run with the same cache key."""
+        self.cached: Hit | None = None
+        """What the cache has for it."""
         self.cache_key: CacheKey | None = None
         self.why_missed = ""
         """Why the cache had no result for it; empty if it was not asked."""
@@ -250,7 +250,7 @@ class TaskRun(Latch):
         if task.run_name is not None and not self.given_name and not task.is_flow:
             self.given_name = fill_in(task.run_name, task.arguments(self.args, self.kwargs))
         caching = task.caching
-        if caching is not None:
+        if caching is not None and (self.reopened or not self.state.is_final()):
             self.cache_key = caching.key(self)
             if self.cache_key is not None:
                 self.cached, self.why_missed = caching.look_up(self, self.cache_key)
@@ -260,9 +260,12 @@ class TaskRun(Latch):
         flow_run = self.flow_run
         if self.task.is_flow:  # the subflow has saved it
             return state, self.event(state)
+        saving, place = flow_run.of(self.task).saving, (flow_run.number, self.number)
+        if self.cached is not None and state.name == "Cached":
+            state, blob = saving.keep_hit(state, self.cached.blob, place)
+            return state, self.event(state, blob)
         seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
-        saving = flow_run.of(self.task).saving
-        state, blob = saving.keep(state, seconds, (flow_run.number, self.number))
+        state, blob = saving.keep(state, seconds, place)
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
         if caching is not None and key is not None and is_saved(blob) and state.name == "Completed":
@@ -286,7 +289,7 @@ class TaskRun(Latch):
         self.state = state
         if state.type is StateType.COMPLETED:
             self.flow_run.link(state, self.number)
-        self.args, self.kwargs, self.inputs, self.lifecycle = (), {}, None, None
+        self.args, self.kwargs, self.inputs, self.lifecycle, self.cached = (), {}, None, None, None
         self.flow_run.children.ended(self)
         self.set()
 

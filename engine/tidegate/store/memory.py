@@ -31,7 +31,8 @@ class MemoryStore:
         self._tasks: dict[int, dict[int, TaskRow]] = {}
         self._lines: deque[tuple[int, int, LogLine]] = deque(maxlen=LOG_LINES)
         self._line_numbers = count(1)
-        self._cache: list[TaskState] = []
+        self._cache: dict[str, list[TaskState]] = {}
+        self._latest: dict[str, Mapping[str, str]] = {}
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""
@@ -60,7 +61,8 @@ class MemoryStore:
             if isinstance(event, TaskState):
                 self._tasks[event.flow_run][event.task_run].apply(event)
                 if event.cache is not None:
-                    self._cache.append(event)
+                    self._cache.setdefault(event.cache.key, []).append(event)
+                    self._latest[event.cache.task] = event.cache.parts
             elif isinstance(event, TaskCreated):
                 self._tasks[event.flow_run][event.task_run] = new_task_row(event)
             elif isinstance(event, FlowState):
@@ -84,18 +86,15 @@ class MemoryStore:
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
         with self._lock:
-            for event in reversed(self._cache):
-                entry = event.cache
-                alive = entry is not None and (entry.expires is None or entry.expires > now)
-                if entry is not None and entry.key == key and alive and event.result is not None:
-                    return CacheHit(event.flow_run, event.task_run, event.result, entry)
+            for event in reversed(self._cache.get(key, ())):
+                entry, blob = event.cache, event.result
+                if entry is not None and blob is not None and (entry.expires is None or entry.expires > now):
+                    return CacheHit(event.flow_run, event.task_run, blob, entry)
         return None
 
     def latest_cached(self, task: str) -> Mapping[str, str] | None:
         """What the cache key of the newest cached run of a task was made of; null if there is none."""
-        with self._lock:
-            entries = [event.cache for event in self._cache if event.cache is not None]
-        return next((entry.parts for entry in reversed(entries) if entry.task == task), None)
+        return self._latest.get(task)
 
     def flow_runs(self, limit: int = 100) -> list[FlowRow]:
         """The newest flow runs first."""

@@ -69,21 +69,33 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
 
 def cached(connection: sqlite3.Connection, key: str, now: float) -> CacheHit | None:
     """The newest live entry whose result is there."""
+    # By attempt and state: a run that was begun again has the result of another key since, or none, or what it raised.
     row = connection.execute(
         "SELECT c.flow_run, c.task_run, c.task, c.expires, c.parts, t.result FROM cache c "
         "JOIN task_run t ON t.flow_run = c.flow_run AND t.number = c.task_run "
-        "WHERE c.key = ? AND (c.expires IS NULL OR c.expires > ?) AND t.result IS NOT NULL ORDER BY c.at DESC LIMIT 1",
-        (key, now),
+        "WHERE t.attempts = c.attempt AND t.state = ? AND t.result IS NOT NULL "
+        "AND c.key = ? AND (c.expires IS NULL OR c.expires > ?) "
+        "ORDER BY c.at DESC, c.flow_run DESC, c.task_run DESC LIMIT 1",
+        (codec.CODES[StateType.COMPLETED], key, now),
     ).fetchone()
     if row is None:
         return None
-    return CacheHit(row[0], row[1], row[5], CacheEntry(key, row[2], row[3], json.loads(row[4])))
+    return CacheHit(row[0], row[1], row[5], CacheEntry(key, row[2], row[3], _parts(row[4])))
 
 
 def latest_cached(connection: sqlite3.Connection, task: str) -> Mapping[str, str] | None:
     """What the newest key of a task was made of."""
     row = connection.execute("SELECT parts FROM cache WHERE task = ? ORDER BY at DESC LIMIT 1", (task,)).fetchone()
-    return None if row is None else json.loads(row[0])
+    return None if row is None else _parts(row[0])
+
+
+def _parts(text: str) -> Mapping[str, str]:
+    """What a key was made of; nothing if that is damaged, for it only words a reason."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(name): str(part) for name, part in found.items()} if isinstance(found, dict) else {}
 
 
 def _flow_row(row: sqlite3.Row) -> FlowRow:

@@ -128,7 +128,7 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
     parts = json.dumps(dict(entry.parts))
-    return [entry.key, event.at, event.flow_run, event.task_run, entry.task, entry.expires, parts]
+    return [entry.key, event.at, event.flow_run, event.task_run, event.attempt, entry.task, entry.expires, parts]
 
 
 def _name_and_message(state: State) -> tuple[str | None, str | None]:

@@ -80,6 +80,7 @@ CREATE TABLE cache(
     at REAL NOT NULL,
     flow_run INTEGER NOT NULL,
     task_run INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
     task TEXT NOT NULL,
     expires REAL,
     parts TEXT NOT NULL,
@@ -112,7 +113,11 @@ TASK_TO_LOG = (
     "WHERE flow_run = ? AND number = ? AND seq IS NOT NULL"
 )
 """Give a task run whose whole story stands in its own row a row in the log, before that row changes."""
-CACHE_COLUMNS = "key, at, flow_run, task_run, task, expires, parts"
+CACHE_COLUMNS = "key, at, flow_run, task_run, attempt, task, expires, parts"
+CACHE_UPSERT = (  # for a clock that stands still
+    " ON CONFLICT(key, at, flow_run, task_run) DO UPDATE SET attempt = excluded.attempt, expires = excluded.expires, "
+    "parts = excluded.parts"
+)
 EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.

@@ -225,7 +225,7 @@ class SQLiteStore:
         if log:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
         if found.cache:
-            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 7, found.cache)
+            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
 
