@@ -117,10 +117,12 @@ def test_what_cannot_be_done_is_told(stored: Engine, start: Start, waiting: Any)
         ask(stored.store, 1, "pause")
 
 
-def test_input_goes_along_with_a_resume(stored: Engine, start: Start, waiting: Any) -> None:
+def test_input_goes_along_with_a_resume(
+    stored: Engine, start: Start, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = start(waiting)
     taken: list[tuple[Any, ...]] = []
-    running.run.resume = lambda by, **more: taken.append((by, more))  # type: ignore[method-assign, assignment, misc]
+    monkeypatch.setattr(running.run, "resume", lambda by, **more: taken.append((by, more)))
     ask(stored.store, 1, "resume", detail={"input": {"rows": [1, None]}})
     ask(stored.store, 1, "resume", detail={"input": None})
     ask(stored.store, 1, "resume", by=CLI)
@@ -128,13 +130,13 @@ def test_input_goes_along_with_a_resume(stored: Engine, start: Start, waiting: A
     cancelled(running, SOON)
 
 
-def test_a_defect_is_an_answer_too(stored: Engine, start: Start, waiting: Any) -> None:
+def test_a_defect_is_an_answer_too(stored: Engine, start: Start, waiting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     running = start(waiting)
 
     def broken(by: str) -> None:
         raise ZeroDivisionError("oh \ud800")
 
-    running.run.pause = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(running.run, "pause", broken)
     with pytest.raises(NotRunning, match="ZeroDivisionError: oh "):
         ask(stored.store, 1, "pause")
     cancelled(running, SOON)
