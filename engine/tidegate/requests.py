@@ -130,5 +130,5 @@ def _unanswered(store: EventStore, flow_run: int) -> str:
     assert row is not None
     if row.state.is_final():
         return f"The flow run {flow_run} ({row.name}) has ended meanwhile: it is {row.state.name}."
-    why = "its process does not answer; it may be gone" if row.started else "no process has begun it"
+    why = "its process does not answer; it may be gone" if row.started else "no process answers; it may not have begun"
     return f"Nothing was done: the flow run {flow_run} ({row.name}) is {row.state.name}, and {why}."

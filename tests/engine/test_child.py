@@ -57,6 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with a script in it."""
     modules = set(sys.modules)
     (tmp_path / "etl.py").write_text(SCRIPT)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(child.VARIABLE, raising=False)
     yield tmp_path

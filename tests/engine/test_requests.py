@@ -153,7 +153,7 @@ def test_nobody_answers_for_a_run_whose_process_is_gone(store: EventStore) -> No
 
 def test_nobody_answers_for_a_run_that_was_not_begun(stored: Engine) -> None:
     number = create_flow_run("nightly")
-    with pytest.raises(NotRunning, match="is Pending, and no process has begun it"):
+    with pytest.raises(NotRunning, match="is Pending, and no process answers; it may not have begun"):
         ask(stored.store, number, "cancel", patience=0)
 
 

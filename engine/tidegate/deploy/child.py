@@ -21,7 +21,7 @@ from ..flow_runs import check_startable, fail_to_load, run_created
 from ..logs import get_logger, setup_logging
 from ..model.states import State
 from ..model.views import FlowRow
-from .targets import load_with
+from .targets import load_with, search_beside
 
 VARIABLE = "TIDEGATE_FLOW_RUN_ID"
 """The environment variable that names the flow run where no argument does."""
@@ -80,6 +80,7 @@ def _run(row: FlowRow, target: str, log: logging.Logger) -> State | None:
     try:
         if not target:
             raise UsageError("It is not known where its flow is. Create the run with a target, or give --target.")
+        search_beside(target)
         flow, parameters = load_with(target, json.loads(row.parameters))
     except Exception as error:
         log.exception("The flow of the flow run %s (%s) could not be loaded.", row.number, row.name)

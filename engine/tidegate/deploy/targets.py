@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,3 +32,14 @@ def load_with(target: str, given: Mapping[str, Any]) -> tuple[Flow[..., Any], di
         known = f"It has {', '.join(assigned)}." if assigned else "Give the cell that assigns it the tag parameters."
         raise UsageError(f"{path} has no parameter {unknown[0]!r}. {known}")
     return flow, left
+
+
+def search_beside(target: str) -> None:
+    """Have imports search the folder of a file, or for a module the working folder, as running it would.
+
+    For the whole process, and for good: for one that was started to run this flow.
+    """
+    file = FILE.fullmatch(target)
+    folder = str(Path(file["path"]).expanduser().resolve().parent if file else Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
