@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .engine import Engine
 from .errors import NotRunning, TidegateError
+from .model.events import FlowState
 from .model.requests import Request, Verb
 from .ports import EventStore
 from .rules.outcome import describe
@@ -107,22 +108,34 @@ def ask(
     if row.state.is_final():
         raise NotRunning(f"The flow run {flow_run} ({row.name}) has ended: it is {row.state.name}.")
     now = time.time()
-    text = json.dumps(dict(detail or {}))
-    number = store.put_request(Request(0, flow_run, verb, by, now, now + patience, text))
-    answer = _await_answer(store, number, patience)
+    asked = Request(0, flow_run, verb, by, now, now + patience, json.dumps(dict(detail or {})))
+    number = store.put_request(asked)
+    answer = _await_answer(store, number, flow_run, patience)
     if answer is None and not store.claim_request(number):
-        answer = _await_answer(store, number, patience)  # taken at the last moment: then it is being carried out
+        answer = _await_answer(store, number, flow_run, patience)  # taken at the last moment
+        if answer is None and _was_done(store, asked):
+            return
     if answer is None:
         raise NotRunning(_unanswered(store, flow_run))
     if answer:
         raise NotRunning(answer)
 
 
-def _await_answer(store: EventStore, number: int, patience: float) -> str | None:
+def _await_answer(store: EventStore, number: int, flow_run: int, patience: float) -> str | None:
+    """The answer; null if none comes in time, or before the run has ended."""
     end = time.monotonic() + patience
     while (answer := store.answer_to(number)) is None and time.monotonic() < end:
+        row = store.flow_run(flow_run)
+        if row is not None and row.state.is_final():
+            return store.answer_to(number)
         time.sleep(GLANCE)
     return answer
+
+
+def _was_done(store: EventStore, asked: Request) -> bool:
+    """Whether the record says that it was carried out: a process that this ends may be gone before it can answer."""
+    states = (event for _, event in store.events(asked.flow_run) if isinstance(event, FlowState))
+    return any(each.by == asked.by and each.at >= asked.at for each in states)
 
 
 def _unanswered(store: EventStore, flow_run: int) -> str:

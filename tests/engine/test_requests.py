@@ -16,7 +16,7 @@ from tidegate.errors import CancelledRun, NotRunning
 from tidegate.flow_runs import create_flow_run
 from tidegate.model.events import FlowCreated, FlowState
 from tidegate.model.requests import Request, Verb
-from tidegate.model.states import Completed, Running
+from tidegate.model.states import Cancelled, Cancelling, Completed, Running
 from tidegate.ports import EventStore
 from tidegate.requests import LOOK, ask, attend
 from tidegate.store.memory import MemoryStore
@@ -179,6 +179,29 @@ def test_what_was_taken_at_the_last_moment_is_waited_for(store: EventStore, monk
 
     monkeypatch.setattr(store, "claim_request", claim)
     ask(store, number, "pause", patience=0)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_process_that_ends_before_it_can_answer(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    number = store.create_flow_run(FlowCreated(0, 1.0, "u", "nightly", "brave-otter", "{}"))
+    put = store.put_request
+
+    def taken_at_once(asked: Request) -> int:
+        request = put(asked)
+        store.claim_request(request)
+        if done:
+            store.commit(FlowState(number, asked.at, Cancelling("Cancelled by you.", at=asked.at), asked.by, 1))
+        store.commit(FlowState(number, asked.at, Cancelled("", at=asked.at), "", 1))
+        return request
+
+    monkeypatch.setattr(store, "put_request", taken_at_once)
+    if done:
+        in_time(lambda: ask(store, number, "cancel", patience=2 * SOON))  # what the record says is believed at once
+    else:
+        with pytest.raises(NotRunning, match="has ended meanwhile: it is Cancelled"):
+            in_time(lambda: ask(store, number, "cancel", patience=2 * SOON))
 
 
 def test_a_request_is_taken_once(store: EventStore) -> None:
