@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import host, run_logs
+from . import host, requests, run_logs
 from .engine import Engine, engine
 from .errors import NotStartable, ParameterTypeError, UsageError
 from .interrupts import guard
@@ -83,6 +83,7 @@ def _begin(run: FlowRun, parent: FlowRun | None) -> None:
         parent.subflows.add(run)
         run.gate, run.moved = parent.gate, parent.moved
     else:
+        requests.attend(run.engine)
         for observer in run.engine.observers:
             observer(run)
 
@@ -118,11 +119,13 @@ def create_flow_run(
     name: str | None = None,
     tags: Iterable[str] | None = None,
     scheduled_time: float | None = None,
+    target: str | None = None,
 ) -> int:
     """Put a run of the flow of that name into the store, to be run by whoever is given its number; returns that.
 
-    It is Pending, or with a `scheduled_time` (seconds since the epoch) Scheduled.  Raises `UsageError` for parameters
-    that have no JSON form, and `StoreError`.
+    It is Pending, or with a `scheduled_time` (seconds since the epoch) Scheduled.  `target` says where the flow is, as
+    `load_flow` takes it, for a process that knows no more than the number.  Raises `UsageError` for parameters that
+    have no JSON form, and `StoreError`.
     """
     here = engine()
     now = here.now()
@@ -131,7 +134,7 @@ def create_flow_run(
     except (TypeError, ValueError) as error:
         raise UsageError(f"The parameters of a run that is created ahead must be JSON: {error}.") from None
     labels = tuple(sorted(current_tags() | tags_of(tags, "a flow run")))
-    created = FlowCreated(0, now, uuid.uuid4().hex, flow, name or _slug(), recorded, None, "", labels)
+    created = FlowCreated(0, now, uuid.uuid4().hex, flow, name or _slug(), recorded, None, "", labels, target or "")
     number = here.create(created)
     state = Pending(at=now) if scheduled_time is None else Scheduled(scheduled_time, at=now)
     here.commit(FlowState(number, now, state))
@@ -157,12 +160,17 @@ async def _run_async(run: FlowRun) -> None:
         await drive_async(flow_life(run), run.engine)
 
 
-def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
-    setup_logging()
-    here = engine()
+def check_startable(row: FlowRow) -> None:
+    """Raise `NotStartable` for a flow run that has begun or ended already."""
     state = row.state
     if not (state.is_pending() or state.is_scheduled()):
         raise NotStartable(f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}.")
+
+
+def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
+    setup_logging()
+    here = engine()
+    check_startable(row)
     given = json.loads(row.parameters)
     parameters, refused = _recorded_parameters(flow, given, here.now())
     here.amend(row.number, flow.version or "", flow.policy)
@@ -170,7 +178,7 @@ def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
         row.number, row.created, row.uuid, row.flow, row.name, row.parameters, None, flow.version or "", row.tags
     )
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
-    run.state = state
+    run.state = row.state
     run.policy = row.policy or flow.policy
     run.parameters, run.refused = parameters, refused
     run.args, run.kwargs = ((), {}) if refused else flow.call_with(parameters)

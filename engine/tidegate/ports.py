@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .model.events import CacheEntry, Event, FlowCreated, LogLine
+from .model.requests import Request
 from .model.views import FlowRow, TaskRow
 from .rules.decide import RetryPolicy
 
@@ -115,6 +116,29 @@ class EventStore(Protocol):
 
         Lines come in by `append`, as `LogLines`; `events` does not give them.
         """
+        ...
+
+    def put_request(self, request: Request) -> int:
+        """Keep a request, whose number is still 0, and return the number given to it.  Raises `StoreError`."""
+        ...
+
+    def open_requests(self, now: float) -> list[Request]:
+        """The requests that nobody has claimed and that have not expired, in order.  Asked four times a second."""
+        ...
+
+    def claim_request(self, number: int) -> bool:
+        """Take a request, to carry it out or to withdraw it; false if somebody was quicker.  Raises `StoreError`."""
+        ...
+
+    def answer_request(self, number: int, answer: str) -> None:
+        """Say what came of a request: nothing if it was carried out, else why not.
+
+        Whoever sees the answer sees all events that were sent before it.  Raises `StoreError`.
+        """
+        ...
+
+    def answer_to(self, number: int) -> str | None:
+        """What came of a request; null while nobody has said."""
         ...
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from ..context import blocked, frame
 from ..errors import FlowNotFound, ScriptError, TidegateError, UnspecifiedFlow, UsageError
 from ..flow import Flow
 
-_FILE = re.compile(r"(?P<path>.*?\.(?:py|ipynb))(?::(?P<name>.*))?", re.DOTALL)
+FILE = re.compile(r"(?P<path>.*?\.(?:py|ipynb))(?::(?P<name>.*))?", re.DOTALL)
 _NOT_THE_USERS = (str(Path(__file__).resolve().parents[1]), str(importlib.__file__), "<frozen importlib")
 _loading = threading.RLock()
 """Held while code is loaded: the search path belongs to all threads."""
@@ -36,7 +36,7 @@ def load_flow(target: str) -> Flow[..., Any]:
     script those that it imports do not count, unless named.  The code is executed, flows that it calls are not.
     Raises `FlowNotFound`, `UnspecifiedFlow`, and `ScriptError` for code that raises.
     """
-    file = _FILE.fullmatch(target)
+    file = FILE.fullmatch(target)
     path = Path(file["path"] if file else "").expanduser()
     if file is None:
         module, _, name = target.partition(":")

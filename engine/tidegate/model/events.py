@@ -46,6 +46,8 @@ class FlowCreated:
     source: str = ""
     """The first 16 hex digits of the SHA-256 of the flow function's source text."""
     tags: tuple[str, ...] = ()
+    target: str = ""
+    """Where the flow is, as `load_flow` takes it; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class FlowRow:
     """What is kept of its value, as a blob."""
     policy: Any = None
     """A `RetryPolicy`, for runs that were created ahead of time."""
+    target: str = ""
+    """Where the flow is, as `load_flow` takes it; empty where nobody said."""
 
     def apply(self, event: FlowState) -> None:
         """Fold one more event in."""
@@ -94,7 +96,7 @@ PENDING = State(StateType.PENDING, "Pending")
 def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     """The row that a flow run begins with."""
     row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
-    row.source, row.tags = event.source, event.tags
+    row.source, row.tags, row.target = event.source, event.tags, event.target
     return row
 
 

@@ -10,6 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
+from ..model.requests import Request
 from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
 from ..ports import CacheHit
@@ -33,6 +34,9 @@ class MemoryStore:
         self._line_numbers = count(1)
         self._cache: dict[str, list[TaskState]] = {}
         self._latest: dict[str, Mapping[str, str]] = {}
+        self._requests: dict[int, Request] = {}
+        self._claimed: set[int] = set()
+        self._answers: dict[int, str] = {}
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""
@@ -131,6 +135,33 @@ class MemoryStore:
                 if run == flow_run and seq > after and line.level >= level and task_run in (None, line.task_run)
             )
             return list(islice(found, limit))
+
+    def put_request(self, request: Request) -> int:
+        """Number the requests from 1."""
+        with self._lock:
+            number = len(self._requests) + 1
+            self._requests[number] = replace(request, number=number)
+        return number
+
+    def open_requests(self, now: float) -> list[Request]:
+        """The requests that nobody has claimed and somebody waits for."""
+        with self._lock:
+            return [each for each in self._requests.values() if each.number not in self._claimed and each.expires > now]
+
+    def claim_request(self, number: int) -> bool:
+        """Take a request, unless somebody has."""
+        with self._lock:
+            free = number in self._requests and number not in self._claimed
+            self._claimed.add(number)
+        return free
+
+    def answer_request(self, number: int, answer: str) -> None:
+        """Say what came of a request."""
+        self._answers[number] = answer
+
+    def answer_to(self, number: int) -> str | None:
+        """What came of a request."""
+        return self._answers.get(number)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -120,6 +120,7 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         row["ran"],
         row["result"],
         codec.decode_policy(row["policy"]),
+        row["target"] or "",
     )
 
 
@@ -153,7 +154,7 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
     kind, at, number = row["kind"], row["at"], row["task_run"]
     if kind == codec.FLOW_CREATED:
         created = (flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source, flow.tags)
-        yield FlowCreated(flow.number, at, *created)
+        yield FlowCreated(flow.number, at, *created, flow.target)
     if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
         place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
         tags = codec.decode_tags(row["tags"])

@@ -23,11 +23,12 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..model.events import Event, FlowCreated, LogLine
+from ..model.requests import Request
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit
 from ..rules.decide import RetryPolicy
-from . import codec, log_table, reader, rows, schema
+from . import codec, log_table, reader, request_table, rows, schema
 from .opening import open_store
 
 LINGER = 0.05
@@ -92,12 +93,13 @@ class SQLiteStore:
             parent = created.parent or (None, None)
             code = codec.CODES[StateType.PENDING]
             names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
-            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags))
+            target = codec.clean(created.target) or None
+            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), target)
             try:
                 with self._transaction() as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, created, at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                        "parent_task_run, state, tags, target, created, at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                         (*row, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
@@ -287,6 +289,34 @@ class SQLiteStore:
         """What the cache key of the newest cached run of a task was made of; null if there is none."""
         with self._lock, self._own_errors():
             return reader.latest_cached(self._connection, task)
+
+    # Requests -----------------------------------------------------------------------------------------------------
+
+    def put_request(self, request: Request) -> int:
+        """Insert the request and let SQLite number it."""
+        with self._lock, self._own_errors(), self._transaction() as connection:
+            return request_table.put(connection, request)
+
+    def open_requests(self, now: float) -> list[Request]:
+        """The requests that nobody has claimed and somebody waits for."""
+        with self._lock, self._own_errors():
+            return request_table.open_ones(self._connection, now)
+
+    def claim_request(self, number: int) -> bool:
+        """Take a request, unless somebody has."""
+        with self._lock, self._own_errors(), self._transaction() as connection:
+            return request_table.claim(connection, number)
+
+    def answer_request(self, number: int, answer: str) -> None:
+        """Say what came of a request, once all that is queued is written."""
+        self._drain()
+        with self._lock, self._own_errors(), self._transaction() as connection:
+            request_table.answer(connection, number, answer)
+
+    def answer_to(self, number: int) -> str | None:
+        """What came of a request."""
+        with self._lock, self._own_errors():
+            return request_table.answer_to(self._connection, number)
 
     @contextlib.contextmanager
     def _own_errors(self) -> Iterator[None]:

@@ -1,0 +1,59 @@
+"""``tidegate pause``, ``resume`` and ``cancel``: a run of another process on this machine, by way of the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from ..model.requests import Verb
+from .stores import RUN, find, opened
+
+BY = "the command line"
+"""Who asks, as it stands in the record."""
+
+
+@click.command()
+@click.argument("run", type=RUN)
+def pause(run: int) -> None:
+    """Pause a flow run.
+
+    What has started goes on; no new task run begins until somebody resumes it.
+    """
+    click.echo(f"{_asked(run, 'pause')} is paused. `tidegate resume {run}` lets it go on.")
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.option("--input", "given", metavar="JSON", help="The input that the run waits for.")
+def resume(run: int, given: str | None) -> None:
+    """Let a paused flow run go on."""
+    detail = None
+    if given is not None:
+        try:
+            detail = {"input": json.loads(given)}
+        except ValueError as error:
+            raise click.BadParameter(f"{given!r} is not JSON ({error}).", param_hint="--input") from None
+    click.echo(f"{_asked(run, 'resume', detail)} goes on.")
+
+
+@click.command()
+@click.argument("run", type=RUN)
+def cancel(run: int) -> None:
+    """Cancel a flow run.
+
+    Nothing new begins, and what is at work is told to end.
+    """
+    click.echo(f"{_asked(run, 'cancel')} is being cancelled.")
+
+
+def _asked(run: int, verb: Verb, detail: Mapping[str, Any] | None = None) -> str:
+    """Ask its process, and wait for the answer; what to call the run.  Raises `NotRunning`."""
+    from .. import requests  # it brings the engine
+
+    with opened() as store:
+        row = find(store, run)
+        requests.ask(store, run, verb, by=BY, detail=detail, patience=requests.PATIENCE)
+    return f"Flow run {run} ({row.name})"

@@ -1,0 +1,144 @@
+"""``tidegate run``: a flow of a script, a module or a notebook, in this process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import StoreError
+from ..model.states import State, StateType
+from . import tables
+from .progress import following
+from .stores import opened
+
+if TYPE_CHECKING:
+    from ..flow import Flow
+    from ..ports import EventStore
+
+CODES = {StateType.COMPLETED: 0, StateType.FAILED: 1, StateType.CRASHED: 3, StateType.CANCELLED: 4}
+"""Exit codes by the end of the run; 2 is bad use, 130 an interrupt."""
+
+
+@click.command()
+@click.argument("target", metavar="NOTEBOOK_OR_FILE[:FLOW]")
+@click.option(
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter, JSON where it can be read as such, else text. @FILE.json reads an object of them. Repeatable.",
+)
+@click.option(
+    "--retries", type=click.IntRange(0), metavar="N", help="Run the flow again, N times at most, if it fails."
+)
+@click.pass_context
+def run(context: click.Context, target: str, given: tuple[str, ...], retries: int | None) -> None:
+    """Run a flow here and now.
+
+    Its progress is shown, and at the end how it went and what failed.
+
+    The flow is named as FILE.py:FLOW, NOTEBOOK.ipynb:FLOW or package.module:FLOW; FLOW may be left out where there is
+    only one. Parameters of a notebook take the place of what its cell tagged "parameters" assigns.
+
+    Exit codes: 0 the run completed, 1 it failed, 2 it could not be begun, 3 it crashed, 4 it was cancelled, 130 it was
+    interrupted.
+    """
+    from ..deploy.targets import load_with, search_beside
+    from ..engine import Engine, using
+    from ..parameters import check_names
+
+    parameters = parsed(given)
+    search_beside(target)
+    flow, arguments = load_with(target, parameters)
+    check_names(flow, arguments)
+    if retries is not None:
+        flow = flow.with_options(retries=retries)
+    with opened(make=True) as store, using(Engine(store)) as engine:
+        try:
+            with following(engine) as follower:
+                state = _call(flow, arguments)
+        finally:
+            engine.logs.flush()
+        _report(store, 0 if follower.run is None else follower.run.number, state)
+    context.exit(130 if state.name == "Interrupted" else CODES[state.type])
+
+
+def parsed(given: Iterable[str]) -> dict[str, Any]:
+    """The parameters that ``-p`` options say; the last one wins.  Raises `click.BadParameter`."""
+    found: dict[str, Any] = {}
+    for each in given:
+        if each.startswith("@"):
+            found |= _of_file(Path(each[1:]).expanduser())
+            continue
+        name, equals, text = each.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f"{each!r} is no KEY=VALUE.", param_hint="-p")
+        found[name.strip()] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_json)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(word)  # NaN and the like, which Python would read and JSON does not know
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be read ({error.strerror}).", param_hint="-p") from None
+    except ValueError as error:
+        raise click.BadParameter(f"{path} is not JSON ({error}).", param_hint="-p") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{path} must hold an object, {{...}}.", param_hint="-p")
+    return found
+
+
+def _call(flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
+    """Run it on this thread; the final state."""
+    names = flow.signature.parameters
+    args, kwargs = flow.call_with({name: value for name, value in arguments.items() if name in names})
+    kwargs |= {name: value for name, value in arguments.items() if name not in names}
+    called: Any = flow
+    if not flow.is_async:
+        state: State = called(*args, **kwargs, return_state=True)
+        return state
+    import asyncio
+
+    async def awaited() -> State:
+        ended: State = await called(*args, **kwargs, return_state=True)
+        return ended
+
+    return asyncio.run(awaited())
+
+
+def _report(store: EventStore, number: int, state: State) -> None:
+    """How it ended, from the record."""
+    sys.stdout.flush()
+    try:
+        row = store.flow_run(number)
+        tasks = store.task_runs(number)
+    except StoreError as error:
+        click.echo(f"The flow run {number} ended: {state.name}. {state.message}")
+        click.echo(f"tidegate: {error}", err=True)
+        return
+    assert row is not None
+    if not row.state.is_final():
+        click.echo("tidegate: The end of the run could not be saved.", err=True)
+        row.state = state
+    click.echo()
+    for line in tables.summary(row, tasks):
+        click.echo(line)
+    click.echo(f"\nThe record: tidegate show {number}, tidegate logs {number}")
