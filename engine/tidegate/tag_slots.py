@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 from typing import TypeAlias
 
@@ -57,6 +58,7 @@ class TagSlots:
         self._store = store
         self._after = after
         self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
         self._limited = NONE
         self._fresh_until = 0.0
         self._queues: dict[frozenset[str], Queue] = {}
@@ -68,15 +70,15 @@ class TagSlots:
     def limited(self, tags: frozenset[str]) -> frozenset[str]:
         """Those of the tags that have a limit."""
         if time.monotonic() >= self._fresh_until:
-            self._refresh()
+            with self._refreshing:  # who comes meanwhile waits: to begin without a slot cannot be made good
+                if time.monotonic() >= self._fresh_until:
+                    self._refresh()
         return NONE if self._limited.isdisjoint(tags) else self._limited & tags
 
     def _refresh(self) -> None:
-        self._fresh_until = time.monotonic() + FRESH_SECONDS  # first, so that one looks and not all at once
-        try:
+        with suppress(StoreError):  # what was known holds on
             self._limited = self._store().slots.limited()
-        except StoreError:
-            return  # what was known holds on
+        self._fresh_until = time.monotonic() + FRESH_SECONDS
 
     def ask(self, holder: Holder, tags: frozenset[str], limited: frozenset[str]) -> Ticket:
         """Ask for a slot of each of the tags that have a limit; each ticket must `leave` once, whatever its answer."""
@@ -105,7 +107,8 @@ class TagSlots:
 
     def changed(self) -> None:
         """This process has changed a limit."""
-        self._refresh()
+        with self._refreshing:
+            self._refresh()
         self.look()
 
     def look(self) -> None:
@@ -121,11 +124,9 @@ class TagSlots:
         oldest_first = sorted(queues, key=lambda queue: next(iter(queue)).serial)
         answers: list[tuple[Ticket, Answer]] = []
         if oldest_first or self._owed:
-            try:
+            with suppress(StoreError):  # the next look tries again
                 answers = self._store().slots.trade(self._owed, oldest_first)
                 self._owed = []
-            except StoreError:
-                pass  # the next look tries again
         for ticket, answer in answers:
             ticket.answer = answer
             self._dequeue(ticket)
