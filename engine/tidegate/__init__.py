@@ -26,6 +26,7 @@ from .errors import (
     InvalidInput,
     InvalidName,
     InvalidOption,
+    LimitNotFound,
     MappingLengthMismatch,
     MappingMissingIterable,
     MissingContext,
@@ -55,6 +56,13 @@ from .logs import get_run_logger
 from .model.states import State, StateType
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
+from .tag_limits import (
+    concurrency_limits,
+    create_concurrency_limit,
+    delete_concurrency_limit,
+    read_concurrency_limit,
+    reset_concurrency_limit,
+)
 from .tags import tags
 from .task import Task, task
 from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
@@ -72,6 +80,7 @@ __all__ = (
     "InvalidInput",
     "InvalidName",
     "InvalidOption",
+    "LimitNotFound",
     "MapResult",
     "MappingLengthMismatch",
     "MappingMissingIterable",
@@ -104,12 +113,17 @@ __all__ = (
     "as_completed",
     "ask",
     "cancel_flow_run",
+    "concurrency_limits",
+    "create_concurrency_limit",
+    "delete_concurrency_limit",
     "exponential_backoff",
     "flow",
     "get_run_context",
     "get_run_logger",
     "pause_flow_run",
     "quote",
+    "read_concurrency_limit",
+    "reset_concurrency_limit",
     "resume_flow_run",
     "tags",
     "task",

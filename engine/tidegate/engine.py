@@ -21,6 +21,7 @@ from .ports import Clock, EventStore
 from .rules.decide import RetryPolicy
 from .saving import Saving, default_saving
 from .settings import Settings, settings
+from .tag_slots import TagSlots
 
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
@@ -65,6 +66,8 @@ class Engine:
         self._saving: tuple[Settings, Saving] | None = None
         self.logs = LogBatches(self.note, self.portal.after)
         """What runs of this process have logged and nobody has kept yet."""
+        self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
+        """Who in this process waits for a slot of a tag that has a limit."""
 
     @property
     def store(self) -> EventStore:

@@ -13,6 +13,7 @@
     + OutsideFlow                      (also RuntimeError) `.submit()` or `.map()` where no flow runs
     + SettingsError                    (also ValueError)  a setting or a profile that cannot be, or is not there
     + FlowNotFound                     (also LookupError) no flow of that name, or none at all, where one was looked for
+    + LimitNotFound                    (also LookupError) no concurrency limit of that tag
     + UnspecifiedFlow                  several flows to choose from, and none named
     + ScriptError                      the script or notebook raised while it was loaded
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
@@ -85,6 +86,10 @@ class SettingsError(UsageError, ValueError):
 
 class FlowNotFound(UsageError, LookupError):
     """There is no such flow; the text lists those that there are."""
+
+
+class LimitNotFound(UsageError, LookupError):
+    """The tag has no concurrency limit; the text lists those that have one."""
 
 
 class UnspecifiedFlow(UsageError):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .model.events import CacheEntry, Event, FlowCreated, LogLine
 from .model.requests import Request
+from .model.tag_limits import Holder, TagLimit
 from .model.views import FlowRow, TaskRow
 from .rules.decide import RetryPolicy
+from .rules.slots import A, Answer
 
 
 class Clock(Protocol):
@@ -32,16 +34,57 @@ class CacheHit:
     entry: CacheEntry
 
 
+Slots: TypeAlias = tuple[Holder, tuple[str, ...]]
+"""A task run, and the tags of which it holds a slot."""
+
+
+class SlotStore(Protocol):
+    """Keeps the concurrency limits by tag, and who holds their slots.
+
+    Every method may be called from any thread, is atomic for all processes that use the store, and raises `StoreError`.
+    Slots of processes that have died do not count.
+    """
+
+    def limited(self) -> frozenset[str]:
+        """The tags that have a limit; never waits for a writer."""
+        ...
+
+    def limits(self) -> list[TagLimit]:
+        """All limits by tag, each with the task runs that hold a slot, in order."""
+        ...
+
+    def put(self, tag: str, limit: int) -> None:
+        """Make the limit of a tag, or change it; slots that are taken stay taken."""
+        ...
+
+    def delete(self, tag: str) -> bool:
+        """Drop the limit of a tag, and its slots; false if there is none."""
+        ...
+
+    def clear(self, tag: str) -> None:
+        """Free all slots of a tag."""
+        ...
+
+    def trade(self, given: Sequence[Slots], queues: Iterable[Iterable[A]]) -> list[tuple[A, Answer]]:
+        """Give slots of this process back, then do what `decide_queues` says of those who ask, and return it.
+
+        Slots that are not held, or no longer, are given back in vain.
+        """
+        ...
+
+
 class EventStore(Protocol):
     """Keeps events and the rows they fold to.  Every method may be called from any thread.
 
     `results_folder` is where results that are too large for a row belong; null if nothing outlives the process.
+    `slots` keeps the limits by tag.
 
     An event counts as kept when a reader in another process would see it after this one was killed.  The order of
     `append`, `commit` and `commit_soon` calls of one thread is kept.
     """
 
     results_folder: Path | None
+    slots: SlotStore
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Keep the first event of a flow run, whose `flow_run` is still 0, and return the number given to it.

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from .. import inputs, run_logs
 from ..latch import AllOf, AnyOf
-from ..model.states import NotReady, Running, State, StateType
+from ..model.states import Cancelled, NotReady, Running, State, StateType
+from ..model.tag_limits import Holder
 from ..rules import decide as rules
 from ..rules.decide import NEVER, Abort, Accept, Reject
 from ..rules.outcome import of_error
+from ..rules.slots import Closed
+from ..tags import NONE
 from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
 
 if TYPE_CHECKING:
+    from ..concurrency import ConcurrencyLimit
     from ..model.events import Event
     from .flow_run import FlowRun
     from .task_run import TaskRun
@@ -90,15 +94,22 @@ def _kept(run: TaskRun | FlowRun, final: State) -> tuple[State, Event]:
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
     limit = run.limit
-    if limit is None:
+    slots = run.flow_run.engine.tag_slots
+    tags = slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
+    if limit is None and not tags:
         with run.flow_run.lock:  # no pause may come between the decision and the record of it
             decision = _enter_running(run)
     else:
         decision = _decide_running(run)  # whoever has to wait takes no place meanwhile
     if not isinstance(decision, Accept):
         return (yield from _not_now(run, decision))
-    if limit is None:
-        return (yield from _body(run))
+    if limit is not None:
+        return (yield from _in_place(run, limit, tags))
+    return (yield from (_with_slots(run, tags) if tags else _body(run)))
+
+
+def _in_place(run: TaskRun, limit: ConcurrencyLimit, tags: frozenset[str]) -> Part:
+    """An attempt of a task that has a limit of its own."""
     place = limit.take()
     if not place.done():
         try:
@@ -107,13 +118,35 @@ def _attempt(run: TaskRun) -> Part:
             place.on_done(limit.give)  # the place may still come, and somebody else can use it
             raise
     try:
-        with run.flow_run.lock:
-            decision = _enter_running(run)
-        if not isinstance(decision, Accept):
-            return None  # paused or cancelled while it queued: look again
-        return (yield from _body(run))
+        return (yield from (_with_slots(run, tags) if tags else _begin(run)))
     finally:
         limit.give()
+
+
+def _with_slots(run: TaskRun, tags: frozenset[str]) -> Part:
+    """An attempt of a run with tags that have a limit: it holds a slot of each, or waits holding none."""
+    flow_run = run.flow_run
+    slots = flow_run.engine.tag_slots
+    ticket = run.ticket = slots.ask(Holder(flow_run.number, run.number), run.tags, tags)
+    try:
+        if not ticket.done():
+            yield Wait(AnyOf(ticket, flow_run.stopped))
+        answer = ticket.answer
+        if answer is None:
+            return None
+        if isinstance(answer, Closed):
+            return Cancelled(f"The concurrency limit of its tag {answer.tag!r} is 0.", at=run.now())
+        return (yield from _begin(run))
+    finally:
+        run.ticket = None
+        slots.leave(ticket)
+
+
+def _begin(run: TaskRun) -> Part:
+    """The rest of an attempt that had to queue; null if the flow run was paused or cancelled meanwhile."""
+    with run.flow_run.lock:
+        decision = _enter_running(run)
+    return (yield from _body(run)) if isinstance(decision, Accept) else None
 
 
 def _not_now(run: TaskRun, decision: rules.Decision) -> Part:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..concurrency import ConcurrencyLimit
     from ..hooks import Hooks
     from ..inputs import Inputs
+    from ..tag_slots import Ticket
     from .effects import Lifecycle
     from .flow_run import FlowRun
     from .identity import Identity
@@ -95,6 +96,7 @@ class TaskRun(Latch):
         "state",
         "tags",
         "task",
+        "ticket",
         "why_missed",
     )
 
@@ -132,6 +134,8 @@ class TaskRun(Latch):
         """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
         Shared by all runs of a map until `advance` takes a copy of its own."""
         self.limit: ConcurrencyLimit | None = None
+        self.ticket: Ticket | None = None
+        """What it asks for, or holds, of the slots of limited tags."""
         self._ending = False
 
     def again(self, task: Called) -> TaskRun:
@@ -287,6 +291,8 @@ class TaskRun(Latch):
     def end(self, state: State) -> None:
         """The final state is kept: link the result, let go of the inputs, tell everybody."""
         self.state = state
+        if self.ticket is not None:  # given up while its body is at work
+            self.flow_run.engine.tag_slots.leave(self.ticket)
         if state.type is StateType.COMPLETED:
             self.flow_run.link(state, self.number)
         self.args, self.kwargs, self.inputs, self.lifecycle, self.cached = (), {}, None, None, None

@@ -13,8 +13,9 @@ from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, Tas
 from ..model.requests import Request
 from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
-from ..ports import CacheHit
+from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
+from .memory_slots import MemorySlots
 
 LOG_LINES = 200_000
 """Lines of logs that are kept, of all flow runs together; beyond that the oldest are lost."""
@@ -26,6 +27,7 @@ class MemoryStore:
     results_folder: Path | None = None
 
     def __init__(self) -> None:
+        self.slots: SlotStore = MemorySlots()
         self._lock = threading.Lock()
         self._log: list[Event] = []
         self._flows: dict[int, FlowRow] = {}

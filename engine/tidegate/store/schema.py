@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import log_table, request_table
+from . import log_table, request_table, slot_table
 
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
@@ -91,7 +91,7 @@ CREATE INDEX cache_of_task ON cache(task, at);
 
 _TARGETS = "ALTER TABLE flow_run ADD COLUMN target TEXT;\n"
 
-STEPS = (_RUNS_AND_EVENTS, _RESULTS + log_table.TABLE, _TARGETS + request_table.TABLE)
+STEPS = (_RUNS_AND_EVENTS, _RESULTS + log_table.TABLE, _TARGETS + request_table.TABLE, slot_table.TABLES)
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
 VERSION = len(STEPS)

@@ -26,10 +26,11 @@ from ..model.events import Event, FlowCreated, LogLine
 from ..model.requests import Request
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
-from ..ports import CacheHit
+from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
 from . import codec, log_table, reader, request_table, rows, schema
 from .opening import open_store
+from .slot_table import SlotTable
 
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
@@ -76,6 +77,7 @@ class SQLiteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.results_folder: Path | None = path.parent / "results"
+        self.slots: SlotStore = SlotTable(path.parent / "processes", self._reading, self._alone)
         self._lock = threading.Lock()
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -242,6 +244,15 @@ class SQLiteStore:
             (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
             seqs = self._seqs[flow_run] = count(last + 1)
         return next(seqs)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """A transaction for what is no event."""
+        try:
+            with self._lock, self._transaction() as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(self._problem(error)) from error
 
     def _problem(self, error: sqlite3.Error) -> str:
         return f"The store {self.path} cannot be written: {error}."
