@@ -129,6 +129,7 @@ def test_the_answer_reaches_the_flow_and_a_line_says_what_it_was(page: Page) -> 
     label(page, "Max rows").fill("12")
     label(page, "Columns").fill('["a", "b"]')
     page.cell(CELL).screenshot(path=str(SHOTS / "question-filled.png"))
+    expect(panel(page).get_by_role("alert")).to_have_text("")
     label(page, "Max rows").press("Enter")
     page.wait_text("Completed", cell=CELL)
     expect(panel(page).locator(".question")).to_be_hidden()

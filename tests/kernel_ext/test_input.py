@@ -69,7 +69,8 @@ def begin(kernel: FrontEnd, code: str) -> tuple[str, Comm, Content]:
 def give(kernel: FrontEnd, shown: Comm, typed: Any, subshell: str | None = None, key: str = "pause-1") -> Content:
     """Send the form; the kernel's answer."""
     content = {"kind": "do", "verb": "resume", "key": key, "input": typed}
-    return ask(kernel, shown, content, "ack", subshell).content
+    answer: Content = ask(kernel, shown, content, "ack", subshell).content
+    return answer
 
 
 @pytest.mark.parametrize("way", ["without", "with"])
@@ -138,7 +139,17 @@ def test_one_question_after_the_other_and_no_answer_to_one_that_is_gone(ready: F
 
 def test_nonsense_from_the_page_leaves_it_asked(ready: FrontEnd) -> None:
     running, shown, _ = begin(ready, CELLS["sync"])
-    for typed in (None, 7, [], "x", {"reason": {"a": 1}}, {"reason": ["x"]}, {"reason": "x" * 30_000}, {"reason": 5}):
+    nonsense: list[Any] = [
+        None,
+        7,
+        [],
+        "x",
+        {"reason": {"a": 1}},
+        {"reason": ["x"]},
+        {"reason": "x" * 30_000},
+        {"reason": 5},
+    ]
+    for typed in nonsense:
         refused = give(ready, shown, typed)
         assert refused["ok"] is False
         assert "\n" not in refused["error"]
@@ -149,7 +160,7 @@ def test_nonsense_from_the_page_leaves_it_asked(ready: FrontEnd) -> None:
     assert "reason: Field required" in plain["error"]
     assert question(ready, shown)["state"]["name"] == "Paused"
     broken = give(ready, shown, {**RIGHT, "reason": "crash"})
-    assert broken["error"] == "LookupError: no such reason The run is still paused."
+    assert broken["error"] == "LookupError: no such reason. The run is still paused."
     assert give(ready, shown, RIGHT)["ok"]
     assert ready.reply(running).status == "ok"
 

@@ -190,7 +190,7 @@ class Form:
         for place, problem in error.problems:
             name, inner = ("", place) if self.whole else (str(place[0]) if place else None, place[1:])
             where = ".".join(map(str, inner))
-            text = shortened(f"{where}: {_sentence(problem)}" if where else _sentence(problem), 300)
+            text = shortened(f"{where}: {sentence(problem)}" if where else sentence(problem), 300)
             if name in names:
                 fields[name] = f"{fields[name]} {text}" if name in fields else text
             else:
@@ -318,7 +318,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _sentence(problem: str) -> str:
+def sentence(problem: str) -> str:
     """A problem of a validator as a sentence."""
     for prefix in ("Value error, ", "Assertion failed, "):
         problem = problem.removeprefix(prefix)

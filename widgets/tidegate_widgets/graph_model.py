@@ -134,6 +134,8 @@ class GraphModel:
                 self.created = event
 
     def _flow_state(self, event: FlowState) -> None:
+        if self.state.type in TERMINAL and event.state.type not in TERMINAL:
+            return  # what was asked of the run from outside may be shown after its end
         self.state, self.by = event.state, event.by
         if event.state.type is not StateType.PAUSED:
             self.asked = None

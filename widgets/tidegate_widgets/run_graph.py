@@ -21,7 +21,7 @@ from tidegate.run.flow_run import FlowRun
 
 from .drawing import Drawing
 from .follow import Follower
-from .form import Form
+from .form import Form, sentence
 from .graph_model import GraphModel
 from .protocol import Ack, View
 from .wording import detail
@@ -182,5 +182,5 @@ def _answer(run: FlowRun, key: object, given: object) -> tuple[str | None, dict[
         raise
     except Exception as broken:
         # A validator of the user's may raise anything, and whoever has answered should hear of it.
-        return f"{describe(broken)} The run is still paused.", {}
+        return f"{sentence(describe(broken))} The run is still paused.", {}
     return None, {}

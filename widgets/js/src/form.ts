@@ -15,7 +15,7 @@ class Field {
   #controls: Typed[];
   #error: HTMLElement;
 
-  constructor(view: FieldView, id: string) {
+  constructor(view: FieldView, id: string, edited: () => void) {
     this.#view = view;
     this.#error = html("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
     const about = html("p", { class: "about", id: `${id}-about`, hidden: !view.description }, view.description);
@@ -38,7 +38,10 @@ class Field {
         "aria-describedby": `${id}-about ${id}-wrong`,
         "aria-required": (view.required && !radios && view.kind !== "boolean") && "true",
       });
-      each.addEventListener("input", () => this.complain(""));
+      each.addEventListener("input", () => {
+        this.complain("");
+        edited();
+      });
     }
     this.element = html("div", { class: "field", "data-field": view.name }, label, html("div", {}, shown, about, this.#error));
   }
@@ -50,6 +53,10 @@ class Field {
       return chosen ? chosen.value === "yes" : "";
     }
     return this.#view.kind === "boolean" ? (first as HTMLInputElement).checked : first!.value;
+  }
+
+  get wrong(): boolean {
+    return !this.#error.hidden;
   }
 
   complain(text: string): void {
@@ -159,11 +166,16 @@ export class QuestionForm {
     setText(this.#about, question.about);
     show(this.#about, question.about !== "");
     setText(this.#code, question.code);
-    this.#fields = new Map(question.fields.map((field, at) => [field.name, new Field(field, `field-${at}`)]));
+    this.#fields = new Map(question.fields.map((field, at) => [field.name, new Field(field, `field-${at}`, this.#edited)]));
     this.#list.replaceChildren(...[...this.#fields.values()].map((field) => field.element));
     this.#tell(null);
     this.#told = this.#store.refusal;
   }
+
+  /** Once each field that did not fit was looked at, nothing is left to be said. */
+  #edited = (): void => {
+    if (![...this.#fields.values()].some((field) => field.wrong)) setText(this.#error, "");
+  };
 
   #send(): void {
     const input: Input = {};

@@ -180,8 +180,9 @@ test("what does not fit is said beside its field and aloud, and what was typed s
   expect(one(".send button").textContent).toBe("Resume");
   typed("rows", "7");
   expect(wrong("rows")).toBe("");
-  press(rows);
   expect(one(".question [role=alert]").textContent).toBe("");
+  press(rows);
+  expect(model.last("do").input).toEqual({ reason: "fine", rows: "7" });
 });
 
 test("an error does not take the focus from where somebody else works", () => {
