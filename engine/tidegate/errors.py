@@ -35,6 +35,10 @@
 Errors of the user's own code are never wrapped: what a task raised is what its caller sees.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class TidegateError(Exception):
     """The root of the tree."""
@@ -157,6 +161,11 @@ class NotStartable(ControlError):
 
 class InvalidInput(ControlError, ValueError):
     """An answer does not fit what a paused run asks; the run is still paused."""
+
+    def __init__(self, text: str, problems: Sequence[tuple[tuple[str | int, ...], str]] = ()) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems)
+        """What is wrong, each with its place in the answer: ``(("rows",), "Input should be a valid integer")``."""
 
 
 class PauseTimeout(ControlError, TimeoutError):

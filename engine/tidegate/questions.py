@@ -44,8 +44,9 @@ class Question:
         try:
             return self._adapter.validate_python({} if given is None and self._is_form() else given)
         except pydantic.ValidationError as error:
-            told = [f"{'.'.join(map(str, each['loc'])) or self.title}: {each['msg']}" for each in error.errors()]
-            raise InvalidInput(f"{self.title!r} was not answered: {'; '.join(told)}.") from None
+            problems = [(each["loc"], each["msg"]) for each in error.errors()]
+            told = [f"{'.'.join(map(str, place)) or self.title}: {problem}" for place, problem in problems]
+            raise InvalidInput(f"{self.title!r} was not answered: {'; '.join(told)}.", problems) from None
 
     def to_json(self, answer: Any) -> str:
         """The answer for the record."""

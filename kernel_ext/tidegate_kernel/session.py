@@ -76,6 +76,8 @@ class Session:
             graph.on_msg(lambda *_: portal.after(SETTLE_SECONDS, pump.heard))
         display(graph)
         place = display(HTML(""), display_id=True)
+        # Where no form can be drawn, the picture says what the run waits for.
+        graph.on_question = lambda view: place.update(HTML(picture(view) if "question" in view["run"] else ""))
         self._shown.append(_Shown(run, graph, place, drawn))
 
     def flow_ended(self) -> None:

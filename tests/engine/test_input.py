@@ -13,7 +13,7 @@ import tidegate
 from support.flows import SOON, Feed, Start, flow, in_time, task
 from tidegate import InvalidInput, NotPaused, PauseTimeout, UsageError, ask, pause_flow_run, resume_flow_run
 from tidegate.engine import Engine
-from tidegate.model.events import Event, InputAsked, InputGiven
+from tidegate.model.events import Event, FlowState, InputAsked, InputGiven
 from tidegate.model.states import StateType
 
 
@@ -151,6 +151,29 @@ def test_a_question_that_comes_while_somebody_has_paused_is_asked_too(
         running.run.resume()
     running.run.resume(run_input=3)
     assert running.ended() == 3
+
+
+def test_the_answer_is_shown_before_what_the_flow_does_with_it(
+    stored: Engine, start: Start, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_later: list[Any] = []
+
+    @flow
+    def work() -> Any:
+        return ask(int)
+
+    running = start(work)
+    asked(feed)
+    with monkeypatch.context() as slow:
+        slow.setattr(stored.store, "commit_soon", lambda *asked: kept_later.append(asked))
+        running.run.resume(run_input=5)
+    assert not running.run.moved.done()
+    for event, done in kept_later:
+        stored.store.commit_soon(event, done)
+    assert running.ended() == 5
+    shown = [type(event).__name__ for event in feed.events if isinstance(event, (InputGiven, FlowState))]
+    assert shown[-3:] == ["InputGiven", "FlowState", "FlowState"]
+    assert feed.flow_states()[-2:] == ["Resuming", "Completed"]
 
 
 @pytest.mark.conforms("B202", "B207")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
+from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import TERMINAL, StateType
 
+from .form import Form
 from .graph_model import GraphModel, Node
 from .layout import Layout, layout
 from .palette import node_size
-from .protocol import VERSION, Delta, EdgeView, NodeView, RunView, Verb, View
-from .wording import counts_view, node_alert, node_line, node_state, note, state_view
+from .protocol import VERSION, Delta, EdgeView, NodeView, QuestionView, RunView, Verb, View
+from .wording import answered, counts_view, node_alert, node_line, node_state, note, state_view
 
 CELLS = 336
 """Cells of a strip at most; beyond that, one cell stands for several task runs."""
@@ -31,6 +34,8 @@ class Drawing:
         self.seq = 0
         self._layout: Layout | None = None
         self._sizes: dict[int, tuple[float, float]] = {}
+        self._form: tuple[InputAsked, QuestionView] | None = None
+        self._answered: tuple[InputGiven, str] | None = None
 
     def view(self, now: float) -> View:
         """Everything."""
@@ -74,7 +79,7 @@ class Drawing:
         over = model.state.type in TERMINAL
         started = model.started
         end = model.ended if over and model.ended is not None else now
-        return {
+        run: RunView = {
             "id": created.uuid if created else "",
             "flow": created.flow if created else "",
             "name": created.name if created else "",
@@ -89,12 +94,30 @@ class Drawing:
             "note": note(model, counts),
             "saved": not model.problem,
         }
+        if model.asked is not None:
+            run["question"] = self._question(model.asked)
+        if model.given is not None:
+            run["answered"] = self._answer(*model.given)
+        return run
+
+    # The form and the answer are part of every delta; they are put together once.
+
+    def _question(self, asked: InputAsked) -> QuestionView:
+        if self._form is None or self._form[0] is not asked:
+            form = Form.of(asked.key, asked.title, json.loads(asked.schema))
+            self._form = asked, form.view(asked.flow_run)
+        return self._form[1]
+
+    def _answer(self, asked: InputAsked, given: InputGiven) -> str:
+        if self._answered is None or self._answered[0] is not given:
+            self._answered = given, answered(asked, given)
+        return self._answered[1]
 
     def _can(self) -> list[Verb]:
         if not self.live or self.model.state.type in TERMINAL:
             return []
         if self.model.state.type is StateType.PAUSED:
-            return ["resume", "cancel"]
+            return ["cancel"] if self.model.asked is not None else ["resume", "cancel"]
         return ["pause", "cancel"] if self.model.state.type is StateType.RUNNING else []
 
     def _left(self, now: float) -> float | None:

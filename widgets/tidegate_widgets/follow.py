@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState
+from tidegate.model.events import Event, FlowState, InputAsked
 from tidegate.model.states import TERMINAL
 from tidegate.portal import spawn
 
@@ -76,7 +76,7 @@ class Follower:
         return claimed
 
     def _urgent(self) -> bool:
-        return bool(self._news) and isinstance(self._news[-1], FlowState)
+        return bool(self._news) and isinstance(self._news[-1], (FlowState, InputAsked))
 
     def _take(self) -> list[Event]:
         news: list[Event] = []

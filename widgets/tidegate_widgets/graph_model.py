@@ -11,7 +11,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tidegate.model.events import Event, FlowCreated, FlowState, LinkKind, SavingChanged, TaskCreated, TaskState
+from tidegate.model.events import (
+    Event,
+    FlowCreated,
+    FlowState,
+    InputAsked,
+    InputGiven,
+    LinkKind,
+    SavingChanged,
+    TaskCreated,
+    TaskState,
+)
 from tidegate.model.states import TERMINAL, State, StateType
 
 KEPT_FAILURES = 20
@@ -79,6 +89,10 @@ class GraphModel:
         self.ended: float | None = None
         self.problem = ""
         """Why nothing is being saved; empty while all is well."""
+        self.asked: InputAsked | None = None
+        """The question that waits for an answer."""
+        self.given: tuple[InputAsked, InputGiven] | None = None
+        """The last question that was answered, and its answer."""
         self.nodes: dict[int, Node] = {}
         self.edges: dict[tuple[int, int], LinkKind] = {}
         """(source site, target site), in the order of appearance."""
@@ -109,13 +123,22 @@ class GraphModel:
                 self._task_created(event)
             elif isinstance(event, FlowState):
                 self._flow_state(event)
+            elif isinstance(event, InputAsked):
+                self.asked = event
+            elif isinstance(event, InputGiven):
+                if self.asked is not None:
+                    self.given = self.asked, event
             elif isinstance(event, SavingChanged):
                 self.problem = event.problem
             elif isinstance(event, FlowCreated):
                 self.created = event
 
     def _flow_state(self, event: FlowState) -> None:
+        if self.state.type in TERMINAL and event.state.type not in TERMINAL:
+            return  # what was asked of the run from outside may be shown after its end
         self.state, self.by = event.state, event.by
+        if event.state.type is not StateType.PAUSED:
+            self.asked = None
         if event.state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         if event.state.type in TERMINAL:

@@ -8,7 +8,7 @@ from typing import Final
 
 from .palette import FAMILIES, shape_of
 from .picture_svg import COUNTS, FULL, NO_EDGES, bar, graph, plain, shape, shape_style, shortened
-from .protocol import Family, RunView, View
+from .protocol import Family, QuestionView, RunView, View
 
 LIMIT: Final = 60_000
 """Bytes of UTF-8 that a picture has at most; strips, then texts, then edges are left out to keep to it."""
@@ -28,6 +28,8 @@ _PAGE = (
 )
 _ROW = "display:flex;flex-wrap:wrap;align-items:center;gap:4px 12px"
 _QUIET = "opacity:.8;font-size:12px"
+_NOTE = "margin-top:8px;font-size:12px"
+_SHOWN_FIELDS = 8
 
 
 def summary(view: View) -> str:
@@ -84,11 +86,13 @@ def _fragment(view: View, body: str) -> str:
             '<svg width="100%" height="8" viewBox="0 0 1000 8" preserveAspectRatio="none" fill="currentColor"'
             f' aria-hidden="true" style="display:block;margin-top:8px">{segments}</svg>'
         )
-    note = _line(plain(run["note"], 400), "margin-top:8px;font-size:12px") if run["note"] else ""
+    notes = "".join(_line(plain(line, 400), _NOTE) for line in (run["note"], run.get("answered", "")) if line)
+    if "question" in run:
+        notes += _question(run["question"])
     return (
         f'<div class="tidegate-picture" data-tidegate-picture="{plain(run["id"])}" style="font:13px/1.4 system-ui,'
         "-apple-system,'Segoe UI','Noto Sans',sans-serif;border:1px solid rgba(128,128,128,.4);border-radius:8px;"
-        f'padding:10px 12px">{_STYLE}{head}{total}{note}{body}</div>'
+        f'padding:10px 12px">{_STYLE}{head}{total}{notes}{body}</div>'
     )
 
 
@@ -113,6 +117,16 @@ def _head(run: RunView) -> str:
         f'<div style="{_ROW}">{pill}<b style="font-size:14px">{plain(run["flow"])}</b>'
         f'<span style="{_QUIET}">{plain(run["name"])}</span>{took}<span style="flex:1"></span>{counts}</div>'
     )
+
+
+def _question(question: QuestionView) -> str:
+    """What is asked, and how to answer where no form can be drawn."""
+    fields = question["fields"]
+    names = ", ".join(plain(each["label"], 40) for each in fields[:_SHOWN_FIELDS])
+    more = f" and {len(fields) - _SHOWN_FIELDS} more" if len(fields) > _SHOWN_FIELDS else ""
+    inner = f" ({names}{more})" if any(each["name"] for each in fields) else ""
+    how = f"Answer from code in this process: <code>{plain(question['code'], 400)}</code>"
+    return _line(f"Asks for <b>{plain(question['title'])}</b>{inner}. {how}", _NOTE)
 
 
 def _icon(name: str, family: Family) -> str:

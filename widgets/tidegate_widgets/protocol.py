@@ -7,7 +7,7 @@ Kernel to page, as custom messages:
 
 - ``{"kind": "snap", "view": View}``    everything; the answer to ``hello`` and ``resync``
 - ``{"kind": "delta", "delta": Delta}`` what changed since the view or delta numbered ``seq - 1``
-- ``{"kind": "ack", "id": str, "ok": bool, "error": str | None}``  the answer to a ``do``
+- ``Ack``                               the answer to a ``do``
 - ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get``
 
 Page to kernel:
@@ -15,6 +15,8 @@ Page to kernel:
 - ``{"kind": "hello", "id": str}``      a page model exists; repeated at 0, 0.3, 1, 2, 4 s until a ``snap`` comes
 - ``{"kind": "resync"}``                a gap in ``seq`` was seen
 - ``{"kind": "do", "id": str, "verb": "pause" | "resume" | "cancel"}``
+- ``{"kind": "do", "id": str, "verb": "resume", "key": str, "input": {name: str | bool}}``
+  the answer to the question of that key: what was typed, by field; a choice as its number
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
 """
 
@@ -26,6 +28,9 @@ Family = Literal["idle", "active", "done", "attention", "bad"]
 """Five families of state, each with a colour and a shape of its own (never colour alone)."""
 
 Verb = Literal["pause", "resume", "cancel"]
+
+FieldKind = Literal["text", "number", "integer", "boolean", "choice", "json"]
+"""The control of a form's field; ``json`` is text, and ``boolean`` without a default is a choice of yes and no."""
 
 
 class StateView(TypedDict):
@@ -53,6 +58,35 @@ class Counts(TypedDict):
     """Known, but not begun; includes those that will never begin because an upstream failed."""
 
 
+class FieldView(TypedDict):
+    """One field of a form."""
+
+    name: str
+    """The key in the answer; empty for the only field of a plain type."""
+    label: str
+    kind: FieldKind
+    required: bool
+    """True if it may not be left empty."""
+    default: str | bool | None
+    """What it shows at first: text, the number of a choice as text, or a truth value; null for nothing."""
+    description: str
+    choices: list[str]
+    """Labels; empty but for ``choice``."""
+
+
+class QuestionView(TypedDict):
+    """What a paused run asks, as a form."""
+
+    key: str
+    title: str
+    """What is asked for: ``Approval``, ``a whole number``."""
+    about: str
+    """A few words on it, or empty."""
+    fields: list[FieldView]
+    code: str
+    """The call that answers from code."""
+
+
 class RunView(TypedDict):
     """The header: what the run is, how far it is, what one may do."""
 
@@ -71,11 +105,15 @@ class RunView(TypedDict):
     total: int
     """Task runs known so far."""
     can: list[Verb]
-    """What may be asked now, in the order of the buttons."""
+    """What may be asked now, in the order of the buttons; without ``resume`` while there is a `question`."""
     note: str
     """One line under the header (who paused it, what failed), or empty."""
     saved: bool
     """False while the store cannot be written; `note` then says so."""
+    question: NotRequired[QuestionView]
+    """What is asked; missing where nothing is."""
+    answered: NotRequired[str]
+    """One line on the last question that was answered."""
 
 
 class NodeView(TypedDict):
@@ -139,6 +177,18 @@ class Delta(TypedDict):
     edges: NotRequired[list[EdgeView]]
     width: NotRequired[float]
     height: NotRequired[float]
+
+
+class Ack(TypedDict):
+    """The answer to a ``do``."""
+
+    kind: Literal["ack"]
+    id: str
+    ok: bool
+    error: str | None
+    """Why not, in one line."""
+    fields: NotRequired[dict[str, str]]
+    """What is wrong with an answer, by the name of the field."""
 
 
 class Failure(TypedDict):

@@ -13,21 +13,27 @@ import anywidget
 import traitlets
 
 from tidegate.engine import Engine, engine
-from tidegate.errors import ControlError, NotRunning
+from tidegate.errors import ControlError, InvalidInput, NotPaused, NotRunning
 from tidegate.model.events import Event
 from tidegate.model.states import TERMINAL
+from tidegate.rules.outcome import describe
 from tidegate.run.flow_run import FlowRun
 
 from .drawing import Drawing
 from .follow import Follower
+from .form import Form, sentence
 from .graph_model import GraphModel
-from .protocol import View
+from .protocol import Ack, View
 from .wording import detail
 
 _BUNDLE = Path(__file__).parent / "static" / "run_graph.js"
 
 SNAPSHOT_SECONDS = 2.0
 """How often the synced view, which a reloaded page starts from, is renewed while the run goes on."""
+
+
+MAX_ID = 100
+"""Characters of a message's id at most; it is sent back."""
 
 
 class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types that mypy sees
@@ -49,6 +55,8 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self._loop = engine().portal.loop()
         # By it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
         self._context = copy_context()
+        self.on_question: Callable[[View], None] | None = None
+        """Called on the engine's loop when the run asks something, and when it no longer does but goes on."""
         self.on_final: Callable[[View], None] | None = None
         """Called on the engine's loop with the final view."""
         super().__init__(_view=self._drawing.view(time.time()), _live=live)
@@ -85,21 +93,29 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         kind, key = content.get("kind"), content.get("id")
         if kind in ("hello", "resync"):
             self._soon(self._snap)
-        elif kind == "do" and isinstance(key, str) and content.get("verb") in ("pause", "resume", "cancel"):
-            self._do(key, content["verb"])
-        elif kind == "get" and isinstance(key, str) and isinstance(content.get("node"), int):
+        elif not isinstance(key, str) or len(key) > MAX_ID:
+            return
+        elif kind == "do" and content.get("verb") in ("pause", "resume", "cancel"):
+            self._do(key, content["verb"], content)
+        elif kind == "get" and isinstance(content.get("node"), int):
             self._soon(self._tell, key, content["node"])
 
-    def _do(self, key: str, verb: str) -> None:
+    def _do(self, key: str, verb: str, content: dict[str, Any]) -> None:
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
-        error = None
+        error: str | None = None
+        fields: dict[str, str] = {}
         try:
             if self._run is None:
                 raise NotRunning("The run has ended.")
-            getattr(self._run, verb)()
+            if verb == "resume" and "input" in content:
+                error, fields = _answer(self._run, content.get("key"), content["input"])
+            else:
+                getattr(self._run, verb)()
         except ControlError as refused:
             error = str(refused)
-        answer = {"kind": "ack", "id": key, "ok": error is None, "error": error}
+        answer: Ack = {"kind": "ack", "id": key, "ok": error is None, "error": error}
+        if fields:
+            answer["fields"] = fields
         self._soon(self.send, answer)
 
     def _soon(self, call: Callable[..., object], *arguments: object) -> None:
@@ -117,12 +133,15 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
             self.send({"kind": "detail", "id": key, "detail": detail(self._model, node, number)})
 
     def _news(self, events: Sequence[Event]) -> None:
+        asked = self._model.asked
         self._model.apply(events)
         now = time.time()
         over = self._model.state.type in TERMINAL
         if over:
             self._drawing.live = False
         self.send({"kind": "delta", "delta": self._drawing.delta(now)})
+        if self._model.asked is not asked and not over and self.on_question is not None:
+            self.on_question(self.view)
         if over or now - self._snapped >= SNAPSHOT_SECONDS:
             self._snapped = now
             view = self.view
@@ -144,3 +163,24 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         created = self._model.created
         name = created.flow if created and not re.fullmatch(r"cell-\d+", created.flow) else ""
         return f"RunGraph({name!r})" if name else "RunGraph()"
+
+
+def _answer(run: FlowRun, key: object, given: object) -> tuple[str | None, dict[str, str]]:
+    """Answer what a run asks with what was typed into its form; what is wrong with that, in all and by field.
+
+    Raises `NotPaused` if the question of that key is not asked any more.
+    """
+    question = run.pauses.asked
+    if question is None or question.key != key:
+        raise NotPaused("This is not asked any more.")
+    form = Form.of(question.key, question.title, question.schema)
+    try:
+        run.resume(run_input=form.answer(given))
+    except InvalidInput as refused:
+        return form.explain(refused)
+    except ControlError:
+        raise
+    except Exception as broken:
+        # A validator of the user's may raise anything, and whoever has answered should hear of it.
+        return f"{sentence(describe(broken))} The run is still paused.", {}
+    return None, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections import Counter
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import tidegate
+from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import State, StateType
 from tidegate.rules.outcome import describe
 
+from .form import Form, told
 from .graph_model import GraphModel, Member, Node
 from .picture import duration
+from .picture_svg import shortened
 from .protocol import Counts, Detail, Fact, Failure, Family, StateView
 
 _OURS = str(Path(tidegate.__file__).parent)
@@ -125,8 +129,19 @@ def note(model: GraphModel, counts: Counter[str]) -> str:
     return state.message if state.type is StateType.CANCELLED else ""
 
 
+def answered(asked: InputAsked, given: InputGiven) -> str:
+    """The line on a question that was answered."""
+    form = Form.of(asked.key, asked.title, json.loads(asked.schema))
+    what = "Answered" if form.whole else f"{form.title} was answered"
+    return f"{what} by {shortened(given.by, 80)} at {_clock(given.at)}: {told(given.answer)}"
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
 def _paused(model: GraphModel, counts: Counter[str]) -> str:
-    at = time.strftime("%H:%M:%S", time.localtime(model.state.timestamp))
+    at = _clock(model.state.timestamp)
     busy = counts["r"]
     ending = f"{_runs(busy)} that had started {'goes' if busy == 1 else 'go'} on; no" if busy else "No"
     return f"Paused by {model.by or 'the flow'} at {at}. {ending} new task run starts."

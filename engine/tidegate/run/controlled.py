@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -95,9 +96,10 @@ class Controlled:
                 self.engine.commit_soon(InputGiven(self.number, now, question.key, answer, by), lambda: None)
             self.pauses.pass_on(answer)
             self.gate = StateType.RUNNING
-            moved = self.moved
-            self._ask(Running("Resuming", at=now), by)
-        moved.set()
+            moved, kept = self.moved, Latch()
+            self._ask(Running("Resuming", at=now), by, kept.set)
+        # Not before it is kept and shown: what the run does next would be shown first, its end at worst.
+        kept.on_done(moved.set)
         for subflow in list(self.subflows):
             with suppress(NotPaused):
                 subflow.resume(by)
@@ -126,10 +128,10 @@ class Controlled:
             with suppress(NotRunning):
                 subflow.cancel("the flow that called it")
 
-    def _ask(self, state: State, by: str) -> None:
-        """Somebody asked for this state: it is in force at once, and shown once it is kept."""
+    def _ask(self, state: State, by: str, kept: Callable[[], None] = lambda: None) -> None:
+        """Somebody asked for this state: it is in force at once, and shown once it is kept; then `kept` is called."""
         self.state = state
-        self.engine.commit_soon(self.event(state, by), lambda: None)
+        self.engine.commit_soon(self.event(state, by), kept)
 
     def _end_bodies(self) -> None:
         self.moved.set()

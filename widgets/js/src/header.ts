@@ -9,7 +9,8 @@ import { COUNT_WORDS, count, duration } from "./text";
 
 const CONFIRM_FOR = 3000;
 const NO_CONNECTION = "Buttons need a connection to the kernel; the notebook's stop button interrupts the run.";
-const LABELS: Record<Verb, readonly [rest: string, pending: string]> = {
+/** What stands on a verb's button, at rest and while it is waited for. */
+export const LABELS: Record<Verb, readonly [rest: string, pending: string]> = {
   pause: ["Pause", "Pausing…"],
   resume: ["Resume", "Resuming…"],
   cancel: ["Cancel", "Cancelling…"],
@@ -49,6 +50,7 @@ export class Header {
   #counts = new Map<keyof Counts, readonly [item: HTMLElement, number: HTMLElement]>();
   #progress: HTMLElement;
   #note = html("p", { class: "note" });
+  #answered = html("p", { class: "note" });
   #hint = html("p", { class: "note" }, NO_CONNECTION);
   #error = html("p", { class: "note error", role: "alert" });
   #confirming: ReturnType<typeof setTimeout> | null = null;
@@ -75,7 +77,7 @@ export class Header {
       html("span", { class: "space" }),
       this.#buttonRow,
     );
-    this.element = html("header", {}, row, this.#progress, this.#note, this.#hint, this.#error);
+    this.element = html("header", {}, row, this.#progress, this.#note, this.#answered, this.#hint, this.#error);
   }
 
   destroy(): void {
@@ -98,6 +100,8 @@ export class Header {
     setText(this.#note, run.note);
     set(this.#note, { class: run.state.family === "bad" || !run.saved ? "note error" : "note" });
     show(this.#note, run.note !== "");
+    setText(this.#answered, run.answered ?? "");
+    show(this.#answered, !!run.answered);
     show(this.#hint, connection === "lost");
     setText(this.#error, error);
     show(this.#error, error !== "");

@@ -19,6 +19,29 @@ export interface Counts {
   waiting: number;
 }
 
+export type FieldKind = "text" | "number" | "integer" | "boolean" | "choice" | "json";
+
+export interface FieldView {
+  name: string;
+  label: string;
+  kind: FieldKind;
+  required: boolean;
+  default: string | boolean | null;
+  description: string;
+  choices: string[];
+}
+
+export interface QuestionView {
+  key: string;
+  title: string;
+  about: string;
+  fields: FieldView[];
+  code: string;
+}
+
+/** What was typed, by field; a choice as its number. */
+export type Input = Record<string, string | boolean>;
+
 export interface RunView {
   id: string;
   flow: string;
@@ -33,6 +56,8 @@ export interface RunView {
   can: Verb[];
   note: string;
   saved: boolean;
+  question?: QuestionView;
+  answered?: string;
 }
 
 export interface NodeView {
@@ -100,11 +125,11 @@ export interface Detail {
 export type FromKernel =
   | { kind: "snap"; view: View }
   | { kind: "delta"; delta: Delta }
-  | { kind: "ack"; id: string; ok: boolean; error: string | null }
+  | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string> }
   | { kind: "detail"; id: string; detail: Detail };
 
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
-  | { kind: "do"; id: string; verb: Verb }
+  | { kind: "do"; id: string; verb: Verb; key?: string; input?: Input }
   | { kind: "get"; id: string; node: number };

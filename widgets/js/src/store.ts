@@ -1,10 +1,16 @@
 /** What the page knows of one run, and how it stands with the kernel.  One store per model; no DOM in here. */
 
 import type { Model } from "./model";
-import type { Delta, Detail, FromKernel, NodeView, ToKernel, Verb, View } from "./protocol";
+import type { Delta, Detail, FromKernel, Input, NodeView, ToKernel, Verb, View } from "./protocol";
 
 /** `connecting`: no answer yet; `saved`: there is nobody to answer and nothing runs; `lost`: there should be. */
 export type Connection = "connecting" | "live" | "saved" | "lost";
+
+/** Why an answer was not taken. */
+export interface Refusal {
+  error: string;
+  fields: Record<string, string>;
+}
 
 const HELLO_AT = [0, 300, 1000, 2000, 4000];
 const HELLO_LIMIT = 6000;
@@ -21,6 +27,8 @@ export class Store {
   pending = new Set<Verb>();
   /** Why the last verb did not work, or empty. */
   error = "";
+  /** Why the last answer to a question was not taken; null while there is nothing to say. */
+  refusal: Refusal | null = null;
   details = new Map<number, Detail>();
   /** When `view.run` arrived, on the clock of `performance.now()`. */
   receivedAt = 0;
@@ -28,7 +36,7 @@ export class Store {
   #model: Model;
   #listeners = new Set<() => void>();
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
-  #asked = new Map<string, Verb>();
+  #asked = new Map<string, { verb: Verb; answer: boolean }>();
   #resyncing = false;
   #counter = 0;
   #prefix = Math.random().toString(36).slice(2, 8);
@@ -61,15 +69,25 @@ export class Store {
 
   /** Asks the kernel for `verb`; one question of a kind at a time. */
   ask(verb: Verb): void {
+    this.#do(verb, {});
+  }
+
+  /** Resumes with the answer to the question of that key. */
+  answer(key: string, input: Input): void {
+    this.#do("resume", { key, input });
+  }
+
+  #do(verb: Verb, answer: { key?: string; input?: Input }): void {
     if (this.connection !== "live" || this.pending.has(verb)) return;
     const id = this.#id();
     this.pending.add(verb);
     this.error = "";
-    this.#asked.set(id, verb);
+    if (answer.input) this.refusal = null;
+    this.#asked.set(id, { verb, answer: answer.input !== undefined });
     this.#after(id, ACK_LIMIT, () =>
       this.#answer(id, "The kernel has not answered; the notebook's stop button interrupts the run."),
     );
-    this.#send({ kind: "do", id, verb });
+    this.#send({ kind: "do", id, verb, ...answer });
     this.#notify();
   }
 
@@ -131,7 +149,7 @@ export class Store {
         this.#takeDelta(message.delta);
         break;
       case "ack":
-        this.#answer(message.id, message.ok ? "" : message.error || "The kernel refused.");
+        this.#answer(message.id, message.ok ? "" : message.error || "The kernel refused.", message.fields);
         break;
       case "detail":
         this.details.set(message.detail.node, message.detail);
@@ -147,13 +165,14 @@ export class Store {
     if (this.#model.get("_live") !== false) this.connection = "live";
   }
 
-  #answer(id: string, error: string): void {
-    const verb = this.#asked.get(id);
-    if (!verb) return;
+  #answer(id: string, error: string, fields: Record<string, string> = {}): void {
+    const asked = this.#asked.get(id);
+    if (!asked) return;
     this.#asked.delete(id);
     this.#cancel(id);
-    this.pending.delete(verb);
-    this.error = error;
+    this.pending.delete(asked.verb);
+    if (asked.answer) this.refusal = error ? { error, fields } : null;
+    else this.error = error;
     this.#notify();
   }
 

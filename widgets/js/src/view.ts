@@ -2,6 +2,7 @@
 
 import { coverPicture } from "./cover";
 import { html, set, setText, show } from "./dom";
+import { QuestionForm } from "./form";
 import { Graph } from "./graph";
 import { Header } from "./header";
 import { Inspector } from "./inspector";
@@ -22,6 +23,7 @@ export class RunGraph {
   #store: Store;
   #panel: HTMLElement;
   #header: Header;
+  #form: QuestionForm;
   #graph: Graph;
   #inspector: Inspector;
   #dot = html("i", { class: "dot" });
@@ -36,13 +38,16 @@ export class RunGraph {
   constructor(store: Store, element: HTMLElement) {
     this.#store = store;
     this.#header = new Header(store);
+    this.#form = new QuestionForm(store);
     this.#graph = new Graph((node) => this.#select(node));
     this.#inspector = new Inspector(store, () => this.#select(null));
     const status = html("span", { class: "status" }, this.#dot, this.#status);
     this.#panel = html(
       "section",
-      { class: "panel" },
+      // May be given the focus, so that it is not lost with a form that goes away.
+      { class: "panel", tabindex: -1 },
       this.#header.element,
+      this.#form.element,
       html("div", { class: "body" }, this.#graph.element, this.#inspector.element),
       html("footer", {}, status, this.#size),
       this.#announcer,
@@ -87,13 +92,15 @@ export class RunGraph {
     const { run } = view;
     set(this.#panel, { "aria-label": `Flow run ${run.name}`, "data-state": run.state.type });
     this.#header.update();
+    this.#form.update();
     this.#graph.update(view);
     this.#inspector.update();
     const [text, dot] = STATUS[connection];
     setText(this.#status, text);
     set(this.#dot, { class: `dot b-${dot}` });
     setText(this.#size, run.total ? `${plural(run.total, "task run")} · ${count(view.nodes.length)} shown as nodes` : "");
-    this.#announce(`${run.flow} ${run.name}: ${run.state.name}`);
+    const asks = run.question ? `, asks for ${run.question.title}` : "";
+    this.#announce(`${run.flow} ${run.name}: ${run.state.name}${asks}`);
     if (this.#covered !== run.id) {
       this.#covered = run.id;
       this.#cleanups.push(coverPicture(this.#element, run.id));
