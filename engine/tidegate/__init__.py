@@ -54,6 +54,7 @@ from .logs import get_run_logger
 from .model.states import State, StateType
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
+from .runtime import get_run_context
 from .tags import tags
 from .task import Task, task
 from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
@@ -105,6 +106,7 @@ __all__ = (
     "cancel_flow_run",
     "exponential_backoff",
     "flow",
+    "get_run_context",
     "get_run_logger",
     "pause_flow_run",
     "quote",

@@ -54,6 +54,8 @@ class FlowRun(Controlled):
         self.number = created.flow_run
         self.name = created.name
         self.tags = frozenset(created.tags)
+        self.scheduled = created.at
+        """When it was to begin, in seconds since the epoch."""
         self.runner = runner
         self.policy = flow.policy
         self.state: State = Pending(at=engine.now())
