@@ -49,7 +49,7 @@ from .errors import (
     UsageError,
 )
 from .flow import Flow, flow
-from .futures import AsyncTaskFuture, MapResult, TaskFuture, as_completed
+from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
 from .logs import get_run_logger
 from .model.states import State, StateType
 from .retries import exponential_backoff
@@ -60,11 +60,13 @@ from .task import Task, task
 from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
 
 __all__ = (
+    "AsCompleted",
     "AsyncTaskFuture",
     "CancelledRun",
     "ConcurrentTaskRunner",
     "ControlError",
     "CrashedRun",
+    "DoneAndNotDone",
     "FailedRun",
     "Flow",
     "FlowNotFound",
@@ -114,6 +116,7 @@ __all__ = (
     "tags",
     "task",
     "unmapped",
+    "wait",
 )
 
 
