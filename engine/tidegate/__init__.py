@@ -15,6 +15,15 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 from typing import Any
 
 from .annotations import allow_failure, quote, unmapped
+from .artifacts import (
+    artifact,
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run
 from .errors import (
     CancelledRun,
@@ -103,9 +112,15 @@ __all__ = (
     "UpstreamNotCompleted",
     "UsageError",
     "allow_failure",
+    "artifact",
     "as_completed",
     "ask",
     "cancel_flow_run",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
     "exponential_backoff",
     "flow",
     "get_run_context",
@@ -116,6 +131,7 @@ __all__ = (
     "tags",
     "task",
     "unmapped",
+    "update_progress_artifact",
     "wait",
 )
 

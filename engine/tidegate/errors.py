@@ -3,7 +3,7 @@
 * TidegateError
   . UsageError                       asked for something that makes no sense
     + InvalidOption                    (also TypeError)   a value that an option does not take
-    + InvalidName                      (also ValueError)  a flow or task name that cannot be one
+    + InvalidName                      (also ValueError)  a name or a key that cannot be one
     + ReservedArgument                 (also TypeError)   a parameter called `return_state` or `wait_for`
     + ParameterBindError               (also TypeError)   arguments that do not fit the signature
     + ParameterTypeError               (also TypeError)   parameters of a flow that do not fit their annotations
@@ -48,7 +48,7 @@ class InvalidOption(UsageError, TypeError):
 
 
 class InvalidName(UsageError, ValueError):
-    """A name of a flow or task holds characters that cannot be used."""
+    """A name of a flow or task, or the key of an artifact, holds characters that cannot be used."""
 
 
 class ReservedArgument(UsageError, TypeError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .model.events import CacheEntry, Event, FlowCreated, LogLine
+from .model.events import ArtifactMade, CacheEntry, Event, FlowCreated, LogLine
 from .model.views import FlowRow, TaskRow
 from .rules.decide import RetryPolicy
 
@@ -114,6 +114,13 @@ class EventStore(Protocol):
         at least, of one task run (0 for the flow itself, null for all), and `limit` of them at most.
 
         Lines come in by `append`, as `LogLines`; `events` does not give them.
+        """
+        ...
+
+    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
+        """The artifacts of a flow run by number, each in its newest version.
+
+        They come in by `append`; `events` does not give them.
         """
         ...
 

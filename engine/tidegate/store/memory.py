@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
-from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
+from ..model.events import ArtifactMade, Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
 from ..ports import CacheHit
@@ -32,6 +32,7 @@ class MemoryStore:
         self._lines: deque[tuple[int, int, LogLine]] = deque(maxlen=LOG_LINES)
         self._line_numbers = count(1)
         self._cache: list[TaskState] = []
+        self._artifacts: dict[tuple[int, int], ArtifactMade] = {}
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""
@@ -55,6 +56,9 @@ class MemoryStore:
         with self._lock:
             if isinstance(event, LogLines):
                 self._lines.extend((event.flow_run, next(self._line_numbers), line) for line in event.lines)
+                return
+            if isinstance(event, ArtifactMade):
+                self._artifacts[event.flow_run, event.number] = event
                 return
             self._log.append(event)
             if isinstance(event, TaskState):
@@ -132,6 +136,11 @@ class MemoryStore:
                 if run == flow_run and seq > after and line.level >= level and task_run in (None, line.task_run)
             )
             return list(islice(found, limit))
+
+    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
+        """The artifacts of a flow run by number."""
+        with self._lock:
+            return [made for (run, _), made in sorted(self._artifacts.items()) if run == flow_run]
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..model.events import CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
+from ..model.events import ArtifactMade, CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
-from . import codec, schema
+from . import artifact_table, codec, schema
 
 _CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
 _PENDING = codec.CODES[StateType.PENDING]
@@ -31,6 +31,8 @@ class Rows(NamedTuple):
     lines: list[LogLines]
     cache: list[Row]
     """Rows of the cache."""
+    artifacts: dict[tuple[int, int], Row]
+    """Rows of artifacts: only the newest version of each."""
 
 
 def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
@@ -41,6 +43,7 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
     flows: list[FlowState] = []
     lines: list[LogLines] = []
     cache: list[Row] = []
+    artifacts: dict[tuple[int, int], Row] = {}
     merged = codec.MERGED
     for event in events:
         if isinstance(event, FlowState):
@@ -65,6 +68,9 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
         elif isinstance(event, LogLines):
             lines.append(event)
             continue
+        elif isinstance(event, ArtifactMade):
+            artifacts[event.flow_run, event.number] = artifact_table.row(event)
+            continue
         else:
             log.append(codec.encode(event, numbers(event.flow_run)))
             continue
@@ -79,7 +85,7 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
             quiet[key] = entry
         elif before is not None:
             del quiet[key]
-    return Rows(list(tasks.values()), log, flows, lines, cache)
+    return Rows(list(tasks.values()), log, flows, lines, cache, artifacts)
 
 
 _UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import log_table
+from . import artifact_table, log_table
 
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
@@ -84,7 +84,11 @@ CREATE TABLE cache(
 CREATE INDEX cache_of_task ON cache(task, at);
 """
 
-STEPS = (_RUNS_AND_EVENTS, _RESULTS + log_table.TABLE)
+STEPS = (
+    _RUNS_AND_EVENTS,
+    _RESULTS + log_table.TABLE,
+    artifact_table.TABLE,
+)
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
 VERSION = len(STEPS)
