@@ -56,8 +56,10 @@ from .errors import (
     UntrustedResult,
     UpstreamNotCompleted,
     UsageError,
+    VisualizationError,
 )
 from .flow import Flow, flow
+from .flow_graph import FlowGraph
 from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
 from .logs import get_run_logger
 from .model.states import State, StateType
@@ -78,6 +80,7 @@ __all__ = (
     "DoneAndNotDone",
     "FailedRun",
     "Flow",
+    "FlowGraph",
     "FlowNotFound",
     "FlowRun",
     "InvalidInput",
@@ -111,6 +114,7 @@ __all__ = (
     "UntrustedResult",
     "UpstreamNotCompleted",
     "UsageError",
+    "VisualizationError",
     "allow_failure",
     "artifact",
     "as_completed",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from . import artifact_data
-from .context import Frame, frame
+from .context import Frame, frame, sketching
 from .errors import InvalidName, InvalidOption, MissingContext, StoreError
 from .model.events import ArtifactMade
 from .run.bodies import step_in, step_out
@@ -71,6 +71,8 @@ def update_progress_artifact(artifact_id: int, progress: float, description: str
 
     Raises `InvalidOption` if this flow run has none of that number.
     """
+    if sketching.get() is not None:
+        return
     here = _inside()
     out = step_out(here)
     try:
@@ -123,6 +125,8 @@ def _artifacts_of(run: FlowRun) -> _Artifacts:
 def _make(kind: str, data: Any, key: str | None, description: str | None) -> int:
     if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise InvalidName(f"{key!r:.60} cannot be the key of an artifact: write lower case letters, digits and dashes.")
+    if sketching.get() is not None:
+        return 0
     here = _inside()
     encoded = _encoded(data)
     out = step_out(here)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
     from .run.task_run import TaskRun
+    from .visualize import Sketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,6 @@ frame: ContextVar[Frame | None] = ContextVar("tidegate_frame", default=None)
 
 blocked: ContextVar[bool] = ContextVar("tidegate_blocked", default=False)
 """True while code is loaded only to find its flows: calls of flows then do nothing."""
+
+sketching: ContextVar[Sketch | None] = ContextVar("tidegate_sketching", default=None)
+"""The graph that is being sketched: calls of tasks and flows then go into it, and nothing runs."""

@@ -15,6 +15,7 @@
     + FlowNotFound                     (also LookupError) no flow of that name, or none at all, where one was looked for
     + UnspecifiedFlow                  several flows to choose from, and none named
     + ScriptError                      the script or notebook raised while it was loaded
+    + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
   . RunError                         how a run ended, raised by its result
     + FailedRun
@@ -104,6 +105,10 @@ class ScriptError(UsageError):
 
 class MissingContext(UsageError, RuntimeError):
     """Something of the present run was asked for, and no run is active here."""
+
+
+class VisualizationError(UsageError, TypeError):
+    """A flow whose graph is sketched needs a result that nothing has run for; the text says which."""
 
 
 class RunError(TidegateError):
