@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from .errors import InvalidName, ParameterBindError, ReservedArgument
+from .generators import collected, is_async_generator
 from .hooks import hooks_of
 from .registry import register
 from .retries import is_seconds, senseless
@@ -45,7 +46,9 @@ class CallFace:
         self.name = name
         self.options: Mapping[str, Any] = dict(options)
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-        self.is_async = is_async(inspect.unwrap(fn) if kind == "flow" else fn)
+        inner = inspect.unwrap(fn) if kind == "flow" else fn
+        self.is_async = is_async(inner)
+        self.body = collected(fn, inner)
         self.__doc__ = inspect.getdoc(fn)
         self.description: str = options["description"] or self.__doc__ or ""
         self.version: str | None = options["version"]
@@ -126,7 +129,9 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature:
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
-    """True if calling gives a coroutine; looks through callable objects."""
+    """True if what it does is to be awaited; looks through callable objects."""
+    if is_async_generator(fn):
+        return True
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 

@@ -271,6 +271,8 @@ def flow(
 def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a flow: ``@flow`` or ``@flow(name="nightly", ...)``.
 
+    A run of a generator function, sync or async, gives the list of what it yields.
+
     - ``name``: the function's name with hyphens for underscores by default.
     - ``description``: the docstring by default.
     - ``tags``: words on its runs, and on all task runs and subflows in them.

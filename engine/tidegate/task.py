@@ -297,6 +297,8 @@ def task(
 def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a task: ``@task`` or ``@task(retries=3, ...)``.
 
+    A run of a generator function, sync or async, gives the list of what it yields.
+
     - ``name``: how its runs are called; the function's name by default.
     - ``description``: the docstring by default.
     - ``tags``: words on each of its runs, besides those of the flow and of `tags` around the call.

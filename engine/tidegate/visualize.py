@@ -200,7 +200,7 @@ def visualize(flow: Flow[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
     def body() -> None:
         frame.set(None)
         sketching.set(sketch)
-        made = flow.fn(*args, **kwargs)
+        made = flow.body(*args, **kwargs)
         if flow.is_async:
             _finish(made)
 

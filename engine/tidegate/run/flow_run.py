@@ -160,7 +160,7 @@ class FlowRun(Controlled):
     def call(self) -> Any:
         """Call the flow's function; a coroutine if it is async."""
         __tracebackhide__ = True
-        return self.flow.fn(*self.args, **self.kwargs)
+        return self.flow.body(*self.args, **self.kwargs)
 
     def entered(self, handle: Any) -> None:
         """The function begins, on this thread (its ident) or asyncio task."""

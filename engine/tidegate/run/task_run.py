@@ -51,6 +51,8 @@ class Called(Protocol):
     is_async: bool
     is_flow: bool
     fn: Callable[..., Any]
+    body: Callable[..., Any]
+    """What runs for it."""
 
     @property
     def policy(self) -> RetryPolicy:
@@ -102,7 +104,7 @@ class TaskRun(Latch):
         self.flow_run = flow_run
         self.number = number
         self.task = task
-        self.fn = task.fn
+        self.fn = task.body
         self.index = index
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
