@@ -52,6 +52,8 @@ class CallFace:
         self.__doc__ = inspect.getdoc(fn)
         self.description: str = options["description"] or self.__doc__ or ""
         self.version: str | None = options["version"]
+        if self.version is not None and not isinstance(self.version, str):
+            raise senseless("version", name, "a text", self.version)
         self.tags = tags_of(options["tags"], repr(name))
         self.hooks = hooks_of(options, name)
         self.log_prints: bool | None = options["log_prints"]

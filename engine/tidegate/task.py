@@ -302,7 +302,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``name``: how its runs are called; the function's name by default.
     - ``description``: the docstring by default.
     - ``tags``: words on each of its runs, besides those of the flow and of `tags` around the call.
-    - ``version``: a text that is kept with the task.
+    - ``version``: a text that is kept with each of its runs; none by default.
     - ``task_run_name``: a template such as ``"locate {airport}"``, or a function, for the name of each run;
       ``locate-17`` by default.
     - ``retries``: how often a run that raised is tried again; what the settings say by default, which is 0.

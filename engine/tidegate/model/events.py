@@ -64,6 +64,8 @@ class TaskCreated:
     """The task run that made the call, for tasks in tasks; 0 for the flow itself."""
     subflow: bool = False
     tags: tuple[str, ...] = ()
+    version: str | None = None
+    """Of the task, where it was given one; of a subflow always."""
 
 
 @dataclass(frozen=True, slots=True)

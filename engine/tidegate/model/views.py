@@ -67,6 +67,8 @@ class TaskRow:
     tags: tuple[str, ...] = ()
     result: bytes | None = None
     """What is kept of its value, as a blob."""
+    version: str | None = None
+    """Of the task."""
 
     @property
     def name(self) -> str:
@@ -109,6 +111,7 @@ def new_task_row(event: TaskCreated) -> TaskRow:
         event.parent,
         event.subflow,
         tags=event.tags,
+        version=event.version,
     )
 
 

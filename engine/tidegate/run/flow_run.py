@@ -131,7 +131,7 @@ class FlowRun(Controlled):
         task = run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
         head = (self.number, now, run.number, task.name, number, run.index)
-        self.engine.note(TaskCreated(*head, links, above, task.is_flow, tags))
+        self.engine.note(TaskCreated(*head, links, above, task.is_flow, tags, task.version or None))
 
     @property
     def links(self) -> LinkTable:

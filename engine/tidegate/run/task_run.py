@@ -39,6 +39,7 @@ class Called(Protocol):
 
     name: str
     key: str
+    version: str | None
     concurrency: int | None
     limit_seconds: float | None
     """Seconds that one attempt may take; null for any."""

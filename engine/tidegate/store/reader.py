@@ -55,7 +55,7 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
         return []
     rows = connection.execute(
         "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow, "
-        "t.created, t.started, t.tags "
+        "t.created, t.started, t.tags, t.version "
         "FROM event e LEFT JOIN task_run t ON e.kind <= ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
         "WHERE e.flow_run = ? AND e.seq > ? ORDER BY e.seq",
         (codec.WHOLE, number, after),
@@ -126,6 +126,7 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
         row["name"] or "",
         codec.decode_tags(row["tags"]),
         row["result"],
+        row["version"],
     )
 
 
@@ -137,8 +138,8 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
         yield FlowCreated(flow.number, at, *created)
     if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
         place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
-        tags = codec.decode_tags(row["tags"])
-        yield TaskCreated(flow.number, row["created"], number, *place, row["parent"], bool(row["subflow"]), tags)
+        rest = (row["parent"], bool(row["subflow"]), codec.decode_tags(row["tags"]), row["version"])
+        yield TaskCreated(flow.number, row["created"], number, *place, *rest)
     if kind in (codec.BEGUN, codec.RAN, codec.WHOLE):
         yield TaskState(flow.number, row["started"], number, Running(at=row["started"]), 1)
     if kind in (codec.RAN, codec.WHOLE):

@@ -88,13 +88,14 @@ def fold(events: Iterable[Event], numbers: Callable[[int], int]) -> Rows:
     return Rows(list(tasks.values()), log, flows, lines, cache, artifacts)
 
 
-_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None)
+_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, None, None, None, None)
 
 
 def _new_row(event: TaskCreated) -> Row:
     links = codec.encode_links(event.links)
     head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
-    tail = [0.0, None, codec.encode_tags(event.tags), None]
+    version = None if event.version is None else codec.clean(event.version)
+    tail = [0.0, None, codec.encode_tags(event.tags), None, version]
     return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None, *tail]
 
 

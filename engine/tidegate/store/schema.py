@@ -84,10 +84,16 @@ CREATE TABLE cache(
 CREATE INDEX cache_of_task ON cache(task, at);
 """
 
+# Behind the results, but seldom given: what is null is told by the head of a row.
+_TASK_VERSION = """
+ALTER TABLE task_run ADD COLUMN version TEXT;
+"""
+
 STEPS = (
     _RUNS_AND_EVENTS,
     _RESULTS + log_table.TABLE,
     artifact_table.TABLE,
+    _TASK_VERSION,
 )
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
@@ -96,7 +102,7 @@ VERSION = len(STEPS)
 
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "
-    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, result"
+    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, result, version"
 )
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_UPSERT = (
