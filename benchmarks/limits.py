@@ -20,7 +20,7 @@ def sqlite_commits(folder: Path, n: int) -> float:
     connection.executescript("".join(schema.STEPS))
     row = f"INSERT INTO task_run({schema.TASK_COLUMNS}) VALUES ({','.join('?' * schema.TASK_WIDTH)})"
     events = "INSERT INTO event VALUES (?,?,?,?,?,?),(?,?,?,?,?,?),(?,?,?,?,?,?)"
-    ran = (0.001, None, None, "0" * 32, 0, "0" * 32, None, b"TG1 - json\n12345")
+    ran = (0.001, None, None, "0" * 32, 0, "0" * 32, None, None, b"TG1 - json\n12345")
     begun = time.perf_counter()
     for i in range(n):
         now = time.time()

@@ -15,6 +15,15 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 from typing import Any
 
 from .annotations import allow_failure, quote, unmapped
+from .artifacts import (
+    artifact,
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from .context import get_run_context
 from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run
 from .errors import (
@@ -49,9 +58,11 @@ from .errors import (
     UntrustedResult,
     UpstreamNotCompleted,
     UsageError,
+    VisualizationError,
 )
 from .flow import Flow, flow
-from .futures import AsyncTaskFuture, MapResult, TaskFuture, as_completed
+from .flow_graph import FlowGraph
+from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
 from .logs import get_run_logger
 from .model.states import State, StateType
 from .retries import exponential_backoff
@@ -68,13 +79,16 @@ from .task import Task, task
 from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
 
 __all__ = (
+    "AsCompleted",
     "AsyncTaskFuture",
     "CancelledRun",
     "ConcurrentTaskRunner",
     "ControlError",
     "CrashedRun",
+    "DoneAndNotDone",
     "FailedRun",
     "Flow",
+    "FlowGraph",
     "FlowNotFound",
     "FlowRun",
     "InvalidInput",
@@ -109,12 +123,19 @@ __all__ = (
     "UntrustedResult",
     "UpstreamNotCompleted",
     "UsageError",
+    "VisualizationError",
     "allow_failure",
+    "artifact",
     "as_completed",
     "ask",
     "cancel_flow_run",
     "concurrency_limits",
     "create_concurrency_limit",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
     "delete_concurrency_limit",
     "exponential_backoff",
     "flow",
@@ -128,6 +149,8 @@ __all__ = (
     "tags",
     "task",
     "unmapped",
+    "update_progress_artifact",
+    "wait",
 )
 
 

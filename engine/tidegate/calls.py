@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from .errors import InvalidName, ParameterBindError, ReservedArgument
+from .generators import collected, is_async_generator
 from .hooks import STATES, hooks_of
 from .registry import register
 from .retries import is_seconds, senseless
@@ -45,10 +46,14 @@ class CallFace:
         self.name = name
         self.options: Mapping[str, Any] = {option: _kept(option, value) for option, value in options.items()}
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-        self.is_async = is_async(inspect.unwrap(fn) if kind == "flow" else fn)
+        inner = inspect.unwrap(fn) if kind == "flow" else fn
+        self.is_async = is_async(inner)
+        self.body = collected(fn, inner)
         self.__doc__ = inspect.getdoc(fn)
         self.description: str = options["description"] or self.__doc__ or ""
         self.version: str | None = options["version"]
+        if self.version is not None and not isinstance(self.version, str):
+            raise senseless("version", name, "a text", self.version)
         self.tags = tags_of(self.options["tags"], repr(name))
         self.hooks = hooks_of(self.options, name)
         self.log_prints: bool | None = options["log_prints"]
@@ -134,7 +139,9 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature:
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
-    """True if calling gives a coroutine; looks through callable objects."""
+    """True if what it does is to be awaited; looks through callable objects."""
+    if is_async_generator(fn):
+        return True
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 

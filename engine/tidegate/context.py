@@ -11,6 +11,7 @@ from .errors import MissingContext
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
     from .run.task_run import TaskRun
+    from .visualize import Sketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ frame: ContextVar[Frame | None] = ContextVar("tidegate_frame", default=None)
 
 blocked: ContextVar[bool] = ContextVar("tidegate_blocked", default=False)
 """True while code is loaded only to find its flows: calls of flows then do nothing."""
+
+sketching: ContextVar[Sketch | None] = ContextVar("tidegate_sketching", default=None)
+"""The graph that is being sketched: calls of tasks and flows then go into it, and nothing runs."""
 
 
 def get_run_context() -> FlowRun | TaskRun:

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from . import host
-from .context import Frame, frame
+from .context import Frame, frame, sketching
 from .engine import engine
 from .errors import NotPaused, NotRunning, PauseTimeout
 from .futures import wait_async
@@ -43,6 +43,9 @@ def pause_flow_run(
     if flow_run is not None:
         find(flow_run).pause()
         return None
+    sketch = sketching.get()
+    if sketch is not None:
+        return sketch.pause(wait_for_input is not None)
     here = _current("pause_flow_run")
     run = here.flow_run
     limit = settings().pause_timeout_seconds if timeout is _AS_SET else timeout

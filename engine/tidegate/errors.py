@@ -3,7 +3,7 @@
 * TidegateError
   . UsageError                       asked for something that makes no sense
     + InvalidOption                    (also TypeError)   a value that an option does not take
-    + InvalidName                      (also ValueError)  a flow or task name that cannot be one
+    + InvalidName                      (also ValueError)  a name or a key that cannot be one
     + ReservedArgument                 (also TypeError)   a parameter called `return_state` or `wait_for`
     + ParameterBindError               (also TypeError)   arguments that do not fit the signature
     + ParameterTypeError               (also TypeError)   parameters of a flow that do not fit their annotations
@@ -16,6 +16,7 @@
     + LimitNotFound                    (also LookupError) no concurrency limit of that tag
     + UnspecifiedFlow                  several flows to choose from, and none named
     + ScriptError                      the script or notebook raised while it was loaded
+    + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
   . RunError                         how a run ended, raised by its result
     + FailedRun
@@ -53,7 +54,7 @@ class InvalidOption(UsageError, TypeError):
 
 
 class InvalidName(UsageError, ValueError):
-    """A name of a flow or task holds characters that cannot be used."""
+    """A name of a flow or task, or the key of an artifact, holds characters that cannot be used."""
 
 
 class ReservedArgument(UsageError, TypeError):
@@ -113,6 +114,10 @@ class ScriptError(UsageError):
 
 class MissingContext(UsageError, RuntimeError):
     """Something of the present run was asked for, and no run is active here."""
+
+
+class VisualizationError(UsageError, TypeError):
+    """A flow whose graph is sketched needs a result that nothing has run for; the text says which."""
 
 
 class RunError(TidegateError):

@@ -14,8 +14,9 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVa
 from . import host
 from .caching import Caching
 from .calls import CallFace, call_site
-from .context import Frame, blocked, frame
+from .context import Frame, blocked, frame, sketching
 from .errors import UsageError
+from .flow_graph import FlowGraph
 from .flow_runs import new_flow_run
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
@@ -32,6 +33,7 @@ from .run_names import RunName
 from .saving import Persist
 from .tags import current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
+from .visualize import visualize
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -128,6 +130,10 @@ class Flow(CallFace, Generic[P, R]):
             _log.warning("The flow %r was called while its code is loaded to find flows; nothing was run.", self.name)
             return cast(R, _nothing() if self.is_async else None)
         here = frame.get()
+        if here is None:
+            sketch = sketching.get()
+            if sketch is not None:
+                return cast(R, sketch.call(self, call_site(1), args, kwargs))
         return_state = bool(kwargs.pop("return_state", False))
         if here is None and "wait_for" in kwargs:
             raise ValueError(f"{self.name}: wait_for makes sense for subflows only; there is nothing to wait for here.")
@@ -140,6 +146,15 @@ class Flow(CallFace, Generic[P, R]):
             run = new_flow_run(self, args, kwargs)
             drive(flow_life(run), run.engine)
         return cast(R, run.state if return_state else run.state.result())
+
+    def visualize(self, *args: P.args, **kwargs: P.kwargs) -> FlowGraph:
+        """The graph of such a call, without a run: what it would run, and what needs what.
+
+        The body is called, tasks and subflows are not: each stands as a node, and its result as a placeholder that may
+        be handed on.  Where the body needs the result itself, say what to go on with: ``@task(viz_return_value=...)``.
+        Raises `VisualizationError` where it does not, and what the body raises.
+        """
+        return visualize(self, args, kwargs)
 
     async def _run_async(self, args: Any, kwargs: dict[str, Any], return_state: bool) -> Any:
         __tracebackhide__ = True
@@ -255,6 +270,8 @@ def flow(
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a flow: ``@flow`` or ``@flow(name="nightly", ...)``.
+
+    A run of a generator function, sync or async, gives the list of what it yields.
 
     - ``name``: the function's name with hyphens for underscores by default.
     - ``description``: the docstring by default.

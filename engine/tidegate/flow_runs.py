@@ -179,6 +179,7 @@ def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
     )
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
     run.state = row.state
+    run.scheduled = row.state.scheduled_time or row.created
     run.policy = row.policy or flow.policy
     run.parameters, run.refused = parameters, refused
     run.args, run.kwargs = ((), {}) if refused else flow.call_with(parameters)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, SupportsIndex, TypeVar, cast, overload
 
-from .host import wait
+from . import host
+from .errors import InvalidOption, UsageError
 from .latch import AllOf, Latch
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ class TaskFuture(Generic[R]):
 
     def wait(self, timeout: float | None = None) -> State | None:
         """Block until the end and return the final state; null if `timeout` (seconds) passed first."""
-        return self._run.state if wait(self._run, timeout) else None
+        return self._run.state if host.wait(self._run, timeout) else None
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Block until the end and return what the task returned.
@@ -85,7 +87,7 @@ class TaskFuture(Generic[R]):
         passed first, and `UpstreamNotCompleted` if the task never began because an input of it did not complete.
         """
         __tracebackhide__ = True
-        if not wait(self._run, timeout):
+        if not host.wait(self._run, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
         return self._value(raise_on_failure)
 
@@ -134,7 +136,7 @@ class MapResult(list[TaskFuture[R]]):
 
     def wait(self, timeout: float | None = None) -> list[State] | None:
         """Block until all have ended; their final states in order, or null if `timeout` (seconds) passed first."""
-        return [each.state for each in self] if wait(AllOf(each.latch for each in self), timeout) else None
+        return [each.state for each in self] if host.wait(AllOf(each.latch for each in self), timeout) else None
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
         """Block until all have ended; what they returned, in order.
@@ -142,7 +144,7 @@ class MapResult(list[TaskFuture[R]]):
         Raises the first failure in order; with ``raise_on_failure=False`` exceptions stand in the list instead.
         """
         __tracebackhide__ = True
-        if not wait(AllOf(each.latch for each in self), timeout):
+        if not host.wait(AllOf(each.latch for each in self), timeout):
             raise TimeoutError(f"{self._left()} of {len(self)} have not ended after {timeout:g} s.")
         return [each._value(raise_on_failure) for each in self]
 
@@ -195,30 +197,121 @@ class AsyncMapResult(MapResult[R]):
         return [each._value(raise_on_failure) for each in self]
 
 
-def as_completed(futures: Iterable[TaskFuture[R]], timeout: float | None = None) -> Iterator[TaskFuture[R]]:
-    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds in all."""
-    ended: list[TaskFuture[R]] = []
-    wake = [Latch()]
-    end = None if timeout is None else time.monotonic() + timeout
-    left = 0
+class DoneAndNotDone(NamedTuple, Generic[R]):
+    """What `wait` gives: those that have ended and those that have not, each in the order in which they were given."""
 
-    def one(future: TaskFuture[R]) -> None:
-        ended.append(future)
-        wake[0].set()
+    done: list[TaskFuture[R]]
+    not_done: list[TaskFuture[R]]
 
-    for each in list(futures):
-        left += 1
-        each.add_done_callback(one)
-    while left:
-        if not ended:
-            latch = wake[0] = Latch()
-            if ended:  # it ended between the look and the new latch
-                continue
-            if not wait(latch, None if end is None else max(0.0, end - time.monotonic())):
-                raise TimeoutError(f"{left} have not ended after {timeout:g} s.")
-            continue
-        left -= 1
-        yield ended.pop(0)
+    def __await__(self) -> Generator[Any, None, DoneAndNotDone[R]]:
+        yield from ()  # so that `await wait(futures)` may always be written in async code
+        return self
+
+
+def wait(futures: Iterable[TaskFuture[R]], timeout: float | None = None) -> DoneAndNotDone[R]:
+    """Block until all have ended, or `timeout` (seconds) has passed; ``done, not_done = wait(futures)``.
+
+    How they ended does not matter, and nothing is raised for it.  In async code, await it: futures that are to be
+    awaited give an awaitable here, too.  Raises `InvalidOption` for what is no future.
+    """
+    given = _futures(futures, "wait")
+    if any(isinstance(each, AsyncTaskFuture) for each in given):
+        return cast("DoneAndNotDone[R]", _sorted_async(given, timeout))
+    host.wait(AllOf(each.latch for each in given), timeout)
+    return _sorted(given)
+
+
+async def _sorted_async(given: list[TaskFuture[R]], timeout: float | None) -> DoneAndNotDone[R]:
+    await wait_async(AllOf(each.latch for each in given), timeout)
+    return _sorted(given)
+
+
+def _sorted(given: list[TaskFuture[R]]) -> DoneAndNotDone[R]:
+    ended = [each.done() for each in given]  # asked once, or one that ends meanwhile would stand in neither
+    both = list(zip(given, ended, strict=True))
+    return DoneAndNotDone([each for each, over in both if over], [each for each, over in both if not over])
+
+
+def _futures(given: Iterable[TaskFuture[R]], what: str) -> list[TaskFuture[R]]:
+    found = list(given)
+    for each in found:
+        if not isinstance(each, TaskFuture):
+            raise InvalidOption(f"{what}() takes futures, as `.submit()` and `.map()` give them, not {each!r:.60}.")
+    return found
+
+
+def as_completed(futures: Iterable[TaskFuture[R]], timeout: float | None = None) -> AsCompleted[R]:
+    """The futures in the order in which they end; `TimeoutError` after `timeout` seconds in all.
+
+    ``for future in as_completed(futures)``, and ``async for`` in async code.
+    """
+    return AsCompleted(futures, timeout)
+
+
+class AsCompleted(Generic[R]):
+    """Futures in the order in which they end, for ``for`` and for ``async for``; made by `as_completed`."""
+
+    def __init__(self, futures: Iterable[TaskFuture[R]], timeout: float | None = None) -> None:
+        given = _futures(futures, "as_completed")
+        self._ended: deque[TaskFuture[R]] = deque()
+        self._news = Latch()
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._left = len(given)
+        self._awaited = any(isinstance(each, AsyncTaskFuture) for each in given)
+        for each in given:
+            each.add_done_callback(self._one)
+
+    def _one(self, future: TaskFuture[R]) -> None:
+        self._ended.append(future)
+        self._news.set()
+
+    def _next(self) -> TaskFuture[R] | None:
+        """The next that has ended; null if `_news` is to be waited for first."""
+        if not self._ended:
+            self._news = Latch()
+            if not self._ended:  # it may have ended between the look and the new latch
+                return None
+        self._left -= 1
+        return self._ended.popleft()
+
+    def _seconds(self) -> float | None:
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def _late(self) -> TimeoutError:
+        return TimeoutError(f"{self._left} have not ended after {self._timeout:g} s.")
+
+    def __iter__(self) -> Iterator[TaskFuture[R]]:
+        return self
+
+    def __next__(self) -> TaskFuture[R]:
+        if self._awaited and _on_a_loop():
+            raise UsageError("In async code, write `async for future in as_completed(...)`: `for` would stop the loop.")
+        while self._left:
+            found = self._next()
+            if found is not None:
+                return found
+            if not host.wait(self._news, self._seconds()):
+                raise self._late()
+        raise StopIteration
+
+    def __aiter__(self) -> AsyncIterator[TaskFuture[R]]:
+        return self
+
+    async def __anext__(self) -> TaskFuture[R]:
+        while self._left:
+            found = self._next()
+            if found is not None:
+                return found
+            if not await wait_async(self._news, self._seconds()):
+                raise self._late()
+        raise StopAsyncIteration
+
+
+def _on_a_loop() -> bool:
+    import asyncio
+
+    return asyncio._get_running_loop() is not None
 
 
 async def wait_async(latch: Latch, timeout: float | None = None) -> bool:

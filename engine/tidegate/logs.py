@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .console import ConsoleHandler, JsonFormatter
-from .context import Frame, frame
+from .context import Frame, frame, sketching
 from .engine import engine
 from .errors import MissingContext
 from .settings import settings
@@ -100,7 +100,7 @@ def get_run_logger(context: Frame | FlowRun | TaskRun | None = None, **extra: ob
     here = frame.get() if context is None else _frame_of(context)
     if here is None:
         names = (FLOW_RUNS, TASK_RUNS)
-        if all(logging.getLogger(name).disabled for name in names):
+        if sketching.get() is not None or all(logging.getLogger(name).disabled for name in names):
             return logging.LoggerAdapter(_null_logger(), extra)
         raise MissingContext(
             "get_run_logger() was called where no flow or task runs. "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from .model.events import CacheEntry, Event, FlowCreated, LogLine
+from .model.events import ArtifactMade, CacheEntry, Event, FlowCreated, LogLine
 from .model.requests import Request
 from .model.tag_limits import Holder, TagLimit
 from .model.views import FlowRow, TaskRow
@@ -182,6 +182,13 @@ class EventStore(Protocol):
 
     def answer_to(self, number: int) -> str | None:
         """What came of a request; null while nobody has said."""
+        ...
+
+    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
+        """The artifacts of a flow run by number, each in its newest version.
+
+        They come in by `append`; `events` does not give them.
+        """
         ...
 
     def close(self) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from datetime import timedelta
 from types import CodeType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from . import host
 from .cache_policies import CachePolicy
 from .caching import CacheKeyFn, caching_of
 from .calls import CallFace, call_site
-from .context import Frame, frame
+from .context import Frame, frame, sketching
 from .errors import OutsideFlow
 from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
 from .hooks import Hook
@@ -30,6 +30,9 @@ from .run.task_run import TaskRun
 from .run_names import RunName
 from .saving import Persist
 from .tags import current_tags
+
+if TYPE_CHECKING:
+    from .visualize import Sketch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +72,7 @@ class Task(CallFace, Generic[P, R]):
         result_serializer: Any = None,
         cache_result_in_memory: bool = True,
         log_prints: bool | None = None,
+        viz_return_value: Any = None,
         on_completion: Hook | Iterable[Hook] | None = None,
         on_failure: Hook | Iterable[Hook] | None = None,
         on_crashed: Hook | Iterable[Hook] | None = None,
@@ -113,6 +117,9 @@ class Task(CallFace, Generic[P, R]):
         __tracebackhide__ = True
         here = frame.get()
         if here is None:
+            sketch = sketching.get()
+            if sketch is not None:
+                return cast(R, sketch.call(self, call_site(1), args, kwargs))
             if "return_state" in kwargs or "wait_for" in kwargs:
                 raise OutsideFlow(
                     f"{self.name}: return_state and wait_for need a flow; outside of one a task is just its function."
@@ -150,7 +157,9 @@ class Task(CallFace, Generic[P, R]):
         ``return_state=True`` it waits and returns the final state.
         """
         __tracebackhide__ = True
-        here = self._inside("submit")
+        here = frame.get()
+        if here is None:
+            return cast(TaskFuture[R], self._sketch("submit").submit(self, call_site(1), args, kwargs))
         out = step_out(here)
         try:
             return_state = kwargs.pop("return_state", False)
@@ -168,7 +177,9 @@ class Task(CallFace, Generic[P, R]):
         before any child exists.  Takes ``wait_for=`` and ``return_state=`` like `submit`.
         """
         __tracebackhide__ = True
-        here = self._inside("map")
+        here = frame.get()
+        if here is None:
+            return cast(MapResult[R], self._sketch("map").map(self, call_site(1), args, kwargs))
         out = step_out(here)
         try:
             return_state = kwargs.pop("return_state", False)
@@ -190,14 +201,14 @@ class Task(CallFace, Generic[P, R]):
         finally:
             step_in(here, out)
 
-    def _inside(self, verb: str) -> Frame:
-        here = frame.get()
-        if here is None:
+    def _sketch(self, verb: str) -> Sketch:
+        sketch = sketching.get()
+        if sketch is None:
             raise OutsideFlow(
                 f"{self.name}.{verb}() needs a flow to belong to. Put it in a @flow function or a %%flow cell; "
                 f"a plain call, {self.name}(...), works anywhere."
             )
-        return here
+        return sketch
 
     def _new_run(
         self,
@@ -274,6 +285,7 @@ def task(
     result_serializer: Any = None,
     cache_result_in_memory: bool = True,
     log_prints: bool | None = None,
+    viz_return_value: Any = None,
     on_completion: Hook | Iterable[Hook] | None = None,
     on_failure: Hook | Iterable[Hook] | None = None,
     on_crashed: Hook | Iterable[Hook] | None = None,
@@ -283,10 +295,12 @@ def task(
 def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a task: ``@task`` or ``@task(retries=3, ...)``.
 
+    A run of a generator function, sync or async, gives the list of what it yields.
+
     - ``name``: how its runs are called; the function's name by default.
     - ``description``: the docstring by default.
     - ``tags``: words on each of its runs, besides those of the flow and of `tags` around the call.
-    - ``version``: a text that is kept with the task.
+    - ``version``: a text that is kept with each of its runs; none by default.
     - ``task_run_name``: a template such as ``"locate {airport}"``, or a function, for the name of each run;
       ``locate-17`` by default.
     - ``retries``: how often a run that raised is tried again; what the settings say by default, which is 0.
@@ -306,6 +320,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
       Where caching needs them results are saved all the same, unless ``persist_result`` of the task is false.
     - ``cache_result_in_memory``: as for `flow`; true by default.
     - ``log_prints``: whether ``print`` in it goes to the log; what the flow does by default.
+    - ``viz_return_value``: what `Flow.visualize` goes on with as its result; a placeholder by default.
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (task, task run, state) once that state is kept.
 

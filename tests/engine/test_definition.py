@@ -14,7 +14,9 @@ import pytest
 
 import tidegate
 from support.flows import flow, in_time, task
+from tidegate import UsageError
 from tidegate.engine import Engine
+from tidegate.model.events import TaskCreated
 
 
 def nothing() -> None: ...
@@ -60,6 +62,25 @@ def test_without_a_source_there_is_no_version_and_nothing_fails(stored: Engine, 
     row = stored.store.flow_run(1)
     assert row is not None
     assert row.source == ""
+
+
+@pytest.mark.conforms("B054")
+def test_the_version_of_a_task_is_kept_with_its_runs(stored: Engine) -> None:
+    plain, versioned = task(lambda: 1, name="plain"), task(lambda: 1, name="versioned", version="2.1")
+    assert (plain.version, versioned.version) == (None, "2.1")
+
+    @flow
+    def work() -> None:
+        plain()
+        versioned()
+        versioned.submit().wait()
+
+    work()
+    assert [row.version for row in stored.store.task_runs(1)] == [None, "2.1", "2.1"]
+    made = [event for _, event in stored.store.events(1) if isinstance(event, TaskCreated)]
+    assert [event.version for event in made] == [None, "2.1", "2.1"]
+    with pytest.raises(UsageError, match="version of 'odd' must be a text, not 3"):
+        task(lambda: 1, name="odd", version=3)
 
 
 @pytest.mark.conforms("B239")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support.flows import SOON, in_time
+from support.flows import SOON, in_time, python
 from tidegate.errors import MissingResult, StoreError
 from tidegate.results.storage import FileStorage, FsspecStorage, ResultStorage, storage_of
 
@@ -315,6 +315,32 @@ def test_no_descriptor_is_left_open(files: FileStorage, folder: Path) -> None:
 
 
 # ---- other places
+
+
+@pytest.mark.conforms("B300")
+def test_without_fsspec_all_but_urls_works(tmp_path: Path) -> None:
+    """What it is needed for says so when it is asked for, and nothing before that notices."""
+    script = """
+import sys
+sys.modules["fsspec"] = None  # as if it were not installed
+import tidegate
+
+@tidegate.flow(result_storage=sys.argv[1], persist_result=True)
+def local():
+    return list(range(50_000))
+
+assert len(local()) == 50_000
+try:
+    tidegate.flow(result_storage="s3://bucket/results")(local.fn)
+except tidegate.StoreError as error:
+    print(error)
+"""
+    with python(script, tmp_path / "results", env={"TIDEGATE_HOME": str(tmp_path)}) as process:
+        out, err = process.communicate(timeout=SOON)
+    assert err == b""
+    assert out.decode().splitlines() == [
+        "Results under a URL need fsspec, which is not installed: pip install 'tidegate[fsspec]'."
+    ]
 
 
 def test_without_fsspec_a_url_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ def a_life(chance: random.Random, flow_run: int, number: int) -> list[Event]:
         links if number > 2 else {},
         chance.choice([0, 1]),
         chance.random() < 0.1,
+        version=chance.choice([None, "2", "ünknown"]),
     )
     events: list[Event] = [made]
 

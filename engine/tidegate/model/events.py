@@ -72,6 +72,8 @@ class TaskCreated:
     """How many calls with the same key came before it."""
     source: str = ""
     """A digest of the code of the task."""
+    version: str | None = None
+    """Of the task, where it was given one; of a subflow always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,32 @@ class LogLines:
     lines: tuple[LogLine, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactMade:
+    """A flow run keeps something to be looked at, or a newer version of what has this number already; `task_run` is 0
+    for the flow itself.  Kept in a table of its own, beside the events."""
+
+    flow_run: int
+    at: float
+    task_run: int
+    number: int
+    """Counted from 1 within the flow run."""
+    kind: str
+    """``markdown table link image progress object``; see `tidegate.artifacts`."""
+    data: str
+    """JSON, by kind."""
+    key: str | None = None
+    description: str | None = None
+
+
 Event: TypeAlias = (
-    FlowCreated | TaskCreated | FlowState | TaskState | InputAsked | InputGiven | SavingChanged | LogLines
+    FlowCreated
+    | TaskCreated
+    | FlowState
+    | TaskState
+    | InputAsked
+    | InputGiven
+    | SavingChanged
+    | LogLines
+    | ArtifactMade
 )

@@ -72,6 +72,8 @@ class TaskRow:
     source: str = ""
     result: bytes | None = None
     """What is kept of its value, as a blob."""
+    version: str | None = None
+    """Of the task."""
 
     @property
     def name(self) -> str:
@@ -117,6 +119,7 @@ def new_task_row(event: TaskCreated) -> TaskRow:
         key=event.key,
         nth=event.nth,
         source=event.source,
+        version=event.version,
     )
 
 

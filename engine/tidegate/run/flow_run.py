@@ -55,6 +55,8 @@ class FlowRun(Controlled):
         self.number = created.flow_run
         self.name = created.name
         self.tags = frozenset(created.tags)
+        self.scheduled = created.at
+        """When it was to begin, in seconds since the epoch."""
         self.runner = runner
         self.policy = flow.policy
         self.state: State = Pending(at=engine.now())
@@ -125,9 +127,9 @@ class FlowRun(Controlled):
         above = parent.number if parent is not None else 0
         engine, task = self.engine, run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
-        now = engine.now()
+        now, version = engine.now(), task.version or None
         head = (self.number, now, run.number, task.name, number, run.index, links, above, task.is_flow, tags)
-        engine.note(TaskCreated(*head, run.identity.key, run.identity.nth, self.of(task).source))
+        engine.note(TaskCreated(*head, run.identity.key, run.identity.nth, self.of(task).source, version))
 
     @property
     def links(self) -> LinkTable:
@@ -155,7 +157,7 @@ class FlowRun(Controlled):
     def call(self) -> Any:
         """Call the flow's function; a coroutine if it is async."""
         __tracebackhide__ = True
-        return self.flow.fn(*self.args, **self.kwargs)
+        return self.flow.body(*self.args, **self.kwargs)
 
     def entered(self, handle: Any) -> None:
         """The function begins, on this thread (its ident) or asyncio task."""

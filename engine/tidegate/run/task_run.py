@@ -40,6 +40,7 @@ class Called(Protocol):
 
     name: str
     key: str
+    version: str | None
     concurrency: int | None
     limit_seconds: float | None
     """Seconds that one attempt may take; null for any."""
@@ -53,6 +54,8 @@ class Called(Protocol):
     is_async: bool
     is_flow: bool
     fn: Callable[..., Any]
+    body: Callable[..., Any]
+    """What runs for it."""
 
     @property
     def policy(self) -> RetryPolicy:
@@ -106,7 +109,7 @@ class TaskRun(Latch):
         self.flow_run = flow_run
         self.number = number
         self.task = task
-        self.fn = task.fn
+        self.fn = task.body
         self.index = index
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}

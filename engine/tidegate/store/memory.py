@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
-from ..model.events import Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
+from ..model.events import ArtifactMade, Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
 from ..model.requests import Request
 from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
@@ -39,6 +39,7 @@ class MemoryStore:
         self._requests: dict[int, Request] = {}
         self._claimed: set[int] = set()
         self._answers: dict[int, str] = {}
+        self._artifacts: dict[tuple[int, int], ArtifactMade] = {}
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""
@@ -62,6 +63,9 @@ class MemoryStore:
         with self._lock:
             if isinstance(event, LogLines):
                 self._lines.extend((event.flow_run, next(self._line_numbers), line) for line in event.lines)
+                return
+            if isinstance(event, ArtifactMade):
+                self._artifacts[event.flow_run, event.number] = event
                 return
             self._log.append(event)
             if isinstance(event, TaskState):
@@ -164,6 +168,11 @@ class MemoryStore:
     def answer_to(self, number: int) -> str | None:
         """What came of a request."""
         return self._answers.get(number)
+
+    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
+        """The artifacts of a flow run by number."""
+        with self._lock:
+            return [made for (run, _), made in sorted(self._artifacts.items()) if run == flow_run]
 
     def close(self) -> None:
         """Nothing to let go of."""

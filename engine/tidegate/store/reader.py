@@ -55,12 +55,12 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
         return []
     rows = connection.execute(
         "SELECT e.seq, e.task_run, e.kind, e.at, e.detail, t.task, t.site, t.place, t.links, t.parent, t.subflow, "
-        "t.created, t.started, t.tags, t.key, t.nth, t.source "
+        "t.created, t.started, t.tags, t.key, t.nth, t.source, t.version "
         "FROM event e LEFT JOIN task_run t ON e.kind <= ? AND t.flow_run = e.flow_run AND t.number = e.task_run "
         "WHERE e.flow_run = ? AND e.seq > ? "
         "UNION ALL "
         "SELECT seq, number, ?, ended, NULL, task, site, place, links, parent, subflow, "
-        "created, started, tags, key, nth, source "
+        "created, started, tags, key, nth, source, version "
         "FROM task_run WHERE flow_run = ? AND seq > ? ORDER BY 1",
         (codec.WHOLE, number, after, codec.WHOLE, number, after),
     )
@@ -146,6 +146,7 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
         row["nth"] or 0,
         row["source"] or "",
         row["result"],
+        row["version"],
     )
 
 
@@ -157,10 +158,9 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
         yield FlowCreated(flow.number, at, *created, flow.target)
     if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
         place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
-        tags = codec.decode_tags(row["tags"])
-        above = (row["parent"], bool(row["subflow"]), tags)
+        above = (row["parent"], bool(row["subflow"]), codec.decode_tags(row["tags"]))
         which = (row["key"] or "", row["nth"] or 0, row["source"] or "")
-        yield TaskCreated(flow.number, row["created"], number, *place, *above, *which)
+        yield TaskCreated(flow.number, row["created"], number, *place, *above, *which, row["version"])
     if kind in (codec.BEGUN, codec.RAN, codec.WHOLE):
         yield TaskState(flow.number, row["started"], number, Running(at=row["started"]), 1)
     if kind in (codec.RAN, codec.WHOLE):

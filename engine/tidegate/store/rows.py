@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..model.events import CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
+from ..model.events import ArtifactMade, CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
-from . import codec, schema
+from . import artifact_table, codec, schema
 
 _CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
 _PENDING = codec.CODES[StateType.PENDING]
@@ -34,6 +34,8 @@ class Rows:
         """States to fold into the rows of flow runs."""
         self.lines: list[LogLines] = []
         self.cache: list[Row] = []
+        self.artifacts: dict[tuple[int, int], Row] = {}
+        """Only the newest version of each."""
         self.again: list[tuple[int, int]] = []
         """Task runs that go on although their row may have said all about them."""
         for event in events:
@@ -47,6 +49,8 @@ class Rows:
                 self._log.append(entry)  # the rest is in the row of the run
             elif isinstance(event, LogLines):
                 self.lines.append(event)
+            elif isinstance(event, ArtifactMade):
+                self.artifacts[event.flow_run, event.number] = artifact_table.row(event)
             else:
                 if isinstance(event, FlowState):
                     self.flows.append(event)
@@ -91,15 +95,16 @@ class Rows:
             del self._quiet[key]
 
 
-_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 7)
-_SEQ, _RESULT = 23, 24
+_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 8)
+_SEQ, _RESULT = 24, 25
 """Their places in a row."""
 
 
 def _new_row(event: TaskCreated) -> Row:
     links = codec.encode_links(event.links)
     head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
-    tail = [0.0, None, codec.encode_tags(event.tags), event.key or None, event.nth, event.source or None, None, None]
+    which = [event.key or None, event.nth, event.source or None, event.version and codec.clean(event.version)]
+    tail = [0.0, None, codec.encode_tags(event.tags), *which, None, None]
     return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None, *tail]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import log_table, request_table, slot_table
+from . import artifact_table, log_table, request_table, slot_table
 
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
@@ -72,6 +72,7 @@ ALTER TABLE task_run ADD COLUMN tags TEXT;
 ALTER TABLE task_run ADD COLUMN key TEXT;
 ALTER TABLE task_run ADD COLUMN nth INTEGER;
 ALTER TABLE task_run ADD COLUMN source TEXT;
+ALTER TABLE task_run ADD COLUMN version TEXT;
 ALTER TABLE task_run ADD COLUMN seq INTEGER;
 ALTER TABLE task_run ADD COLUMN result BLOB;
 
@@ -91,7 +92,10 @@ CREATE INDEX cache_of_task ON cache(task, at);
 
 _TARGETS = "ALTER TABLE flow_run ADD COLUMN target TEXT;\n"
 
-STEPS = (_RUNS_AND_EVENTS, _RESULTS + log_table.TABLE, _TARGETS + request_table.TABLE, slot_table.TABLES)
+STEPS = (
+    _RUNS_AND_EVENTS,
+    _RESULTS + log_table.TABLE + _TARGETS + request_table.TABLE + slot_table.TABLES + artifact_table.TABLE,
+)
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
 VERSION = len(STEPS)
@@ -100,7 +104,7 @@ VERSION = len(STEPS)
 TASK_COLUMNS = (
     "flow_run, number, task, site, place, parent, subflow, links, "
     "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, key, nth, source, "
-    "seq, result"
+    "version, seq, result"
 )
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_UPSERT = (

@@ -22,13 +22,13 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import StoreError
-from ..model.events import Event, FlowCreated, LogLine
+from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
 from ..model.requests import Request
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import codec, log_table, reader, request_table, rows, schema
+from . import artifact_table, codec, log_table, reader, request_table, rows, schema
 from .opening import open_store
 from .slot_table import SlotTable
 
@@ -230,6 +230,11 @@ class SQLiteStore:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
         if found.cache:
             rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
+        if found.artifacts:
+            made = list(found.artifacts.values())
+            rows.insert(
+                connection, "artifact", artifact_table.COLUMNS, artifact_table.WIDTH, made, artifact_table.UPSERT
+            )
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
 
@@ -290,6 +295,11 @@ class SQLiteStore:
         """The lines of a flow run in order."""
         with self._reading() as connection:
             return log_table.read(connection, flow_run, task_run, level, after, limit)
+
+    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
+        """The artifacts of a flow run by number."""
+        with self._reading() as connection:
+            return artifact_table.read(connection, flow_run)
 
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
