@@ -171,7 +171,11 @@ def tell(effect: Tell, engine: Engine) -> None:
             if inspect.isawaitable(result):
                 ended = Latch()
                 engine.portal.start(partial(_await_hook, hook, result, ended), copy_context())
-                host.wait(ended)
+                outside = frame.set(None)  # a hook is told of an end, and not ended with it
+                try:
+                    host.wait(ended)
+                finally:
+                    frame.reset(outside)
         except Exception:
             _hook_failed(hook)
         finally:
