@@ -44,14 +44,22 @@ class Recall:
     ) -> TaskRun:
         """The task run of a call: one of an earlier attempt once more, or a new one."""
         scope = f"{parent.number}/{task.key}" if parent is not None else task.key
-        # Without a digest only the place among the calls of the task is left to go by.
-        inputs = digest(list(given), _token) or ""
+        inputs = _inputs(list(given))
         with self._lock:
             calls = self._calls[scope, inputs]
             before = self._earlier.get((scope, inputs, len(calls)))
             run = make(task) if before is None else before.again(task)
             calls.append(run)
         return run
+
+
+def _inputs(given: list[tuple[str, Any]]) -> str:
+    """What tells calls apart.  An argument without a digest, such as a lock, counts by its type."""
+    whole = digest(given, _token)
+    if whole is not None:
+        return whole
+    each = [(name, digest(value, _token) or type(value).__qualname__) for name, value in given]
+    return digest(each) or ""
 
 
 def _token(value: Any) -> str | None:
