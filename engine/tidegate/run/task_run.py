@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .flow_run import FlowRun
 
 
+ONCE = RetryPolicy()
+
+
 class Called(Protocol):
     """What a task run is a run of: a task, or a flow called in a flow."""
 
@@ -144,8 +147,8 @@ class TaskRun(Latch):
 
     @property
     def policy(self) -> RetryPolicy:
-        """When it is tried again."""
-        return self.task.policy
+        """When it is tried again; a subflow sees to that itself."""
+        return ONCE if self.task.is_flow else self.task.policy
 
     @property
     def run_count(self) -> int:
