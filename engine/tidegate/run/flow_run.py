@@ -21,6 +21,7 @@ from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
 from ..model.states import Cancelled, Cancelling, Paused, Pending, Running, State, StateType, TimedOut
+from ..model.views import PENDING
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
 from ..tags import NONE
@@ -118,7 +119,7 @@ class FlowRun:
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
         self.children.open[run.number] = run
-        if run.earlier or run.state.is_final():
+        if run.state is not PENDING:
             return  # it is known from an earlier attempt
         place = (run.task.key, *site)
         number = self._sites.get(place)
