@@ -215,7 +215,7 @@ class FlowRun:
     def decide_end(self, final: State, draw: float) -> rules.Decision:
         """Whether this attempt was the last one."""
         with self.lock:
-            if self.timed_out and self.state.type is StateType.RUNNING:
+            if self.timed_out and self.state.type is not StateType.CANCELLING:
                 self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
             return rules.decide(self, final, self.policy, self.engine.now(), draw)
 
@@ -249,7 +249,7 @@ class FlowRun:
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.end()
-        return self._too_late() if self.timed_out and self.state.type is StateType.RUNNING else final
+        return self._too_late() if self.timed_out and self.state.type is not StateType.CANCELLING else final
 
     def _too_late(self) -> State:
         return TimedOut(self.flow.limit_seconds or 0.0, f"The flow run {self.name!r}", at=self.engine.now())
