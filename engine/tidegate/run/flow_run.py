@@ -25,7 +25,7 @@ from ..model.views import PENDING
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
 from ..tags import NONE
-from .bodies import interrupt, quiet
+from .bodies import interrupt, leave_behind, quiet
 from .children import Children
 from .deadline import Deadline
 from .recall import Recall
@@ -71,8 +71,8 @@ class FlowRun:
         """True once the time of the present attempt is up."""
         self.bodies: dict[int, TaskRun] = {}
         """Task runs whose function is at work now."""
-        self.deserted: dict[int, str] = {}
-        """Names of task runs whose function goes on although they were given up, by thread."""
+        self.deserted: dict[int, TaskRun] = {}
+        """Task runs whose function goes on although they were given up, by thread."""
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
@@ -220,7 +220,13 @@ class FlowRun:
             return rules.decide(self, final, self.policy, self.engine.now(), draw)
 
     def begin_again(self, state: State) -> None:
-        """Another attempt will come: what this one did is remembered, and the gate is open again."""
+        """Another attempt will come: what this one did is remembered, and the gate is open again.
+
+        Bodies that are still at work get no place in it, neither in the record nor on a worker.
+        """
+        for run in list(self.bodies.values()):
+            if leave_behind(run, self.deserted, self.runner.desert):
+                self.bodies.pop(run.number, None)
         with self.lock:
             self.enter(state)
             self.stopped = Latch()
@@ -360,7 +366,7 @@ class FlowRun:
 
     def still_alive(self) -> str:
         """The bodies that go on although the run was told to end: ``locate-3, locate-7 and 2 more``."""
-        names = [*(run.name for run in list(self.bodies.values())), *list(self.deserted.values())]
+        names = [run.name for run in [*list(self.bodies.values()), *list(self.deserted.values())]]
         more = len(names) - NAMED_BODIES
         return ", ".join(names[:NAMED_BODIES]) + (f" and {more} more" if more > 0 else "")
 
