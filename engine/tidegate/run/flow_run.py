@@ -165,6 +165,7 @@ class FlowRun:
         self.handle = handle
         if self.flow.limit_seconds is not None:
             self._deadline = Deadline(self.flow.limit_seconds, self.engine.portal, self._time_out)
+            self._deadline.start()
 
     def left(self) -> None:
         """The function has ended."""

@@ -201,6 +201,7 @@ class TaskRun(Latch):
             portal = self.flow_run.engine.portal
             desert = None if self.carry_on is None else self._desert
             self.deadline = Deadline(seconds, portal, self._overrun, desert)
+            self.deadline.start()
 
     def left(self) -> None:
         """The function has ended."""
