@@ -73,6 +73,14 @@ def sleep(until: threading.Event) -> None:
     time.sleep(0.5)
 
 
+def workers_gone() -> None:
+    """Wait until all workers have ended, those that were left behind as well."""
+    for thread in threading.enumerate():
+        if thread.name == "tidegate-worker":
+            thread.join(SOON)
+            assert not thread.is_alive()
+
+
 BODIES = [spin, stuck, sleep]
 
 Body = Callable[[threading.Event], None]
@@ -345,9 +353,7 @@ def test_a_hundred_stuck_tasks_end_on_time_and_write_nothing_later(
     gate.set()
     for _ in range(100):
         assert left.acquire(timeout=SOON)
-    for thread in threading.enumerate():
-        if thread.name == "tidegate-worker":
-            thread.join(SOON)
+    workers_gone()
     assert (len(feed.events), len(stored.store.events(1))) == (shown, kept), "a late outcome was written"
     assert feed.runs[0].deserted == {}
 
@@ -427,6 +433,7 @@ def test_a_worker_that_waits_for_a_task_is_left_behind_as_well(engine: Engine, g
 
     final = run(work, "thread", task_runner=ConcurrentTaskRunner(2))
     assert final.result() == "attempt 2"
+    workers_gone()
     assert after == []
     assert most == [2]
     assert states(engine)["slow-0"] == "Completed"
@@ -812,9 +819,7 @@ def test_each_attempt_of_a_flow_has_a_limit_of_its_own(
     assert states_in_store(engine.store, 1, 1) == ["Running", "Cancelled", "Retrying", "Completed"]
     kept = len(engine.store.events(1))
     gate.set()
-    for thread_ in threading.enumerate():
-        if thread_.name == "tidegate-worker":
-            thread_.join(SOON)
+    workers_gone()
     assert len(engine.store.events(1)) == kept, "the outcome of an earlier attempt was written"
 
 
