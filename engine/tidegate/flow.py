@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import logging
@@ -195,6 +196,8 @@ class Flow(CallFace, Generic[P, R]):
         __tracebackhide__ = True
         tracking = self._track(here, site, args, kwargs)
         await drive_async(task_life(tracking), here.flow_run.engine)
+        if here.told_to_end:
+            raise asyncio.CancelledError  # the one that was meant for this code has ended the subflow
         return tracking.state if state else tracking.state.result()
 
     def _track(self, here: Frame, site: tuple[CodeType, int], args: Any, kwargs: dict[str, Any]) -> TaskRun:

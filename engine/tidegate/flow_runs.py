@@ -67,7 +67,8 @@ def new_flow_run(
         tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
     )
     run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), saving)
-    run.parameters, run.refused = parameters, refused
+    run.parameters.update(parameters)
+    run.refused = refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
     if tracking is not None:
         tracking.given_name = name
@@ -181,7 +182,8 @@ def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
     run.state = row.state
     run.scheduled = row.state.scheduled_time or row.created
     run.policy = row.policy or flow.policy
-    run.parameters, run.refused = parameters, refused
+    run.parameters.update(parameters)
+    run.refused = refused
     run.args, run.kwargs = ((), {}) if refused else flow.call_with(parameters)
     _begin(run, None)
     return run

@@ -23,15 +23,16 @@ class InterruptGuard:
     Outside of `installed` nothing is changed, and `open` has no effect.
     """
 
-    __slots__ = ("_active", "_kept", "_noticed", "_unwatch", "_watchers", "arrived", "is_open")
+    __slots__ = ("_active", "_kept", "_noticed", "_unwatch", "_wanted", "_watchers", "arrived", "is_open")
 
     def __init__(self) -> None:
         self.is_open = True
         self.arrived = 0
-        """How often the handler has run."""
+        """How often a signal has come, of those that this guard answers."""
         self._active = False
         self._kept = False
         self._noticed = False
+        self._wanted: Callable[[], bool] | None = None
         self._watchers = 0
         self._unwatch: Callable[[], None] | None = None
 
@@ -64,6 +65,7 @@ class InterruptGuard:
         """For awaited flows: notice SIGINT and leave it to whoever handles it.
 
         Loops turn an interrupt into the cancellation of a task; `taken` tells that one from any other cancellation.
+        A signal of our own, to end a sync task that blocks the loop, is no business of the loop's.
         """
         if threading.current_thread() is not _MAIN:
             yield
@@ -87,14 +89,19 @@ class InterruptGuard:
             return
 
         def notice(signum: int, frame: FrameType | None) -> None:
-            self._noticed = True
-            previous(signum, frame)
+            if self._wanted is not None:
+                self._handle(signum, frame)
+            else:
+                self._noticed = True
+                previous(signum, frame)
 
         def unwatch() -> None:
+            self._unwatch = None
             if signal.getsignal(signal.SIGINT) is notice:
                 signal.signal(signal.SIGINT, previous)
 
         self._noticed = False
+        self._wanted = None
         signal.signal(signal.SIGINT, notice)
         self._unwatch = unwatch
 
@@ -105,14 +112,23 @@ class InterruptGuard:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.arrived += 1
-        if self.is_open or self._kept:  # a second one does not wait for anything
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and not wanted():
+            return  # sent by us, and what was to be ended has ended
+        if self.is_open or (self._kept and wanted is None):  # the user's second one does not wait for anything
             self._kept = False
             raise KeyboardInterrupt
         self._kept = True
 
-    def is_installed(self) -> bool:
-        """True while SIGINT comes to this guard."""
-        return self._active
+    def hears(self) -> bool:
+        """True while SIGINT comes to this guard; anybody else would take a signal of ours for one of the user's."""
+        return self._active or self._unwatch is not None
+
+    def send(self, wanted: Callable[[], bool]) -> None:
+        """Send the main thread a signal of our own; `wanted` is asked again where it arrives."""
+        assert _MAIN.ident is not None
+        self._wanted = wanted
+        signal.pthread_kill(_MAIN.ident, signal.SIGINT)
 
     def open(self) -> None:
         """From here on, user code: an interrupt raises, also one that was kept."""
@@ -123,7 +139,7 @@ class InterruptGuard:
 
     def close(self) -> bool:
         """From here on, the engine: an interrupt is kept.  Says whether the guard was open before."""
-        if not self._active or threading.get_ident() != _MAIN.ident:
+        if not self.hears() or threading.get_ident() != _MAIN.ident:
             return False
         before = self.is_open
         self.is_open = False
@@ -136,7 +152,7 @@ class InterruptGuard:
 
     def keep(self) -> None:
         """Raise KeyboardInterrupt in the next user code or wait of the main thread, as if a signal had come now."""
-        if self._active:
+        if self.hears():
             self._kept = True
 
     def drop(self) -> None:
@@ -149,7 +165,7 @@ class InterruptGuard:
         A signal may still be on its way when its sender has returned, so this waits until it is here; not for long, as
         there may have been none.
         """
-        if not self._active or threading.get_ident() != _MAIN.ident:
+        if not self.hears() or threading.get_ident() != _MAIN.ident:
             return
         for _ in range(20):
             if self.arrived > arrived:
@@ -186,13 +202,11 @@ def interrupt_main_thread(wanted: Callable[[], bool]) -> None:
     A signal that arrives just before the thread falls asleep does not wake it, so it is sent again until the handler
     has run, as long as `wanted` says so.
     """
-    if _MAIN.ident is None:
-        return
     arrived = guard.arrived
-    signal.pthread_kill(_MAIN.ident, signal.SIGINT)
+    guard.send(wanted)
 
     def again() -> None:
-        if guard.is_installed() and guard.arrived == arrived and wanted():
+        if guard.hears() and guard.arrived == arrived and wanted():
             interrupt_main_thread(wanted)
 
     timer = threading.Timer(AGAIN, again)

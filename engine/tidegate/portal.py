@@ -32,7 +32,8 @@ class EnginePortal:
             return loop
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
-                self._loop = asyncio.new_event_loop()
+                # What a loop is made in it keeps for ever: not the flow run that happens to be the first.
+                self._loop = Context().run(asyncio.new_event_loop)
                 self._pid = os.getpid()
                 threading.Thread(target=_run, args=(self._loop,), name="tidegate-engine", daemon=True).start()
             return self._loop
@@ -67,7 +68,7 @@ class Timer:
 
     def start(self, seconds: float) -> None:
         """Begin to count."""
-        self._loop.call_soon_threadsafe(self._schedule, seconds)
+        self._loop.call_soon_threadsafe(self._schedule, seconds, context=Context())
 
     def cancel(self) -> None:
         """Do not call it; what it holds is let go of at once, not when its time has come."""
@@ -77,7 +78,8 @@ class Timer:
 
     def _schedule(self, seconds: float) -> None:
         if self._callback is not None:
-            self._handle = self._loop.call_later(seconds, self._call)
+            # A loop keeps cancelled handles until their time has come: this one must not keep the caller's context.
+            self._handle = self._loop.call_later(seconds, self._call, context=Context())
 
     def _call(self) -> None:
         if self._callback is not None:

@@ -132,6 +132,7 @@ class Task(CallFace, Generic[P, R]):
         try:
             return_state = kwargs.pop("return_state", False)
             run = self._new_run(here, site, args, kwargs)
+            run.called_by(here.task_run)
             if self.is_async:
                 _spawn(run, here, copy_context())
                 host.wait(run)
@@ -146,7 +147,10 @@ class Task(CallFace, Generic[P, R]):
         __tracebackhide__ = True
         return_state = kwargs.pop("return_state", False)
         run = self._new_run(here, site, args, kwargs)
+        run.called_by(here.task_run)
         await drive_async(task_life(run), here.flow_run.engine)
+        if here.told_to_end:
+            raise asyncio.CancelledError  # the one that was meant for this code has ended the task
         return run.state if return_state else run.value()
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]:

@@ -2,15 +2,17 @@
 
 Async code is cancelled.  Code on a worker thread gets a KeyboardInterrupt at its next Python instruction; a thread
 cannot be ended inside a C call, such as a sleep, which is why a run names the bodies that are still alive.  Code on the
-main thread gets a signal, which does end a sleep.
+main thread gets a signal, which does end a sleep; where signals go to somebody else, it is treated like a worker's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import sys
 import threading
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from ..context import Frame
 from ..interrupts import guard, interrupt_main_thread, on_main_thread
@@ -27,6 +29,9 @@ class Handled(Protocol):
     handle: Any
 
 
+B = TypeVar("B", bound=Handled)
+
+
 def interrupt(body: Handled) -> None:
     """Have the user's code end soon, if it is at work."""
     handle = body.handle
@@ -35,7 +40,7 @@ def interrupt(body: Handled) -> None:
         if not loop.is_closed():
             # Looked at again on the loop: once the code has ended, the cancellation would hit what saves its end.
             loop.call_soon_threadsafe(lambda: handle.cancel() if body.handle is handle else None)
-    elif handle == _MAIN:
+    elif handle == _MAIN and guard.hears():
         if on_main_thread():
             guard.keep()  # raised at the next wait or the next line of user code
         else:
@@ -48,42 +53,76 @@ def interrupt(body: Handled) -> None:
 
 
 def quiet(body: Handled) -> None:
-    """The user's code has ended: nothing that was sent to its thread may arrive any more."""
+    """The user's code has ended on this thread: nothing that was sent to it may arrive any more."""
     handle = body.handle
-    if not isinstance(handle, int) or handle == _MAIN:
+    if not isinstance(handle, int):
         body.handle = None
         return
     with _lock:
+        if body.handle != threading.get_ident():
+            return  # this thread was left behind, and another one is at it
         body.handle = None
         if handle in _sent:
             _sent.discard(handle)
             _raise_in(handle, None)
 
 
+def leave_behind(body: B, deserted: dict[int, B], desert: Callable[[int], None], thread: int | None = None) -> bool:
+    """Give up the body on that thread: it goes no further than to its next call of the engine.
+
+    Without a thread, the one that the body is at work on; false if there is none.  `desert` must not let the thread
+    take other work before it knows.
+    """
+    with _lock:
+        thread = body.handle if thread is None else thread
+        if not isinstance(thread, int):
+            return False
+        deserted[thread] = body
+        body.handle = None
+        desert(thread)
+    return True
+
+
+class _Out(int):
+    """The thread of a body that is out."""
+
+
 def step_out(here: Frame) -> Any:
     """User code on this thread has called the engine: until `step_in`, nothing may interrupt it.
 
     An exception sent to a thread arrives between any two bytecodes, in the middle of a commit as well as in a task.
+    Raises KeyboardInterrupt in a body that was left behind.
     """
-    if threading.get_ident() == _MAIN:
+    thread = threading.get_ident()
+    if thread == _MAIN and guard.hears():
         return guard.close()
+    if thread in here.flow_run.deserted:
+        raise KeyboardInterrupt
     body: Handled = here.task_run or here.flow_run
-    handle = body.handle
-    if not isinstance(handle, int) or handle != threading.get_ident():
+    if body.handle != thread:
         return None
     quiet(body)
-    return handle
+    return _Out(thread)
 
 
 def step_in(here: Frame, out: Any) -> None:
     """Back to user code, where `step_out` was called; what was meant to interrupt it meanwhile does so now."""
-    if threading.get_ident() == _MAIN:
+    if out is None:
+        return
+    if not isinstance(out, _Out):
         guard.reopen(out)
-    elif out is not None:
-        body: Handled = here.task_run or here.flow_run
-        body.handle = out
-        if here.flow_run.stopped.done() or here.told_to_end:
+        # Where a task call was refused, that is enough.  Where a subflow ended, its end has taken the signal back.
+        if here.told_to_end and not isinstance(sys.exception(), TimeoutError):
+            guard.drop()
             raise KeyboardInterrupt
+        return
+    body: Handled = here.task_run or here.flow_run
+    with _lock:
+        given_up = out in here.flow_run.deserted or (here.task_run is not None and here.task_run.done())
+        if not given_up:
+            body.handle = int(out)
+    if given_up or here.flow_run.stopped.done() or here.told_to_end:
+        raise KeyboardInterrupt
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:

@@ -113,20 +113,22 @@ class Controlled:
                 raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self.state.name}.")
             self.gate = StateType.CANCELLING
             self._ask(decision.state, by)
+        self._end_subflows(by)
         interrupt(self)  # before its tasks end, or it would go on with their ends for a moment
         self._end_bodies()
-        for subflow in list(self.subflows):
-            with suppress(NotRunning):
-                subflow.cancel(by)
 
     def stop(self) -> None:
         """The body has ended before its time: nothing new starts, what is at work is told to end."""
         with self.lock:
             self.gate = StateType.CANCELLING
+        self._end_subflows("the flow that called it")
         self._end_bodies()
+
+    def _end_subflows(self, by: str) -> None:
+        """To be called before their callers are interrupted: on one thread that hits their code."""
         for subflow in list(self.subflows):
             with suppress(NotRunning):
-                subflow.cancel("the flow that called it")
+                subflow.cancel(by)
 
     def _ask(self, state: State, by: str, kept: Callable[[], None] = lambda: None) -> None:
         """Somebody asked for this state: it is in force at once, and shown once it is kept; then `kept` is called."""

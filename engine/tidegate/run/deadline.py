@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..interrupts import guard
 
 if TYPE_CHECKING:
-    from ..portal import EnginePortal
+    from ..portal import EnginePortal, Timer
 
 STUCK = 0.1
 """Seconds after which code on a worker that was told to end, and has not, is left behind: a thread cannot be ended
@@ -17,7 +17,7 @@ inside a C call, such as a sleep."""
 
 
 class Deadline:
-    """Calls `expire` on the engine thread once `seconds` have passed, unless the attempt has ended by then.
+    """Calls `expire` on the engine thread `seconds` after `start`, unless the attempt has ended by then.
 
     `desert`, where it is given, is called a little later if the attempt has still not ended; from then on it counts for
     nothing.
@@ -29,6 +29,7 @@ class Deadline:
         "_lock",
         "_over",
         "_portal",
+        "_seconds",
         "_signals",
         "_thread",
         "_timer",
@@ -50,9 +51,14 @@ class Deadline:
         self._expire = expire
         self._desert = desert
         self._portal = portal
+        self._seconds = seconds
         self._signals = 0
         self._thread = threading.get_ident()
-        self._timer = portal.after(seconds, self._pass)
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Begin to count.  Only now: it may expire in the middle of this, and the run must know its deadline then."""
+        self._timer = self._portal.after(self._seconds, self._pass)
 
     def _pass(self) -> None:
         with self._lock:
@@ -77,7 +83,8 @@ class Deadline:
             return False  # the deadline of a later attempt: this one was left behind
         with self._lock:
             self._over = True
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self.passed and not self.deserted:
             guard.settle(self._signals)
         return not self.deserted

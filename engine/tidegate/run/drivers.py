@@ -176,7 +176,11 @@ def tell(effect: Tell, engine: Engine) -> None:
             if inspect.isawaitable(result):
                 ended = Latch()
                 engine.portal.start(partial(_await_hook, hook, result, ended), copy_context())
-                host.wait(ended)
+                outside = frame.set(None)  # a hook is told of an end, and not ended with it
+                try:
+                    host.wait(ended)
+                finally:
+                    frame.reset(outside)
         except BaseException as error:  # an exit on a worker would leave the run without an end
             if isinstance(error, KeyboardInterrupt) and on_main_thread():
                 raise

@@ -18,11 +18,12 @@ from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
 from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
+from ..model.views import PENDING
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
 from ..saving import Saving
 from ..tags import NONE
-from .bodies import interrupt, quiet
+from .bodies import interrupt, leave_behind, quiet
 from .children import Children
 from .controlled import Controlled
 from .deadline import Deadline
@@ -79,8 +80,8 @@ class FlowRun(Controlled):
         """True once the time of the present attempt is up."""
         self.bodies: dict[int, TaskRun] = {}
         """Task runs whose function is at work now."""
-        self.deserted: dict[int, str] = {}
-        """Names of task runs whose function goes on although they were given up, by thread."""
+        self.deserted: dict[int, TaskRun] = {}
+        """Task runs whose function goes on although they were given up, by thread."""
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
@@ -93,7 +94,7 @@ class FlowRun(Controlled):
         """What earlier attempts did; null where there is one attempt only."""
         self._deadline: Deadline | None = None
         self._links = LinkTable()
-        self.identities = Identities(self._links)
+        self.identities = Identities(self._links, self.parameters)
         self._numbering = Numbering()
         self._tasks: dict[Called, TaskHere] = {}
         self._quoted = False
@@ -121,7 +122,7 @@ class FlowRun(Controlled):
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
         self.children.open[run.number] = run
-        if run.earlier or run.state.is_final():
+        if run.state is not PENDING:
             return  # it is known from an earlier attempt
         number = self._numbering.site(run.task.key, site)
         above = parent.number if parent is not None else 0
@@ -164,6 +165,7 @@ class FlowRun(Controlled):
         self.handle = handle
         if self.flow.limit_seconds is not None:
             self._deadline = Deadline(self.flow.limit_seconds, self.engine.portal, self._time_out)
+            self._deadline.start()
 
     def left(self) -> None:
         """The function has ended."""
@@ -216,18 +218,24 @@ class FlowRun(Controlled):
     def decide_end(self, final: State, draw: float) -> rules.Decision:
         """Whether this attempt was the last one."""
         with self.lock:
-            if self.timed_out and self.state.type is StateType.RUNNING:
+            if self.timed_out and self.state.type is not StateType.CANCELLING:
                 self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
             return rules.decide(self, final, self.policy, self.engine.now(), draw)
 
     def begin_again(self, state: State) -> None:
-        """Another attempt will come: what this one did is remembered, and the gate is open again."""
+        """Another attempt will come: what this one did is remembered, and the gate is open again.
+
+        Bodies that are still at work get no place in it, neither in the record nor on a worker.
+        """
+        for run in list(self.bodies.values()):
+            if leave_behind(run, self.deserted, self.runner.desert):
+                self.bodies.pop(run.number, None)
         with self.lock:
             self.enter(state)
             self.stopped = Latch()
             self.timed_out = False
             self.pauses.begin_again()
-            self.identities = Identities(self._links)
+            self.identities = Identities(self._links, self.parameters)
             self.children = Children(self.lock)
             if self.recall is not None:
                 self.recall.begin_again()
@@ -247,7 +255,7 @@ class FlowRun(Controlled):
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.end()
-        return self._too_late() if self.timed_out and self.state.type is StateType.RUNNING else final
+        return self._too_late() if self.timed_out and self.state.type is not StateType.CANCELLING else final
 
     def _too_late(self) -> State:
         return TimedOut(self.flow.limit_seconds or 0.0, f"The flow run {self.name!r}", at=self.engine.now())
@@ -296,7 +304,7 @@ class FlowRun(Controlled):
 
     def still_alive(self) -> str:
         """The bodies that go on although the run was told to end: ``locate-3, locate-7 and 2 more``."""
-        names = [*(run.name for run in list(self.bodies.values())), *list(self.deserted.values())]
+        names = [run.name for run in [*list(self.bodies.values()), *list(self.deserted.values())]]
         more = len(names) - NAMED_BODIES
         return ", ".join(names[:NAMED_BODIES]) + (f" and {more} more" if more > 0 else "")
 

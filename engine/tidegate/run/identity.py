@@ -8,7 +8,7 @@ result of something else, and concurrent calls may come in any order.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from marshal import dumps
 from threading import Lock
@@ -43,9 +43,10 @@ class Identity(NamedTuple):
 class Identities:
     """Gives the calls of one attempt of a flow run their identities.  Safe from any thread."""
 
-    __slots__ = ("_calls", "_links", "_lock")
+    __slots__ = ("_calls", "_links", "_lock", "_parameters")
 
-    def __init__(self, links: LinkTable) -> None:
+    def __init__(self, links: LinkTable, parameters: Mapping[str, Any]) -> None:
+        self._parameters = parameters
         self._lock = Lock()
         self._links = links
         self._calls: defaultdict[str, int] = defaultdict(int)
@@ -64,31 +65,45 @@ class Identities:
         if ATOMS.issuperset([type(value) for _, value in given]):
             # The usual case, at a tenth of the price: what marshal makes of atoms in a tuple depends on nothing else.
             return blake2b(dumps((scope, *(each for pair in given for each in pair)), 2), digest_size=16).hexdigest()
-        try:
-            return digest((scope, given), self._token, MOST) or ""
-        except _TooLarge:
-            return ""
+        whole = digest((scope, given), self._token, MOST)
+        if whole is not None:
+            return whole
+        # What has no content to tell, such as a client or a lock, counts by its type, and the others by theirs.
+        each = [(name, digest(value, self._token, MOST) or self._kind(value)) for name, value in given]
+        return "" if _TOO_LARGE in dict(each).values() else digest((scope, each)) or ""
+
+    def _kind(self, value: Any) -> str:
+        return _TOO_LARGE if _is_large(value) else type(value).__qualname__
 
     def _token(self, value: Any) -> str | None:
-        """A future, or something large that a task run returned, stands for that task run, whose number it keeps."""
+        """A future, or something large that a task run returned, stands for that task run, whose number it keeps.
+
+        Something large that the flow was called with stands for the parameter.
+        """
         if isinstance(value, TaskFuture):
             return f"task run {value.flow_run}/{value.number}"
         if not _is_large(value):
             return None
         task_run = self._links.find(value)
-        if not task_run:
-            raise _TooLarge
-        return f"task run {task_run}"
+        if task_run:
+            return f"task run {task_run}"
+        for name, given in self._parameters.items():
+            if given is value:
+                return f"parameter {name}"
+        raise ValueError(_TOO_LARGE)
 
 
-class _TooLarge(Exception):
-    """An input is not worth reading, and no task run returned it."""
+_TOO_LARGE = "too large"
+"""Of an input that is not worth reading, and that nobody is known to have made: a call with it has no identity."""
 
 
 def _is_large(value: Any) -> bool:
-    if type(value) in CONTAINERS:
-        return len(value) > LARGE // 100
-    if type(value).__module__.partition(".")[0] not in KNOW_THEIR_SIZE:
-        return False  # to ask just any object could run anything
-    size = getattr(value, "nbytes", None)
-    return (getattr(value, "size", 0) if size is None else size) > LARGE
+    try:
+        if type(value) in CONTAINERS:
+            return len(value) > LARGE // 100
+        if type(value).__module__.partition(".")[0] not in KNOW_THEIR_SIZE:
+            return False  # to ask just any object could run anything
+        size = getattr(value, "nbytes", None)
+        return bool((getattr(value, "size", 0) if size is None else size) > LARGE)
+    except Exception:  # of one that only says that it is one of these
+        return False

@@ -13,14 +13,14 @@ from ..context import Frame
 from ..errors import UpstreamNotCompleted
 from ..latch import Latch
 from ..model.events import TaskState
-from ..model.states import UNSUCCESSFUL, State, StateType, TimedOut
+from ..model.states import UNSUCCESSFUL, Cancelled, State, StateType, TimedOut
 from ..model.views import PENDING
 from ..results.blob import is_saved
 from ..rules.decide import RetryPolicy
 from ..rules.outcome import of_error, of_return
 from ..run_names import RunName, fill_in
 from ..tags import NONE
-from .bodies import interrupt, quiet
+from .bodies import interrupt, leave_behind, quiet
 from .deadline import Deadline
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from .effects import Lifecycle
     from .flow_run import FlowRun
     from .identity import Identity
+
+
+ONCE = RetryPolicy()
 
 
 class Called(Protocol):
@@ -80,6 +83,8 @@ class TaskRun(Latch):
         "attempts",
         "cache_key",
         "cached",
+        "called",
+        "caller",
         "carry_on",
         "context",
         "deadline",
@@ -124,6 +129,10 @@ class TaskRun(Latch):
         self.given_name = ""
         self.tags = NONE
         self.handle: Any = None
+        self.caller: TaskRun | None = None
+        """The task run whose code has called this one and waits for it; null for submitted ones."""
+        self.called: set[TaskRun] | None = None
+        """The task runs that its code has called and waits for."""
         self.cached: Hit | None = None
         """What the cache has for it."""
         self.cache_key: CacheKey | None = None
@@ -167,8 +176,8 @@ class TaskRun(Latch):
 
     @property
     def policy(self) -> RetryPolicy:
-        """When it is tried again."""
-        return self.task.policy
+        """When it is tried again; a subflow sees to that itself."""
+        return ONCE if self.task.is_flow else self.task.policy
 
     @property
     def run_count(self) -> int:
@@ -191,6 +200,14 @@ class TaskRun(Latch):
         count = self.earlier + self.attempts
         return TaskState(self.flow_run.number, state.timestamp, self.number, state, count, self.given_name, result)
 
+    def called_by(self, caller: TaskRun | None) -> None:
+        """The code of `caller` waits for this one: if its time is up, so is that of this one."""
+        if caller is not None:
+            self.caller = caller
+            if caller.called is None:
+                caller.called = set()
+            caller.called.add(self)
+
     # Body -----------------------------------------------------------------------------------------------------------
 
     def call(self) -> Any:
@@ -206,17 +223,18 @@ class TaskRun(Latch):
         if seconds is not None and not self.task.is_flow:
             portal = self.flow_run.engine.portal
             desert = None if self.carry_on is None else self._desert
-            self.deadline = Deadline(seconds, portal, self.interrupt_body, desert)
+            self.deadline = Deadline(seconds, portal, self._overrun, desert)
+            self.deadline.start()
 
     def left(self) -> None:
         """The function has ended."""
-        if self.deadline is not None and not self.deadline.end():
-            self.flow_run.deserted.pop(get_ident(), None)
-            return  # it had been given up, and somebody else may be at this run by now
-        bodies = self.flow_run.bodies
-        if bodies.get(self.number) is self:  # a late one may find a later attempt of the flow there
-            del bodies[self.number]
+        in_time = self.deadline is None or self.deadline.end()
         quiet(self)
+        deserted, bodies = self.flow_run.deserted, self.flow_run.bodies
+        if deserted and deserted.get(get_ident()) is self:
+            del deserted[get_ident()]  # somebody else may be at this run by now
+        elif in_time and bodies.get(self.number) is self:  # a late one may find a later attempt of the flow there
+            del bodies[self.number]
 
     def judge(self, value: Any, error: BaseException | None) -> State:
         """The state that the end of the function proposes."""
@@ -225,26 +243,51 @@ class TaskRun(Latch):
             return self._timed_out()
         if error is None:
             return of_return(value, now, (self.flow_run.number, self.number))
-        return of_error(error, self.flow_run.gate is StateType.CANCELLING, now)
+        return of_error(error, self.cancelling, now)
 
     @property
     def overdue(self) -> bool:
-        """True once the time of the present attempt is up."""
-        return self.deadline is not None and self.deadline.passed
+        """True once the time of the present attempt is up, or that of the task which has called it."""
+        return (self.deadline is not None and self.deadline.passed) or self._caller_overdue
+
+    @property
+    def _caller_overdue(self) -> bool:
+        return self.caller is not None and self.caller.overdue
+
+    @property
+    def cancelling(self) -> bool:
+        """True once it is to end because something around it does: that is no crash."""
+        return self.flow_run.gate is StateType.CANCELLING or self._caller_overdue
 
     def _timed_out(self) -> State:
         return TimedOut(self.task.limit_seconds or 0.0, f"The task run {self.name!r}", at=self.now())
 
+    def _overrun(self) -> None:
+        inner = [run for run in list(self.called or ()) if run.called or run.handle is not None]
+        for run in inner:
+            run._overrun()
+        if not inner:  # else it learns of it when those have ended
+            self.interrupt_body()
+
     def _desert(self, thread: int) -> None:
         """Leave a worker behind that does not end: the run goes on without it, and another has its place."""
         flow_run = self.flow_run
-        flow_run.deserted[thread] = self.name
         flow_run.bodies.pop(self.number, None)
-        self.handle = None
+        leave_behind(self, flow_run.deserted, flow_run.runner.desert, thread)
+        for run in list(self.called or ()):
+            run.give_up(f"The time of {self.name!r}, which had called it, was up.")
         self.context = self.context.copy()  # that thread is still in the other one
-        flow_run.runner.desert(thread)
         if self.carry_on is not None:
             flow_run.runner.submit(partial(self.carry_on, self._timed_out()))
+
+    def give_up(self, why: str) -> None:
+        """End it although its function may be at work; whatever comes of that is refused."""
+        if self.claim_end():
+            state = Cancelled(why, at=self.now()).of_run(self.flow_run.number, self.number)
+            self.flow_run.bodies.pop(self.number, None)
+            self.flow_run.engine.commit_soon(self.event(state), partial(self.end, state))
+        for run in list(self.called or ()):
+            run.give_up(why)
 
     # Before and after ---------------------------------------------------------------------------------------------
 
@@ -299,6 +342,8 @@ class TaskRun(Latch):
         if state.type is StateType.COMPLETED:
             self.flow_run.link(state, self.number)
         self.args, self.kwargs, self.inputs, self.lifecycle, self.cached = (), {}, None, None, None
+        if self.caller is not None and self.caller.called is not None:
+            self.caller.called.discard(self)
         self.flow_run.children.ended(self)
         self.set()
 

@@ -70,6 +70,7 @@ class WorkerPool:
         self._closed = False
         self._lending: set[int] = set()
         """Threads that have lent their place."""
+        self._threads: set[int] = set()
         self._deserted: set[int] = set()
 
     def submit(self, job: Callable[[], Any]) -> None:
@@ -86,8 +87,13 @@ class WorkerPool:
             each.bell.release()
 
     def desert(self, thread: int) -> None:
-        """The job on that thread is given up: its place goes to another worker, and it ends when the job does."""
+        """The job on that thread is given up: its place goes to another worker, and it ends when the job does.
+
+        Does nothing for a thread that is none of this pool's.
+        """
         with self._lock:
+            if thread not in self._threads or thread in self._deserted:
+                return
             self._deserted.add(thread)
             if thread not in self._lending:
                 self._give()
@@ -109,19 +115,29 @@ class WorkerPool:
         try:
             yield
         finally:
-            bell = None
-            with self._lock:
+            self._return(thread)
+
+    def _return(self, thread: int) -> None:
+        """Take a place again; one that was given up meanwhile has none, and gets none."""
+        with self._lock:
+            if thread in self._deserted:
                 self._lending.discard(thread)
-                if thread in self._deserted:
-                    pass  # it has no place, and gets none
-                elif self._free > 0:
-                    self._free -= 1
-                else:
-                    bell = threading.Lock()
-                    bell.acquire()
-                    self._returning.append(bell)
-            if bell is not None:
-                bell.acquire()  # whoever has a place is at work, and gives it up when it ends or waits
+                return
+            if self._free > 0:
+                self._lending.discard(thread)
+                self._free -= 1
+                return
+            bell = threading.Lock()
+            bell.acquire()
+            self._returning.append(bell)
+        bell.acquire()  # whoever has a place is at work, and gives it up when it ends or waits
+        with self._lock:
+            self._lending.discard(thread)
+            late = thread in self._deserted
+            if late:
+                self._give()
+        if late:
+            self._recruit()
 
     def _give(self) -> None:
         """Give a place up, with the lock held."""
@@ -151,6 +167,17 @@ class WorkerPool:
 
     def _work(self) -> None:
         this_thread.lender = self
+        thread = threading.get_ident()
+        with self._lock:
+            self._threads.add(thread)
+        try:
+            self._serve()
+        finally:
+            with self._lock:
+                self._threads.discard(thread)
+                self._deserted.discard(thread)
+
+    def _serve(self) -> None:
         recruited = True
         while True:
             try:
@@ -167,20 +194,11 @@ class WorkerPool:
                 continue
             try:
                 job()
-            except Exception:
+            except BaseException:  # an interrupt as well: a thread that dies of it would take its place along
                 log.exception("A defect of Tidegate: a job of a worker raised.")
             del job  # an idle worker must not keep the last task's data alive
-            if self._deserted and self._leave():
+            if self.is_deserted():
                 return
-
-    def _leave(self) -> bool:
-        """True if this thread was given up, and is to end."""
-        thread = threading.get_ident()
-        with self._lock:
-            if thread not in self._deserted:
-                return False
-            self._deserted.discard(thread)
-            return True
 
     def _rest(self) -> bool:
         """Give the place up and wait for another one; false if this thread is to end."""
