@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import Phase, settings
+
+# The key that signs results, and profiles, are the user's: tests have their own.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="tidegate-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 TESTS = Path(__file__).resolve().parent
 

@@ -13,6 +13,7 @@ import pytest
 from support.flows import flow, in_time
 from tidegate.engine import Engine, using
 from tidegate.errors import StoreError
+from tidegate.settings import Settings
 from tidegate.store import schema
 from tidegate.store.sqlite import SQLiteStore
 
@@ -152,7 +153,7 @@ def test_a_flow_over_a_store_that_cannot_be_used_does_not_begin(
 ) -> None:
     home = tmp_path / "home"
     home.write_text("I am a file")
-    monkeypatch.setattr("tidegate.settings.settings", lambda: type("S", (), {"store_path": home / "store.db"})())
+    monkeypatch.setattr("tidegate.settings._process", Settings(home=home))
     began: list[int] = []
 
     @flow
