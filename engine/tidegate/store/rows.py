@@ -15,6 +15,7 @@ from . import artifact_table, codec, schema
 _CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
 _PENDING = codec.CODES[StateType.PENDING]
 _RUNNING = codec.CODES[StateType.RUNNING]
+_COMPLETED = codec.CODES[StateType.COMPLETED]
 
 Row = list[Any]
 
@@ -129,6 +130,33 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     row[_RESULT] = event.result
     quiet = event.attempt == 1 and not (named or state.message)
     return codec.STATE + code, None if quiet else codec.state_detail(state, event.attempt)
+
+
+def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row | None:
+    """The row of a task run that was created, ran and completed quietly, if the events are just that; else null.
+
+    What `Rows` would come to, at a third of the price: it is what every directly called task commits.
+    """
+    created, begun, done = events
+    if type(created) is not TaskCreated or type(begun) is not TaskState or type(done) is not TaskState:
+        return None
+    first, last = begun.state, done.state
+    if not (
+        created.task_run == begun.task_run == done.task_run
+        and (first.type is StateType.RUNNING and first.name == "Running" and not first.message)
+        and (last.type is StateType.COMPLETED and last.name == "Completed" and not last.message)
+        and done.attempt == 1
+        and done.cache is None
+    ):
+        return None
+    row = _new_row(created)
+    row[8], row[11] = _COMPLETED, 1
+    row[13] = row[15] = done.at
+    row[14], row[17] = begun.at, done.at - begun.at
+    if done.name:
+        row[18] = codec.clean(done.name)
+    row[_SEQ], row[_RESULT] = numbers(created.flow_run), done.result
+    return row
 
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:

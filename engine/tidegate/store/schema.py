@@ -107,6 +107,7 @@ TASK_COLUMNS = (
     "version, seq, result"
 )
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
+TASK_INSERT = f"INSERT INTO task_run({TASK_COLUMNS}) VALUES ({','.join('?' * TASK_WIDTH)})"
 TASK_UPSERT = (
     " ON CONFLICT(flow_run, number) DO UPDATE SET state = excluded.state, state_name = excluded.state_name, "
     "message = excluded.message, attempts = excluded.attempts, at = excluded.at, "

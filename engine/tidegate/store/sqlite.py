@@ -217,6 +217,11 @@ class SQLiteStore:
         return _Transaction(self._connection, self._seqs)
 
     def _write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+        if len(events) == 3:
+            row = rows.whole_story(events, self._next_seq)
+            if row is not None:
+                connection.execute(schema.TASK_INSERT, row)
+                return
         found = rows.Rows(events, self._next_seq)
         for key in found.again:
             connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
