@@ -64,7 +64,8 @@ class Identities:
     def _key(self, scope: str, given: Sequence[tuple[str, Any]]) -> str:
         if ATOMS.issuperset([type(value) for _, value in given]):
             # The usual case, at a tenth of the price: what marshal makes of atoms depends on nothing else.
-            return blake2b(dumps((scope, given), 2), digest_size=16).hexdigest()
+            call: Any = (scope, given)
+            return blake2b(dumps(call, 2), digest_size=16).hexdigest()
         whole = digest((scope, given), self._token, MOST)
         if whole is not None:
             return whole

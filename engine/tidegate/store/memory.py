@@ -58,25 +58,33 @@ class MemoryStore:
 
     def append(self, event: Event) -> None:
         """Keep the event at once."""
-        if isinstance(event, (TaskState, FlowState)) and event.state.type in TERMINAL:
-            event = replace(event, state=event.state.without_data())  # a record keeps no result alive
         with self._lock:
-            if isinstance(event, LogLines):
-                self._lines.extend((event.flow_run, next(self._line_numbers), line) for line in event.lines)
-                return
-            if isinstance(event, ArtifactMade):
-                self._artifacts[event.flow_run, event.number] = event
-                return
-            self._log.append(event)
             if isinstance(event, TaskState):
-                self._tasks[event.flow_run][event.task_run].apply(event)
-                if event.cache is not None:
-                    self._cache.setdefault(event.cache.key, []).append(event)
-                    self._latest[event.cache.task] = event.cache.parts
+                self._task_state(event)
             elif isinstance(event, TaskCreated):
+                self._log.append(event)
                 self._tasks[event.flow_run][event.task_run] = new_task_row(event)
             elif isinstance(event, FlowState):
+                event = replace(event, state=event.state.without_data())
+                self._log.append(event)
                 self._flows[event.flow_run].apply(event)
+            elif isinstance(event, LogLines):
+                self._lines.extend((event.flow_run, next(self._line_numbers), line) for line in event.lines)
+            elif isinstance(event, ArtifactMade):
+                self._artifacts[event.flow_run, event.number] = event
+            else:
+                self._log.append(event)
+
+    def _task_state(self, event: TaskState) -> None:
+        if event.state.type in TERMINAL:
+            # A record keeps no result alive.  Not `replace`, which takes ten times as long.
+            kept = (event.state.without_data(), event.attempt, event.name, event.result, event.cache)
+            event = TaskState(event.flow_run, event.at, event.task_run, *kept)
+        self._log.append(event)
+        self._tasks[event.flow_run][event.task_run].apply(event)
+        if event.cache is not None:
+            self._cache.setdefault(event.cache.key, []).append(event)
+            self._latest[event.cache.task] = event.cache.parts
 
     commit = append
 
