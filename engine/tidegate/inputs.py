@@ -87,8 +87,10 @@ def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set
         if isinstance(each, State):
             found.rebuild = True
             found.states.append((each, allowed))
-            task_run = table.find(each.data)
+            task_run = task_run_of(each, flow_run)
             if task_run:
+                edges.add(("future", task_run))
+            elif task_run := table.find(each.data):  # a state that the user made
                 edges.add(("value", task_run))
             continue
         if isinstance(each, Annotation):
@@ -105,6 +107,11 @@ def _walk(value: Any, table: LinkTable, flow_run: int, found: Inputs, edges: set
         if members is not None:
             seen.add(id(each))
             stack.extend((member, allowed) for member in members)
+
+
+def task_run_of(state: State, flow_run: int) -> int:
+    """The task run of this flow run that ended in a state; 0 if none did.  Needs no link table: states know it."""
+    return state.origin[1] if state.origin is not None and state.origin[0] == flow_run else 0
 
 
 def _members(value: Any) -> Iterable[Any] | None:

@@ -11,6 +11,7 @@ from .annotations import Annotation, allow_failure, quote, unmapped
 from .errors import MappingLengthMismatch, MappingMissingIterable, UsageError
 from .futures import AsyncTaskFuture, MapResult, TaskFuture
 from .host import wait
+from .inputs import task_run_of
 from .model.events import Links
 from .model.states import State
 
@@ -72,7 +73,9 @@ def _column(value: Any, flow_run: FlowRun) -> tuple[Any, int]:
         upstream = value.number if value.flow_run == flow_run.number else 0
         value = value.state.result()
     elif isinstance(value, State):
+        upstream = task_run_of(value, flow_run.number)
         value = value.result()
+        upstream = upstream or flow_run.links.find(value)
     elif not isinstance(value, MapResult):
         upstream = flow_run.links.find(value)
     if isinstance(value, (*_NOT_MAPPED, Annotation)):
