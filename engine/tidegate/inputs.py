@@ -7,6 +7,7 @@ containers of plain things are not searched element by element.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -209,7 +210,7 @@ def _resolve_members(value: Any, kind: type[Any], leaf: Leaf, memo: dict[int, An
     if isinstance(value, dict):
         new = [(_resolve(k, leaf, memo, depth), _resolve(v, leaf, memo, depth)) for k, v in value.items()]
         same = all(k is a and v is b for (k, v), (a, b) in zip(value.items(), new, strict=True))
-        return value if same else dict(new)
+        return value if same else _dict_like(value, new)
     if isinstance(value, CONTAINERS):
         if len(value) > LONG and not isinstance(value, MapResult) and _plain(value):
             return value
@@ -221,6 +222,16 @@ def _resolve_members(value: Any, kind: type[Any], leaf: Leaf, memo: dict[int, An
             return items
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
     return _resolve_fields(value, leaf, memo, depth)
+
+
+def _dict_like(value: dict[Any, Any], items: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dict of the same kind with other items: an `OrderedDict`, or a `defaultdict` with its factory."""
+    if type(value) is dict:
+        return dict(items)
+    made = copy.copy(value)
+    made.clear()
+    made.update(items)
+    return made
 
 
 def _resolve_fields(value: Any, leaf: Leaf, memo: dict[int, Any], depth: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -318,6 +319,25 @@ def test_the_same_container_twice_is_resolved_twice(engine: Engine) -> None:
     got = in_time(body)
     plain = [[7], (7,), {7}, {"k": 7}, {7: 1}, Box(7), [[7]]]
     assert got == [*((x, x) for x in plain), ([[7]], [7]), ([1, 2], [1, 2])]
+
+
+def test_a_dict_with_futures_stays_of_its_kind(engine: Engine) -> None:
+    @task
+    def look(x: Any) -> Any:
+        return x
+
+    @flow
+    def body() -> list[Any]:
+        future = make.submit(lambda: 7)
+        given = [OrderedDict(a=future, b=1), defaultdict(list, a=future), {"a": future}]
+        got = [look(each) for each in given]
+        assert [each["a"] for each in given] == [future] * 3
+        return got
+
+    ordered, default, plain = in_time(body)
+    assert (type(ordered), list(ordered.items())) == (OrderedDict, [("a", 7), ("b", 1)])
+    assert (type(default), default["a"], default["new"]) == (defaultdict, 7, [])
+    assert (type(plain), plain) == (dict, {"a": 7})
 
 
 def test_containers_without_futures_are_handed_over_not_copied(engine: Engine) -> None:
