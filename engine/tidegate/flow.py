@@ -230,8 +230,8 @@ class Flow(CallFace, Generic[P, R]):
         run.args, run.kwargs = (args, kwargs) if refused else self.call_with(parameters)
         here.live[run.number] = run
         if parent is not None:
+            run.parent = parent
             parent.subflows.add(run)
-            run.gate, run.moved = parent.gate, parent.moved
         elif observed:
             for observer in here.observers:
                 observer(run)

@@ -57,6 +57,8 @@ class FlowRun:
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
+        self.parent: FlowRun | None = None
+        """The flow run that called this one, if it is a subflow."""
         self.attempts = 0
         self.lock = threading.Lock()
         self.frame = Frame(self)
@@ -205,28 +207,38 @@ class FlowRun:
         """Begin an attempt, if it may begin now."""
         now = self.engine.now()
         with self.lock:
+            if self.parent is not None and self.gate is not StateType.CANCELLING:
+                # Whoever paused the parent could not pause this run, which was not running.
+                self.gate, self.moved = self.parent.gate, self.parent.moved
             decision = rules.decide(self, Running(at=now), self.policy, now)
             if isinstance(decision, rules.Accept):
                 self.attempts += 1
                 self.enter(decision.state)
         return decision
 
-    def decide_end(self, final: State, draw: float) -> rules.Decision:
-        """Whether this attempt was the last one."""
+    def decide_end(self, final: State, draw: float) -> State | None:
+        """The state that it ends in, whatever is asked for from now on; null if another attempt will come."""
+        now = self.engine.now()
         with self.lock:
             if self.timed_out and self.state.type is StateType.RUNNING:
                 self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
-            return rules.decide(self, final, self.policy, self.engine.now(), draw)
+            if self.state.type is StateType.CANCELLING and final.type not in (StateType.CRASHED, StateType.CANCELLED):
+                final = Cancelled(self.state.message, at=now)  # it came after the body's end, and was told yes
+            decision = rules.decide(self, final, self.policy, now, draw)
+            if isinstance(decision, rules.Reject):
+                self._begin_again(decision.state)
+                return None
+            self.gate = StateType.CANCELLING
+            return final
 
-    def begin_again(self, state: State) -> None:
+    def _begin_again(self, state: State) -> None:
         """Another attempt will come: what this one did is remembered, and the gate is open again."""
-        with self.lock:
-            self.enter(state)
-            self.stopped = Latch()
-            self.timed_out = False
-            self.children = Children(self.lock)
-            if self.recall is not None:
-                self.recall.begin_again()
+        self.enter(state)
+        self.stopped = Latch()
+        self.timed_out = False
+        self.children = Children(self.lock)
+        if self.recall is not None:
+            self.recall.begin_again()
 
     @property
     def reopened(self) -> str:
@@ -269,8 +281,8 @@ class FlowRun:
         now = self.engine.now()
         with self.lock:
             decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
-            if not isinstance(decision, rules.Accept):
-                raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self.state.name}.")
+            if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
+                raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self._told}.")
             self.gate = StateType.PAUSED
             self.moved = Latch()
             self._ask(decision.state, by)
@@ -282,8 +294,8 @@ class FlowRun:
         """Go on after a pause; this is no new attempt.  Raises `NotPaused` if the run is not paused."""
         now = self.engine.now()
         with self.lock:
-            if self.state.type is not StateType.PAUSED:
-                raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self.state.name}.")
+            if self.gate is StateType.CANCELLING or self.state.type is not StateType.PAUSED:
+                raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self._told}.")
             self.gate = StateType.RUNNING
             moved = self.moved
             self._ask(Running("Resuming", at=now), by)
@@ -297,8 +309,8 @@ class FlowRun:
         now = self.engine.now()
         with self.lock:
             decision = rules.decide(self, Cancelling(f"Cancelled by {by}.", at=now), rules.RetryPolicy(), now)
-            if not isinstance(decision, rules.Accept) or self.gate is StateType.CANCELLING:
-                raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self.state.name}.")
+            if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
+                raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self._told}.")
             self.gate = StateType.CANCELLING
             self._ask(decision.state, by)
         interrupt(self)  # before its tasks end, or it would go on with their ends for a moment
@@ -315,6 +327,12 @@ class FlowRun:
         for subflow in list(self.subflows):
             with suppress(NotRunning):
                 subflow.cancel("the flow that called it")
+
+    @property
+    def _told(self) -> str:
+        """Its state as a refused control tells it."""
+        ending = self.gate is StateType.CANCELLING and self.state.type in (StateType.RUNNING, StateType.PAUSED)
+        return "ending" if ending else self.state.name
 
     def _ask(self, state: State, by: str) -> None:
         """Somebody asked for this state: it is in force at once, and shown once it is kept."""
