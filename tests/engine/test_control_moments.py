@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from support.flows import Feed, Started, engine_over, flow, in_time, opened, task
+from support.histories import illegal
 from tidegate import CancelledRun, NotPaused, NotRunning
 from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowState
 from tidegate.model.states import TERMINAL
 from tidegate.run.flow_run import FlowRun
+from tidegate.run.task_run import TaskRun
 from tidegate.store.memory import MemoryStore
 
 
@@ -128,3 +131,87 @@ def test_a_control_that_meets_a_subflow_before_its_attempt_begins(
     assert running.ended() == 1
     assert len(tries) == attempt
     assert feed.flow_states() == ["Running", "Paused", "Resuming", "Completed"]
+
+
+@pytest.mark.parametrize("whose", [TaskRun, FlowRun])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_cancel_between_running_and_the_body_is_not_lost(
+    engine: Engine, feed: Feed, monkeypatch: pytest.MonkeyPatch, kind: str, whose: Any
+) -> None:
+    """It finds no body to interrupt: the body must find out for itself, and not begin."""
+    entered = whose.entered
+    began: list[str] = []
+    met: list[int] = []
+
+    def meet(run: Any, handle: Any) -> None:
+        if not met:
+            met.append(1)
+            in_time(feed.runs[0].cancel)
+        entered(run, handle)
+
+    def body() -> None:
+        began.append("body")
+
+    async def coroutine() -> None:
+        body()
+
+    step = task(body if kind == "sync" else coroutine, name="step")
+
+    @flow
+    def sync_flow() -> int:
+        if whose is FlowRun:
+            body()
+        step.submit().wait()
+        return 1
+
+    @flow
+    async def async_flow() -> int:
+        if whose is FlowRun:
+            body()
+        waited = step.submit().wait()
+        await waited
+        return 1
+
+    monkeypatch.setattr(whose, "entered", meet)
+    running = Started(feed, sync_flow if kind == "sync" else lambda: asyncio.run(async_flow()))
+    with pytest.raises(CancelledRun):
+        running.ended(5)
+    assert began == []
+    assert feed.flow_states() == ["Running", "Cancelling", "Cancelled"]
+    assert {row.state.name for row in engine.store.task_runs(1)} <= {"Cancelled"}
+
+
+class Late(MemoryStore):
+    """What nobody waits for is kept with the next commit that somebody does wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._later: list[tuple[Event, Callable[[str], None]]] = []
+
+    def commit_soon(self, event: Event, done: Callable[[str], None]) -> None:
+        self._later.append((event, done))
+
+    def commit(self, event: Event) -> None:
+        later, self._later = self._later, []
+        for each, done in later:
+            super().commit_soon(each, done)
+        super().append(event)
+
+
+def test_what_is_shown_of_another_attempt_waits_for_what_was_asked_before() -> None:
+    tries: list[int] = []
+
+    @flow(retries=1)
+    def work() -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            feed.runs[0].pause()
+            feed.runs[0].resume()
+            raise ValueError("once")
+        return 1
+
+    with engine_over(Late()) as engine:
+        feed = Feed(engine)
+        assert in_time(work) == 1
+    assert feed.flow_states() == ["Running", "Paused", "Resuming", "AwaitingRetry", "Retrying", "Completed"]
+    assert illegal(feed.events) == []

@@ -57,8 +57,7 @@ class FlowRun:
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
-        self.parent: FlowRun | None = None
-        """The flow run that called this one, if it is a subflow."""
+        self.parent: FlowRun | None = None  # of a subflow
         self.attempts = 0
         self.lock = threading.Lock()
         self.frame = Frame(self)
@@ -164,6 +163,8 @@ class FlowRun:
     def entered(self, handle: Any) -> None:
         """The function begins, on this thread (its ident) or asyncio task."""
         self.handle = handle
+        if self.told_to_end:
+            raise KeyboardInterrupt  # whoever cancelled it found no body to interrupt
         if self.flow.limit_seconds is not None:
             self._deadline = Deadline(self.flow.limit_seconds, self.engine.portal, self._time_out)
 
@@ -207,13 +208,12 @@ class FlowRun:
         """Begin an attempt, if it may begin now."""
         now = self.engine.now()
         with self.lock:
-            if self.parent is not None and self.gate is not StateType.CANCELLING:
-                # Whoever paused the parent could not pause this run, which was not running.
+            if self.parent is not None and self.gate is not StateType.CANCELLING:  # it may be paused: this could not be
                 self.gate, self.moved = self.parent.gate, self.parent.moved
             decision = rules.decide(self, Running(at=now), self.policy, now)
             if isinstance(decision, rules.Accept):
                 self.attempts += 1
-                self.enter(decision.state)
+                (self.enter if self.attempts == 1 else self._ask)(decision.state)
         return decision
 
     def decide_end(self, final: State, draw: float) -> State | None:
@@ -233,7 +233,7 @@ class FlowRun:
 
     def _begin_again(self, state: State) -> None:
         """Another attempt will come: what this one did is remembered, and the gate is open again."""
-        self.enter(state)
+        self._ask(state)  # behind whatever was asked for and is not kept yet
         self.stopped = Latch()
         self.timed_out = False
         self.children = Children(self.lock)
@@ -330,12 +330,12 @@ class FlowRun:
 
     @property
     def _told(self) -> str:
-        """Its state as a refused control tells it."""
-        ending = self.gate is StateType.CANCELLING and self.state.type in (StateType.RUNNING, StateType.PAUSED)
-        return "ending" if ending else self.state.name
+        """Its state as a refused control tells it; the gate closes before an end is kept and shown."""
+        open_ = self.gate is not StateType.CANCELLING or self.state.type is StateType.CANCELLING
+        return self.state.name if open_ or self.state.is_final() else "ending"
 
-    def _ask(self, state: State, by: str) -> None:
-        """Somebody asked for this state: it is in force at once, and shown once it is kept."""
+    def _ask(self, state: State, by: str = "") -> None:
+        """Be in a state, which is in force at once, and shown once it is kept."""
         self.state = state
         self.engine.commit_soon(self.event(state, by), lambda: None)
 
