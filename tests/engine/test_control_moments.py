@@ -34,7 +34,6 @@ class Interfering(MemoryStore):
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
-@pytest.mark.conforms("B268")
 def test_nothing_follows_an_end_that_is_kept(verb: str) -> None:
     refused: list[Exception] = []
 

@@ -391,7 +391,7 @@ def no_collections() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hectic", "no_collections")
-@pytest.mark.conforms("B204", "B267", "B268")
+@pytest.mark.conforms("B204", "B267")
 def test_two_clients_at_once(stored: Engine) -> None:
     chance = seeded("state_machine")
     taken: Counter[str] = Counter()
