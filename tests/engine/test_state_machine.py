@@ -231,8 +231,8 @@ class Told:
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
         """Around an attempt of the flow's body: what becomes of it is seen at once, while the run waits for tasks."""
+        self._left = left = "stopped"
         self._attempts += 1
-        left = "stopped"
         try:
             self._left = "at work"
             yield
@@ -271,7 +271,8 @@ class Told:
                 tasks[event.task_run] = (SEEN_AS[event.state.name], event.attempt)
         running = control in ("Resuming", "Retrying")
         control = "Running" if running else control
-        return control, attempt, self._left, tuple(tasks[number] for number in sorted(tasks))
+        left = self._left if self._attempts == attempt else "stopped"  # before it began
+        return control, attempt, left, tuple(tasks[number] for number in sorted(tasks))
 
     def comes_to(self, expected: Mapping[Status, Spec]) -> Spec:
         """Wait until it is in one of these, and say which."""
@@ -351,6 +352,7 @@ class TwoClients(RuleBasedStateMachine):
         self._after_the_end = 0
         self.told = Told(self._engine, retries, kind)
         self.spec = Spec(retries)
+        self.told.comes_to({self.spec.status: self.spec})
 
     def _take(self, steps: list[Step]) -> None:
         self._taken[" and ".join(sorted(verb for verb, _ in steps))] += 1
