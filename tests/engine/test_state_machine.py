@@ -271,7 +271,9 @@ class Told:
                 tasks[event.task_run] = (SEEN_AS[event.state.name], event.attempt)
         running = control in ("Resuming", "Retrying")
         control = "Running" if running else control
-        left = self._left if self._attempts == attempt else "stopped"  # before it began
+        left = self._left
+        if self._attempts != attempt or (left == "at work" and control in ENDS):
+            left = "stopped"  # before it began, or on its way in or out
         return control, attempt, left, tuple(tasks[number] for number in sorted(tasks))
 
     def comes_to(self, expected: Mapping[Status, Spec]) -> Spec:
