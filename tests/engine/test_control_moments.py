@@ -214,3 +214,39 @@ def test_what_is_shown_of_another_attempt_waits_for_what_was_asked_before() -> N
         assert in_time(work) == 1
     assert feed.flow_states() == ["Running", "Paused", "Resuming", "AwaitingRetry", "Retrying", "Completed"]
     assert illegal(feed.events) == []
+
+
+class Tardy(MemoryStore):
+    """Keeps everything at once, and tells those who asked only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tell: list[Callable[[], None]] = []
+
+    def commit_soon(self, event: Event, done: Callable[[str], None]) -> None:
+        super().append(event)
+        self.tell.append(lambda: done(""))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_an_end_is_shown_after_all_that_was_asked_for_before(kind: str) -> None:
+    """Whichever thread wrote it, and however late that one is to tell: nothing is shown twice or out of turn."""
+
+    def body() -> int:
+        for verb in ("pause", "resume", "pause", "resume"):
+            getattr(feed.runs[0], verb)()
+        return 1
+
+    async def coroutine() -> int:
+        return body()
+
+    work = flow(body if kind == "sync" else coroutine)
+    store = Tardy()
+    with engine_over(store) as engine:
+        feed = Feed(engine)
+        in_time(lambda: asyncio.run(work()) if kind == "async" else work())
+        shown = ["Running", *["Paused", "Resuming"] * 2, "Completed"]
+        assert feed.flow_states() == shown
+        for tell in reversed(store.tell):
+            tell()
+        assert feed.flow_states() == shown
