@@ -10,12 +10,13 @@ import contextlib
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import StoreError
 from .log_batches import LogBatches
-from .model.events import Event, FlowCreated, LogLine, SavingChanged
+from .model.events import Event, FlowCreated, FlowState, LogLine, SavingChanged
 from .portal import EnginePortal
 from .ports import Clock, EventStore
 from .rules.decide import RetryPolicy
@@ -64,6 +65,9 @@ class Engine:
         self._subscribers: dict[int, list[Subscriber]] = {}
         self._problem: dict[int, str] = {}
         self._saving: tuple[Settings, Saving] | None = None
+        self._asked: dict[int, deque[FlowState]] = {}
+        """States of flow runs that somebody asked for and that are not shown yet, in order."""
+        self._showing = threading.RLock()
         self.logs = LogBatches(self.note, self.portal.after)
         """What runs of this process have logged and nobody has kept yet."""
         self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
@@ -128,9 +132,11 @@ class Engine:
 
     def commit_soon(self, event: Event, done: Callable[[], None]) -> None:
         """As `commit`, but return at once; `done` is called from another thread."""
+        if isinstance(event, FlowState):
+            self._asked.setdefault(event.flow_run, deque()).append(event)
 
         def kept(problem: str) -> None:
-            self._kept(event, problem)
+            self._kept(event, problem, asked=True)
             done()
 
         self.store.commit_soon(event, kept)
@@ -142,7 +148,23 @@ class Engine:
         """
         self.logs.add(flow_run, LogLine(at, task_run, level, text), reserved=reserved)
 
-    def _kept(self, event: Event, problem: str) -> None:
+    def _kept(self, event: Event, problem: str, asked: bool = False) -> None:
+        if not isinstance(event, FlowState):
+            self._show(event, problem)
+            return
+        # Kept in order, but told by the thread that wrote it: a later one may be here first, and shows those before it.
+        with self._showing:
+            waiting = self._asked.get(event.flow_run, deque())
+            if asked and not any(each is event for each in waiting):
+                return
+            while waiting:
+                each = waiting.popleft()
+                self._show(each, problem)
+                if each is event:
+                    return
+            self._show(event, problem)
+
+    def _show(self, event: Event, problem: str) -> None:
         run = event.flow_run
         if problem != self._problem.get(run, ""):
             self._problem[run] = problem
@@ -177,6 +199,7 @@ class Engine:
                 self.store.commit_all(())
         self.live.pop(flow_run, None)
         self._problem.pop(flow_run, None)
+        self._asked.pop(flow_run, None)
 
 
 _engine = Engine()

@@ -81,8 +81,8 @@ def _begin(run: FlowRun, parent: FlowRun | None) -> None:
     run.engine.live[run.number] = run
     run_logs.created(run)
     if parent is not None:
+        run.parent = parent
         parent.subflows.add(run)
-        run.gate, run.moved = parent.gate, parent.moved
     else:
         requests.attend(run.engine)
         for observer in run.engine.observers:

@@ -75,6 +75,7 @@ def _column(value: Any, flow_run: FlowRun) -> tuple[Any, int]:
     elif isinstance(value, State):
         upstream = next((number for _, number in edges_of(value, flow_run.links, flow_run.number)), 0)
         value = value.result()
+        upstream = upstream or flow_run.links.find(value)
     elif not isinstance(value, MapResult):
         upstream = flow_run.links.find(value)
     if isinstance(value, (*_NOT_MAPPED, Annotation)):

@@ -1,19 +1,20 @@
-"""The call table: every kind of task in every kind of flow, called in every way, on every kind of loop."""
+"""Calls of flows and tasks: what they give and raise, where their code runs, who may call whom."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from support.flows import flow, in_time, task, task_names
+from support.flows import SOON, flow, in_time, task, task_names
 from tidegate.engine import Engine
 from tidegate.futures import TaskFuture
-from tidegate.model.states import State
 
 
 @task
@@ -30,110 +31,6 @@ async def async_add(x: int, y: int = 1) -> int:
 async def settle(value: Any) -> Any:
     """What an async flow awaits and a sync one has at once."""
     return await value if isinstance(value, Awaitable) else value
-
-
-def direct(add: Any) -> Any:
-    return add(1, y=2)
-
-
-def direct_state(add: Any) -> Any:
-    return add(1, y=2, return_state=True)
-
-
-def submitted(add: Any) -> Any:
-    return add.submit(1, y=2)
-
-
-def submitted_state(add: Any) -> Any:
-    return add.submit(1, y=2, return_state=True)
-
-
-def mapped(add: Any) -> Any:
-    return add.map([1, 2, 3], y=2)
-
-
-def mapped_state(add: Any) -> Any:
-    return add.map([1, 2, 3], y=2, return_state=True)
-
-
-def plain(value: Any) -> Any:
-    """Numbers out of whatever a call gave."""
-    if isinstance(value, State):
-        return plain(value.result())
-    if isinstance(value, list):
-        return [plain(each) for each in value]
-    return value
-
-
-def checked(value: Any, states: bool) -> Any:
-    """What a call gave; states, and nothing but states, only where they were asked for."""
-    given = value if isinstance(value, list) else [value]
-    assert [isinstance(each, State) for each in given] == [states] * len(given)
-    return value
-
-
-async def awaited(value: Any, states: bool) -> Any:
-    """The same in an async flow, where futures of async tasks are awaited."""
-    value = checked(await settle(value), states)
-    return plain(await settle(value.result()) if hasattr(value, "result") and not isinstance(value, State) else value)
-
-
-def blocked(value: Any, states: bool) -> Any:
-    """The same in a sync flow, where nothing may need an await."""
-    assert not asyncio.iscoroutine(value)
-    checked(value, states)
-    return plain(value.result() if hasattr(value, "result") and not isinstance(value, State) else value)
-
-
-WAYS: list[tuple[Callable[[Any], Any], object]] = [
-    (direct, 3),
-    (direct_state, 3),
-    (submitted, 3),
-    (submitted_state, 3),
-    (mapped, [3, 4, 5]),
-    (mapped_state, [3, 4, 5]),
-]
-
-
-@pytest.mark.parametrize("looping", [False, True], ids=["no-loop", "loop-running"])
-@pytest.mark.parametrize("flow_kind", ["sync-flow", "async-flow"])
-@pytest.mark.parametrize("add", [sync_add, async_add], ids=["sync-task", "async-task"])
-@pytest.mark.parametrize(("way", "wanted"), WAYS, ids=[way.__name__ for way, _ in WAYS])
-@pytest.mark.conforms("B019", "B020", "B060", "B061", "B062", "B063", "B064", "B073", "B100")
-def test_the_call_table(
-    stored: Engine, way: Callable[[Any], Any], wanted: object, add: Any, flow_kind: str, looping: bool
-) -> None:
-    states = way.__name__.endswith("_state")
-    if flow_kind == "sync-flow":
-
-        @flow
-        def calls() -> Any:
-            return blocked(way(add), states)
-    else:
-
-        @flow
-        async def calls() -> Any:
-            return await awaited(way(add), states)
-
-    def whole() -> Any:
-        if flow_kind == "async-flow":
-            return asyncio.run(calls())
-        if not looping:
-            return calls()
-
-        async def cell() -> Any:
-            return calls()  # a sync call in a running loop blocks and gives the value
-
-        return asyncio.run(cell())
-
-    assert in_time(whole) == wanted
-    rows = stored.store.task_runs(1)
-    assert [row.index for row in rows] == list(range(len(rows)))
-    assert len(rows) == (3 if isinstance(wanted, list) else 1)
-    assert {row.state.name for row in rows} == {"Completed"}
-    row = stored.store.flow_run(1)
-    assert row is not None
-    assert row.state.is_completed()
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "async in async"])
@@ -277,6 +174,91 @@ def test_all_kinds_of_arguments_reach_the_function(engine: Engine) -> None:
     assert calls() == [wanted, wanted]
     assert as_flow(1, 2, 3, 4, c=6, d=7) == wanted
     assert as_flow(1, 2) == (1, 2, (), 5, {})
+
+
+@pytest.mark.conforms("B025")
+def test_the_record_of_a_flow_includes_applied_defaults(stored: Engine) -> None:
+    @flow
+    def everything(a: int, /, b: int = 2, *rest: int, c: int = 5, **more: int) -> tuple[Any, ...]:
+        return a, b, rest, c, more
+
+    assert everything(1) == (1, 2, (), 5, {})
+    assert everything(1, 3, 4, c=6, d=7) == (1, 3, (4,), 6, {"d": 7})
+    recorded = [json.loads(row.parameters) for row in stored.store.flow_runs()]
+    assert recorded == [
+        {"a": 1, "b": 3, "rest": [4], "c": 6, "more": {"d": 7}},
+        {"a": 1, "b": 2, "rest": [], "c": 5, "more": {}},
+    ]
+
+
+@pytest.mark.conforms("B077")
+@pytest.mark.parametrize("way", ["call", "submit", "map"])
+def test_a_flow_that_is_tried_again_has_the_task_runs_that_it_had(stored: Engine, way: str) -> None:
+    """What completed is neither made nor run again; equal calls keep a run each, and what is new gets a new one."""
+    ran: list[int] = []
+    attempts: list[int] = []
+
+    @task
+    def step(x: int) -> int:
+        ran.append(x)
+        return x
+
+    def several(*xs: int) -> list[int]:
+        if way == "map":
+            return list(step.map(xs).result())
+        return [step(x) if way == "call" else step.submit(x).result() for x in xs]
+
+    @flow(retries=1)
+    def works_at_last() -> list[int]:
+        attempts.append(len(attempts))
+        got = several(1, 2, 1)
+        if len(attempts) == 1:
+            raise ValueError("once")
+        return got + several(3)
+
+    assert in_time(works_at_last) == [1, 2, 1, 3]
+    assert len(attempts) == 2
+    assert sorted(ran) == [1, 1, 2, 3]
+    assert [(row.name, row.attempts) for row in stored.store.task_runs(1)] == [(f"step-{at}", 1) for at in range(4)]
+
+
+@pytest.mark.conforms("B078")
+@pytest.mark.parametrize("way", ["call", "submit", "map", "subflow"])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_once_its_time_is_up_a_flow_calls_nothing_more(stored: Engine, kind: str, way: str) -> None:
+    began: list[str] = []
+
+    @task
+    def step(x: int) -> None:
+        began.append("task")
+
+    @flow
+    def child(x: int) -> None:
+        began.append("flow")
+
+    calls = {"call": step, "submit": step.submit, "map": lambda x: step.map([x]), "subflow": child}
+
+    def another() -> None:
+        with pytest.raises(TimeoutError, match="no new task run begins") as caught:
+            calls[way](1)
+        raise caught.value
+
+    @flow(timeout_seconds=0.05)
+    def slow() -> None:
+        with contextlib.suppress(KeyboardInterrupt):  # it does not take the hint
+            threading.Event().wait(SOON)
+        another()
+
+    @flow(timeout_seconds=0.05)
+    async def slow_async() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(SOON)
+        another()
+
+    state = slow(return_state=True) if kind == "sync" else asyncio.run(slow_async(return_state=True))
+    assert (state.type.name, state.name) == ("FAILED", "TimedOut")
+    assert began == []
+    assert stored.store.task_runs(1) == []
 
 
 @pytest.mark.conforms("B035")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +151,67 @@ def test_a_static_future_of_something_that_is_no_iterable() -> None:
     assert edges(run_links(body)) == {(1, 2), (1, 3)}
 
 
+@pytest.mark.conforms("B068")
+@pytest.mark.parametrize("kind", ["future", "state", "state of a direct call", "allowed state"])
+def test_a_map_over_a_whole_result_gives_every_child_its_edge(kind: str) -> None:
+    def body() -> int:
+        given: Any = make(lambda: [1, 2], return_state=True) if "direct" in kind else make.submit(lambda: [1, 2])
+        if kind == "future":
+            take.map(given)
+        else:
+            state = given if "direct" in kind else given.wait()
+            take.map(allow_failure(state) if kind == "allowed state" else state)
+        return 1
+
+    assert edges_full(run_links(body)) == {(1, 2, "map", "value"), (1, 3, "map", "value")}
+
+
+@pytest.mark.conforms("B167")
+def test_states_lead_to_their_task_runs_whatever_they_hold() -> None:
+    """Null, small numbers and shared texts say nothing of where they came from; the state that holds them does."""
+
+    @flow
+    def child(x: Any) -> Any:
+        return x
+
+    def body() -> int:
+        for at, value in enumerate((None, 1, "shared", [1])):
+            state = make(lambda value=value: value, return_state=True)
+            take([state, {"again": (state, allow_failure(state))}])
+            of_flow = child(at, return_state=True)
+            take([of_flow])
+            take(of_flow.data)  # the value alone: at is a small int
+        return 1
+
+    assert edges_full(run_links(body)) == {
+        edge for first in range(1, 21, 5) for edge in (
+            (first, first + 1, "future", "value"), (first + 2, first + 3, "future", "value"),
+        )
+    }  # fmt: skip
+
+
+def test_a_state_of_another_flow_run_is_no_edge() -> None:
+    kept: list[Any] = []
+
+    @flow
+    def first() -> int:
+        kept.append(make(list, return_state=True))
+        return 1
+
+    @flow
+    def second() -> int:
+        make(list)
+        take(kept[0])
+        take.map(kept)
+        return 1
+
+    store = MemoryStore()
+    with engine_over(store):
+        first()
+        second()
+    assert edges(store, 2) == set()
+
+
 def test_a_reduce_is_one_range() -> None:
     def body() -> int:
         take(make.map([int] * 500))
@@ -257,6 +319,25 @@ def test_the_same_container_twice_is_resolved_twice(engine: Engine) -> None:
     got = in_time(body)
     plain = [[7], (7,), {7}, {"k": 7}, {7: 1}, Box(7), [[7]]]
     assert got == [*((x, x) for x in plain), ([[7]], [7]), ([1, 2], [1, 2])]
+
+
+def test_a_dict_with_futures_stays_of_its_kind(engine: Engine) -> None:
+    @task
+    def look(x: Any) -> Any:
+        return x
+
+    @flow
+    def body() -> list[Any]:
+        future = make.submit(lambda: 7)
+        given = [OrderedDict(a=future, b=1), defaultdict(list, a=future), {"a": future}]
+        got = [look(each) for each in given]
+        assert [each["a"] for each in given] == [future] * 3
+        return got
+
+    ordered, default, plain = in_time(body)
+    assert (type(ordered), list(ordered.items())) == (OrderedDict, [("a", 7), ("b", 1)])
+    assert (type(default), default["a"], default["new"]) == (defaultdict, 7, [])
+    assert (type(plain), plain) == (dict, {"a": 7})
 
 
 def test_containers_without_futures_are_handed_over_not_copied(engine: Engine) -> None:

@@ -56,8 +56,8 @@ class Controlled:
         now = self.engine.now()
         with self.lock:
             decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
-            if not isinstance(decision, rules.Accept):
-                raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self.state.name}.")
+            if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
+                raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self._told}.")
             self.gate = StateType.PAUSED
             self.moved = Latch()
             self._ask(decision.state, by)
@@ -90,8 +90,9 @@ class Controlled:
         if question is not None and not unanswered and self.state.type is StateType.PAUSED:
             answer = question.to_json(question.check(run_input))
         with self.lock:
-            if self.state.type is not StateType.PAUSED or self.pauses.asked is not question:
-                raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self.state.name}.")
+            paused = self.state.type is StateType.PAUSED and self.gate is not StateType.CANCELLING
+            if not paused or self.pauses.asked is not question:
+                raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self._told}.")
             if question is not None and answer is not None:
                 self.engine.commit_soon(InputGiven(self.number, now, question.key, answer, by), lambda: None)
             self.pauses.pass_on(answer)
@@ -109,8 +110,8 @@ class Controlled:
         now = self.engine.now()
         with self.lock:
             decision = rules.decide(self, Cancelling(f"Cancelled by {by}.", at=now), rules.RetryPolicy(), now)
-            if not isinstance(decision, rules.Accept) or self.gate is StateType.CANCELLING:
-                raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self.state.name}.")
+            if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
+                raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self._told}.")
             self.gate = StateType.CANCELLING
             self._ask(decision.state, by)
         self._end_subflows(by)
@@ -130,8 +131,14 @@ class Controlled:
             with suppress(NotRunning):
                 subflow.cancel(by)
 
-    def _ask(self, state: State, by: str, kept: Callable[[], None] = lambda: None) -> None:
-        """Somebody asked for this state: it is in force at once, and shown once it is kept; then `kept` is called."""
+    @property
+    def _told(self) -> str:
+        """Its state as a refused control tells it; the gate closes before an end is kept and shown."""
+        open_ = self.gate is not StateType.CANCELLING or self.state.type is StateType.CANCELLING
+        return self.state.name if open_ or self.state.is_final() else "ending"
+
+    def _ask(self, state: State, by: str = "", kept: Callable[[], None] = lambda: None) -> None:
+        """Be in a state, which is in force at once, and shown once it is kept; then `kept` is called."""
         self.state = state
         self.engine.commit_soon(self.event(state, by), kept)
 

@@ -67,6 +67,7 @@ class FlowRun(Controlled):
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
+        self.parent: FlowRun | None = None  # of a subflow
         self.attempts = 0
         self.lock = threading.Lock()
         self.frame = Frame(self)
@@ -163,6 +164,8 @@ class FlowRun(Controlled):
     def entered(self, handle: Any) -> None:
         """The function begins, on this thread (its ident) or asyncio task."""
         self.handle = handle
+        if self.told_to_end:
+            raise KeyboardInterrupt  # whoever cancelled it found no body to interrupt
         if self.flow.limit_seconds is not None:
             self._deadline = Deadline(self.flow.limit_seconds, self.engine.portal, self._time_out)
             self._deadline.start()
@@ -209,20 +212,30 @@ class FlowRun(Controlled):
         """Begin an attempt, if it may begin now."""
         now = self.engine.now()
         with self.lock:
+            if self.parent is not None and self.gate is not StateType.CANCELLING:  # it may be paused: this could not be
+                self.gate, self.moved = self.parent.gate, self.parent.moved
             decision = rules.decide(self, Running(at=now), self.policy, now)
             if isinstance(decision, rules.Accept):
                 self.attempts += 1
-                self.enter(decision.state)
+                (self.enter if self.attempts == 1 else self._ask)(decision.state)
         return decision
 
-    def decide_end(self, final: State, draw: float) -> rules.Decision:
-        """Whether this attempt was the last one."""
+    def decide_end(self, final: State, draw: float) -> State | None:
+        """The state that it ends in, whatever is asked for from now on; null if another attempt will come."""
+        now = self.engine.now()
         with self.lock:
             if self.timed_out and self.state.type is not StateType.CANCELLING:
                 self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
-            return rules.decide(self, final, self.policy, self.engine.now(), draw)
+            if self.state.type is StateType.CANCELLING and final.type not in (StateType.CRASHED, StateType.CANCELLED):
+                final = Cancelled(self.state.message, at=now)  # it came after the body's end, and was told yes
+            decision = rules.decide(self, final, self.policy, now, draw)
+            if isinstance(decision, rules.Reject):
+                self._begin_again(decision.state)
+                return None
+            self.gate = StateType.CANCELLING
+            return final
 
-    def begin_again(self, state: State) -> None:
+    def _begin_again(self, state: State) -> None:
         """Another attempt will come: what this one did is remembered, and the gate is open again.
 
         Bodies that are still at work get no place in it, neither in the record nor on a worker.
@@ -230,15 +243,14 @@ class FlowRun(Controlled):
         for run in list(self.bodies.values()):
             if leave_behind(run, self.deserted, self.runner.desert):
                 self.bodies.pop(run.number, None)
-        with self.lock:
-            self.enter(state)
-            self.stopped = Latch()
-            self.timed_out = False
-            self.pauses.begin_again()
-            self.identities = Identities(self._links, self.parameters)
-            self.children = Children(self.lock)
-            if self.recall is not None:
-                self.recall.begin_again()
+        self._ask(state)  # behind whatever was asked for and is not kept yet
+        self.stopped = Latch()
+        self.timed_out = False
+        self.pauses.begin_again()
+        self.identities = Identities(self._links, self.parameters)
+        self.children = Children(self.lock)
+        if self.recall is not None:
+            self.recall.begin_again()
 
     @property
     def told_to_end(self) -> bool:

@@ -211,7 +211,8 @@ def _flow_attempt(run: FlowRun) -> Part:
     try:
         decision = run.enter_running()
         if isinstance(decision, rules.Wait):
-            yield Wait(run.stopped, decision.seconds)
+            paused = decision.seconds is None
+            yield Wait(AnyOf(run.moved, run.stopped) if paused else run.stopped, decision.seconds)
             return None
         if isinstance(decision, Accept):
             hooks = run.flow.hooks.get(StateType.RUNNING)
@@ -236,11 +237,7 @@ def _flow_attempt(run: FlowRun) -> Part:
     final = run.time_is_up(final)
     final = run.abandon_bodies(final)
     draw = run.engine.chance() if final.type is StateType.FAILED else 0.0
-    outcome = run.decide_end(final, draw)
-    if isinstance(outcome, Reject):
-        run.begin_again(outcome.state)
-        return None
-    return final
+    return run.decide_end(final, draw)
 
 
 def _children(run: FlowRun, proposed: State) -> Lifecycle:

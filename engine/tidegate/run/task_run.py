@@ -219,6 +219,8 @@ class TaskRun(Latch):
         """The function begins, on this thread (its ident) or asyncio task."""
         self.handle = handle
         self.flow_run.bodies[self.number] = self
+        if self.flow_run.gate is StateType.CANCELLING:
+            raise KeyboardInterrupt  # whoever closed the gate did not find it among the bodies
         seconds = self.task.limit_seconds
         if seconds is not None and not self.task.is_flow:
             portal = self.flow_run.engine.portal
