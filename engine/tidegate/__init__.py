@@ -67,6 +67,7 @@ from .logs import get_run_logger
 from .model.states import State, StateType
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
+from .settings import temporary_settings
 from .tag_limits import (
     concurrency_limits,
     create_concurrency_limit,
@@ -148,6 +149,7 @@ __all__ = (
     "resume_flow_run",
     "tags",
     "task",
+    "temporary_settings",
     "unmapped",
     "update_progress_artifact",
     "wait",

@@ -31,13 +31,25 @@ def created(run: FlowRun) -> None:
 def raised(here: Frame, error: BaseException) -> None:
     """User code of this run raised: log it with its traceback, without the engine's own frames at the top.
 
-    What ends a run from outside, such as an interrupt or a cancel, is no error of the code and is told by its state.
+    What ends it from outside, such as an interrupt, is no error of the code: it is told in a line, and where it hit is
+    told to those who debug.  What somebody asked for is told by the state alone.
     """
-    if not isinstance(error, Exception) or here.flow_run.gate is StateType.CANCELLING:
+    if here.flow_run.gate is StateType.CANCELLING:
         return
     what = "flow" if here.task_run is None else "task"
     trace = (type(error), error, _of_user(error.__traceback__))
-    _say(here, logging.ERROR, "The %s raised %s.", what, type(error).__name__, exc_info=trace)
+    if isinstance(error, Exception):
+        _say(here, logging.ERROR, "The %s raised %s.", what, type(error).__name__, exc_info=trace)
+        return
+    _say(here, logging.ERROR, "The %s crashed: %s.", what, type(error).__name__)
+    _say(here, logging.DEBUG, "Where it was:", exc_info=trace)
+
+
+def tried_again(here: Frame, state: State) -> None:
+    """An attempt failed, and there will be another one."""
+    due = max(0.0, (state.scheduled_time or state.timestamp) - state.timestamp)
+    what = "flow" if here.task_run is None else "task"
+    _say(here, logging.INFO, "The %s is tried again in %s s: %s", what, f"{due:.3g}", state.message)
 
 
 def ended(run: FlowRun, final: State) -> None:

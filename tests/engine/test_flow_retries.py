@@ -71,7 +71,7 @@ def ends(engine: Engine, flow_run: int = 1) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.conforms("B077", "B121", "B122", "B267")
+@pytest.mark.conforms("B077", "B121", "B122", "B267", "B219")
 def test_only_what_did_not_complete_runs_again(stored: Engine, feed: Feed, kind: str) -> None:
     """The result of what completed is the same object; the failed one is the same task run, once more."""
     fails = Fails(second={1}, work={1})

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from .. import run_logs
 from ..annotations import quote
 from ..context import Frame
 from ..errors import CancelledRun, NotRunning
@@ -243,6 +244,7 @@ class FlowRun(Controlled):
         for run in list(self.bodies.values()):
             if leave_behind(run, self.deserted, self.runner.desert):
                 self.bodies.pop(run.number, None)
+        run_logs.tried_again(self.frame, state)
         self._ask(state)  # behind whatever was asked for and is not kept yet
         self.stopped = Latch()
         self.timed_out = False

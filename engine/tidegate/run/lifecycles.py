@@ -170,6 +170,7 @@ def _body(run: TaskRun) -> Part:
     policy, draw = (run.policy, run.flow_run.engine.chance()) if proposed.type is StateType.FAILED else (NEVER, 0.0)
     outcome = rules.decide(run, proposed, policy, run.now(), draw)
     if isinstance(outcome, Reject):
+        run_logs.tried_again(run.frame, outcome.state)
         run.enter(outcome.state)
         return None
     return run.state if isinstance(outcome, Abort) else proposed
