@@ -54,7 +54,7 @@ def pause_flow_run(
     if run.flow.is_async:
         return _pause_async(run, name, question, limit)
     if run.pauses.has_passed(name):
-        return run.pauses.answer(name, question)
+        return run.pauses.answer(name)
     out = step_out(here)
     try:
         _pause(run, name, question)
@@ -62,7 +62,7 @@ def pause_flow_run(
             _timed_out(run, limit)
     finally:
         step_in(here, out)
-    return run.pauses.answer(name, question)
+    return run.pauses.answer(name)
 
 
 def ask(wanted: Any, *, timeout: float | None = _AS_SET, key: str | None = None) -> Coroutine[Any, Any, Any] | Any:
@@ -75,7 +75,7 @@ async def _pause_async(run: FlowRun, name: str, question: Question | None, limit
         _pause(run, name, question)
         if not await wait_async(run.moved, limit):
             _timed_out(run, limit)
-    return run.pauses.answer(name, question)
+    return run.pauses.answer(name)
 
 
 def _pause(run: FlowRun, name: str, question: Question | None) -> None:

@@ -32,20 +32,20 @@ def columns(face: CallFace, args: tuple[Any, ...], kwargs: dict[str, Any], flow_
     names = _names(face, args, kwargs)
     links: dict[str, tuple[tuple[Any, int, int], ...]] = {}
     items: list[Any] = []
-    lengths: dict[str, int] = {}
+    lengths: list[tuple[str, int]] = []
     for name, value in zip(names, [*args, *kwargs.values()], strict=True):
         column, upstream = _column(value, flow_run)
         if upstream:
             links[name] = (("map" if isinstance(column, list) else "future", upstream, upstream),)
         if isinstance(column, list):
-            lengths[name] = len(column)
+            lengths.append((name, len(column)))  # of `*args` there are several with one name
         items.append(column)
     if not lengths:
         given = zip(names, [*args, *kwargs.values()], strict=True)
         got = ", ".join(f"{name}: {type(value).__name__}" for name, value in given) or "no argument at all"
         raise MappingMissingIterable(f"{face.name}.map() needs an iterable argument to map over; got {got}.")
-    if len(set(lengths.values())) > 1:
-        sizes = ", ".join(f"{name} has {size}" for name, size in lengths.items())
+    if len({size for _, size in lengths}) > 1:
+        sizes = ", ".join(f"{name} has {size}" for name, size in lengths)
         raise MappingLengthMismatch(f"{face.name}.map() needs iterables of one length: {sizes}.")
     return _rows(items, len(args), list(kwargs), links)
 

@@ -353,3 +353,18 @@ def test_builtins_can_be_tasks(engine: Engine) -> None:
         return int(biggest(1, 5)) + int(biggest.submit([2, 3]).result())
 
     assert in_time(work) == 8
+
+
+def test_map_over_several_positional_iterables_of_different_lengths(engine: Engine) -> None:
+    @task
+    def add(*numbers: int) -> int:
+        return sum(numbers)
+
+    @flow
+    def work() -> list[int]:
+        with pytest.raises(MappingLengthMismatch, match="numbers has 2, numbers has 1"):
+            add.map([1, 2], [1])
+        return list(add.map([1, 2], [10, 20]).result())
+
+    assert work() == [11, 22]
+    assert [row.task for row in engine.store.task_runs(1)] == ["add", "add"]

@@ -350,3 +350,17 @@ def test_what_cannot_be_called_is_refused_in_one_line(make: Any, option: str, wr
     with pytest.raises(UsageError, match=option) as caught:
         make(works, **{option: wrong})
     assert "\n" not in str(caught.value)
+
+
+def test_hooks_of_submitted_tasks_run_on_a_worker_and_may_commit(stored: Engine) -> None:
+    """Not on the thread that writes the store, which would wait for itself."""
+    names: list[str] = []
+
+    def hook(*_: Any) -> None:
+        names.append(threading.current_thread().name)
+        flow(lambda: 1, name="inside")()
+
+    work = task(lambda x: x, name="work", on_completion=hook)
+    assert in_time(lambda: flow(lambda: sum(work.map(range(20)).result()), name="main")()) == 190
+    assert len(names) == 20
+    assert all("worker" in name for name in names), set(names)

@@ -246,3 +246,29 @@ def test_a_run_is_paused_from_outside_by_its_number(stored: Engine, start: Start
     tidegate.resume_flow_run(running.run.number)
     gate.set()
     assert running.ended() == 1
+
+
+def test_a_secret_reaches_the_flow_and_not_the_record(stored: Engine, start: Start, feed: Feed) -> None:
+    @flow(retries=1)
+    def work() -> Any:
+        answer: Any = ask(Login)
+        answer.tries.append(1)  # lasts for this attempt only
+        if feed.runs[0].attempts == 1:
+            raise ValueError
+        return answer
+
+    running = start(work)
+    asked(feed)
+    running.run.resume(run_input={"password": "swordfish", "weight": float("nan")})
+    got = running.ended()
+    assert got.password.get_secret_value() == "swordfish"
+    assert got.weight != got.weight
+    assert got.tries == [1]
+    (given,) = kept(stored, InputGiven)
+    assert "swordfish" not in given.answer
+
+
+class Login(pydantic.BaseModel):
+    password: pydantic.SecretStr
+    weight: float
+    tries: list[int] = []

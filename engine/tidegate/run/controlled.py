@@ -87,15 +87,17 @@ class Controlled:
         now = self.engine.now()
         question = self.pauses.asked
         answer = None
-        if question is not None and not unanswered and self.state.type is StateType.PAUSED:
-            answer = question.to_json(question.check(run_input))
+        answered = question is not None and not unanswered and self.state.type is StateType.PAUSED
+        if question is not None and answered:
+            answer = question.check(run_input)
         with self.lock:
             paused = self.state.type is StateType.PAUSED and self.gate is not StateType.CANCELLING
             if not paused or self.pauses.asked is not question:
                 raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self._told}.")
-            if question is not None and answer is not None:
-                self.engine.commit_soon(InputGiven(self.number, now, question.key, answer, by), lambda: None)
-            self.pauses.pass_on(answer)
+            if question is not None and answered:
+                given = InputGiven(self.number, now, question.key, question.to_json(answer), by)
+                self.engine.commit_soon(given, lambda: None)
+            self.pauses.pass_on(answer, answered=answered)
             self.gate = StateType.RUNNING
             moved, kept = self.moved, Latch()
             self._ask(Running("Resuming", at=now), by, kept.set)

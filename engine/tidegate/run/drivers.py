@@ -106,7 +106,10 @@ def advance(run: TaskRun, answer: Any = None) -> None:
     if effect is None:
         return
     if isinstance(effect, Save):
-        engine.commit_soon(effect.event, partial(advance, run))
+        go_on = partial(advance, run)
+        if run.task.hooks:  # the user's code, which is not for the thread that writes the store
+            go_on = partial(run.flow_run.runner.submit, go_on)
+        engine.commit_soon(effect.event, go_on)
         engine.store.relieve()
         return
     woken, latch = Latch(), effect.latch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class Pauses:
 
     def __init__(self) -> None:
         self._count = 0
-        self._passed: dict[str, str | None] = {}
+        self._passed: dict[str, Any] = {}
         self.at = ""
         """The key of the pause that the body waits in; empty for one that came from outside."""
         self.asked: Question | None = None
@@ -37,13 +38,12 @@ class Pauses:
         """True if the pause was resumed before."""
         return key in self._passed
 
-    def pass_on(self, answer: str | None) -> None:
-        """The run is resumed, with an answer as JSON where one was asked for."""
-        if self.at and (self.asked is None or answer is not None):
+    def pass_on(self, answer: Any, *, answered: bool) -> None:
+        """The run is resumed, with an answer where one was asked for."""
+        if self.at and (self.asked is None or answered):
             self._passed[self.at] = answer
         self.at, self.asked = "", None
 
-    def answer(self, key: str, question: Question | None) -> Any:
-        """What was answered; null where nothing was asked."""
-        text = self._passed.get(key)
-        return None if question is None or text is None else question.from_json(text)
+    def answer(self, key: str) -> Any:
+        """What was answered; null where nothing was asked.  A copy: what the flow does to it is not to last."""
+        return copy.deepcopy(self._passed.get(key))
