@@ -65,6 +65,7 @@ from .flow_graph import FlowGraph
 from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
 from .logs import get_run_logger
 from .model.states import State, StateType
+from .recovery import ResumePlan, resume, resume_plan
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
 from .settings import temporary_settings
@@ -109,6 +110,7 @@ __all__ = (
     "ParameterTypeError",
     "PauseTimeout",
     "ReservedArgument",
+    "ResumePlan",
     "RunError",
     "ScriptError",
     "SequentialTaskRunner",
@@ -146,7 +148,9 @@ __all__ = (
     "quote",
     "read_concurrency_limit",
     "reset_concurrency_limit",
+    "resume",
     "resume_flow_run",
+    "resume_plan",
     "tags",
     "task",
     "temporary_settings",

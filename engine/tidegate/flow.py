@@ -108,6 +108,11 @@ class Flow(CallFace, Generic[P, R]):
         self.caching: Caching | None = None  # flows are not cached
 
     @property
+    def body_text(self) -> str:
+        """The text of the cell that it is; empty for a function."""
+        return str(getattr(self.fn, "__tidegate_source__", ""))
+
+    @property
     def flow_run_name(self) -> RunName | None:
         """The template or function that names its runs; null for two random words."""
         return self.run_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,8 @@ def new_flow_run(
         None if tracking is None else (tracking.flow_run.number, tracking.number),
         flow.version or "",
         tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
+        owner=here.store.process,
+        body=flow.body_text,
     )
     run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), saving)
     run.parameters.update(parameters)
@@ -147,7 +149,8 @@ def run_created(flow: Flow[..., Any], row: FlowRow) -> State:
 
     Its parameters are validated as those of a call.  Raises `NotStartable` if it has begun or ended already.
     """
-    run = _of_record(flow, row)
+    check_startable(row)
+    run = of_record(flow, row, {})
     if flow.is_async:
         asyncio.run(_run_async(run))
         return run.state
@@ -168,11 +171,16 @@ def check_startable(row: FlowRow) -> None:
         raise NotStartable(f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}.")
 
 
-def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
+def of_record(
+    flow: Flow[..., Any],
+    row: FlowRow,
+    more: Mapping[str, Any],
+    before_begin: Callable[[FlowRun], object] = lambda run: None,
+) -> FlowRun:
+    """A run of the record in this process, not begun; `more` takes the place of recorded parameters."""
     setup_logging()
     here = engine()
-    check_startable(row)
-    given = json.loads(row.parameters)
+    given = {**row.recorded_parameters(), **more}
     parameters, refused = _recorded_parameters(flow, given, here.now())
     here.amend(row.number, flow.version or "", flow.policy)
     created = FlowCreated(
@@ -185,6 +193,7 @@ def _of_record(flow: Flow[..., Any], row: FlowRow) -> FlowRun:
     run.parameters.update(parameters)
     run.refused = refused
     run.args, run.kwargs = ((), {}) if refused else flow.call_with(parameters)
+    before_begin(run)
     _begin(run, None)
     return run
 

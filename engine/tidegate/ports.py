@@ -94,7 +94,23 @@ class EventStore(Protocol):
         ...
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
-        """Keep the version of a flow run's flow, and its retries if it has none of its own.  Raises `StoreError`."""
+        """Keep the version of a flow run's flow, its retries if it has none of its own, and that this process has it.
+
+        Raises `StoreError`.
+        """
+        ...
+
+    @property
+    def process(self) -> str:
+        """The name of this process among those that use the store; empty if nobody else does."""
+        ...
+
+    def is_alive(self, process: str) -> bool:
+        """True if the process of that name has not ended."""
+        ...
+
+    def subflow_runs(self, flow_run: int, task_run: int) -> list[FlowRow]:
+        """The flow runs that a task run stood for, the newest first."""
         ...
 
     def append(self, event: Event) -> None:

@@ -48,6 +48,10 @@ class FlowCreated:
     tags: tuple[str, ...] = ()
     target: str = ""
     """Where the flow is, as `load_flow` takes it; empty where nobody said."""
+    owner: str = ""
+    """The process that runs it, as the store knows it; empty for a run that nobody has begun."""
+    body: str = ""
+    """The text of the cell that the flow is, so that it can be run again; empty for functions."""
 
 
 @dataclass(frozen=True, slots=True)

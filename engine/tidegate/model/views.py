@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,15 @@ class FlowRow:
     """A `RetryPolicy`, for runs that were created ahead of time."""
     target: str = ""
     """Where the flow is, as `load_flow` takes it; empty where nobody said."""
+    owner: str = ""
+    """The process that runs it, as the store knows it; empty if nobody has begun it."""
+    body: str = ""
+    """The text of the cell that the flow is; empty for functions."""
+
+    def recorded_parameters(self) -> dict[str, Any]:
+        """The parameters; what has no JSON form stands as a type name."""
+        found: dict[str, Any] = json.loads(self.parameters)
+        return found
 
     def apply(self, event: FlowState) -> None:
         """Fold one more event in."""
@@ -99,6 +109,7 @@ def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     """The row that a flow run begins with."""
     row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
     row.source, row.tags, row.target = event.source, event.tags, event.target
+    row.owner, row.body = event.owner, event.body
     return row
 
 

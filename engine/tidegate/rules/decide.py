@@ -108,7 +108,7 @@ def decide(
     if current in TERMINAL:
         if kind is not StateType.RUNNING or not run.reopened:
             return Abort(f"The run has ended: it is {run.state.name}.")
-        proposed = Running(run.reopened, at=now)
+        proposed = replace(proposed, name=run.reopened)
     if kind is StateType.RUNNING:
         return _enter_running(run, proposed, now, cached)
     if kind is StateType.FAILED and current is StateType.RUNNING:

@@ -30,6 +30,7 @@ class Controlled:
     name: str
     state: State
     attempts: int
+    reopened: str
     gate: StateType
     lock: Lock
     moved: Latch
@@ -38,11 +39,6 @@ class Controlled:
     handle: Any
     subflows: set[FlowRun]
     pauses: Pauses
-
-    @property
-    def reopened(self) -> str:
-        """A flow run that has ended does not begin again."""
-        return ""
 
     def event(self, state: State, by: str = "", result: bytes | None = None) -> FlowState:
         """The event of entering a state."""

@@ -70,6 +70,8 @@ class FlowRun(Controlled):
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
         self.parent: FlowRun | None = None  # of a subflow
         self.attempts = 0
+        self.reopened = ""
+        """Why it may begin once more, though it has ended: it is resumed."""
         self.lock = threading.Lock()
         self.frame = Frame(self)
         self.finished = Latch()
@@ -97,7 +99,7 @@ class FlowRun(Controlled):
         self._deadline: Deadline | None = None
         self._links = LinkTable()
         self.identities = Identities(self._links, self.parameters)
-        self._numbering = Numbering()
+        self.numbering = Numbering()
         self._tasks: dict[Called, TaskHere] = {}
         self._quoted = False
         """True if the flow returned something that is not to be interpreted."""
@@ -114,7 +116,7 @@ class FlowRun(Controlled):
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         identity = self.identities.next(task, given, parent)
         before = None if self.recall is None else self.recall.find(identity)
-        run = before.again(task) if before is not None else TaskRun(self, *self._numbering.next(task.name), task)
+        run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
         run.identity = identity
         if self.recall is not None:
             self.recall.note(run)
@@ -124,9 +126,12 @@ class FlowRun(Controlled):
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
         self.children.open[run.number] = run
-        if run.state is not PENDING:
-            return  # it is known from an earlier attempt
-        number = self._numbering.site(run.task.key, site)
+        if run.state is not PENDING:  # it is known from an earlier attempt
+            known = 0 if self.recall is None else self.recall.site(run.number)
+            if known:
+                self.numbering.learn(run.task.key, site, known)
+            return
+        number = self.numbering.site(run.task.key, site)
         above = parent.number if parent is not None else 0
         engine, task = self.engine, run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from types import CodeType
+
+from ..model.views import TaskRow
 
 
 class Numbering:
     """Numbers from 1, indexes from 0, in the order of the calls.  Safe from any thread."""
 
-    __slots__ = ("_indexes", "_numbers", "_sites")
+    __slots__ = ("_indexes", "_last_site", "_numbers", "_sites")
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self._indexes: dict[str, count[int]] = {}
         self._sites: dict[tuple[str, CodeType, int], int] = {}
+        self._last_site = 0
 
     def next(self, task: str) -> tuple[int, int]:
         """The number and the index of the next run of a task."""
@@ -24,10 +28,24 @@ class Numbering:
             indexes = self._indexes.setdefault(task, count())
         return next(self._numbers), next(indexes)
 
+    def go_on_after(self, rows: Sequence[TaskRow]) -> None:
+        """Give no number and no index that the record has."""
+        self._numbers = count(max((row.number for row in rows), default=0) + 1)
+        last: dict[str, int] = {}
+        for row in rows:
+            last[row.task] = max(last.get(row.task, -1), row.index)
+        self._indexes = {task: count(index + 1) for task, index in last.items()}
+        self._last_site = max((row.site for row in rows), default=0)
+
+    def learn(self, task: str, place: tuple[CodeType, int], site: int) -> None:
+        """The place in the code is that call site, as an earlier process numbered it."""
+        self._sites.setdefault((task, *place), site)
+
     def site(self, task: str, place: tuple[CodeType, int]) -> int:
         """The number of the place in the code where a task is called."""
         key = (task, *place)
         number = self._sites.get(key)
         if number is None:
-            number = self._sites.setdefault(key, len(self._sites) + 1)
+            self._last_site += 1
+            number = self._sites.setdefault(key, self._last_site)
         return number

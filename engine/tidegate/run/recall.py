@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..model.views import TaskRow
+from .identity import Identity
+from .recorded import RecordedRun
+
 if TYPE_CHECKING:
-    from .identity import Identity
+    from .flow_run import FlowRun
     from .task_run import TaskRun
 
 
@@ -19,8 +24,22 @@ class Recall:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._earlier: dict[Identity, TaskRun] = {}
+        self._earlier: dict[Identity, TaskRun | RecordedRun] = {}
+        self._sites: dict[int, int] = {}
         self._present: dict[Identity, TaskRun] = {}
+
+    @classmethod
+    def of_record(cls, flow_run: FlowRun, rows: Iterable[TaskRow]) -> Recall:
+        """What the record has of a flow run."""
+        made = cls()
+        for row in rows:
+            made._earlier[Identity(row.key, row.nth)] = RecordedRun(flow_run, row)
+            made._sites[row.number] = row.site
+        return made
+
+    def site(self, task_run: int) -> int:
+        """The call site of a task run as an earlier process numbered it; 0 if none did."""
+        return self._sites.get(task_run, 0)
 
     def begin_again(self) -> None:
         """A new attempt begins: what is known so far is earlier from now on."""
@@ -28,7 +47,7 @@ class Recall:
             self._earlier.update(self._present)
             self._present.clear()
 
-    def find(self, identity: Identity) -> TaskRun | None:
+    def find(self, identity: Identity) -> TaskRun | RecordedRun | None:
         """The task run of an earlier attempt that a call is once more."""
         return self._earlier.get(identity) if identity.key else None
 

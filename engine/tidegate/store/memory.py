@@ -56,6 +56,17 @@ class MemoryStore:
         row.source = version
         row.policy = row.policy or policy
 
+    process = ""
+
+    def is_alive(self, process: str) -> bool:
+        """No process but this one knows the store."""
+        return False
+
+    def subflow_runs(self, flow_run: int, task_run: int) -> list[FlowRow]:
+        """The flow runs that a task run stood for, the newest first."""
+        found = [row for row in self._flows.values() if row.parent == (flow_run, task_run)]
+        return found[::-1]
+
     def append(self, event: Event) -> None:
         """Keep the event at once."""
         with self._lock:

@@ -35,6 +35,12 @@ def flow_run(connection: sqlite3.Connection, number: int) -> FlowRow | None:
     return None if row is None else _flow_row(row)
 
 
+def subflow_runs(connection: sqlite3.Connection, flow_run: int, task_run: int) -> list[FlowRow]:
+    """Those that a task run stood for, the newest first."""
+    sql = "SELECT * FROM flow_run WHERE parent_flow_run = ? AND parent_task_run = ? ORDER BY number DESC"
+    return [_flow_row(row) for row in connection.execute(sql, (flow_run, task_run))]
+
+
 def task_runs(connection: sqlite3.Connection, number: int) -> list[TaskRow]:
     """By number."""
     rows = connection.execute("SELECT * FROM task_run WHERE flow_run = ? ORDER BY number", (number,))
@@ -121,6 +127,8 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         row["result"],
         codec.decode_policy(row["policy"]),
         row["target"] or "",
+        row["owner"] or "",
+        row["body"] or "",
     )
 
 
@@ -155,7 +163,7 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
     kind, at, number = row["kind"], row["at"], row["task_run"]
     if kind == codec.FLOW_CREATED:
         created = (flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source, flow.tags)
-        yield FlowCreated(flow.number, at, *created, flow.target)
+        yield FlowCreated(flow.number, at, *created, flow.target, flow.owner, flow.body)
     if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
         place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
         above = (row["parent"], bool(row["subflow"]), codec.decode_tags(row["tags"]))

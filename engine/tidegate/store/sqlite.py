@@ -30,6 +30,7 @@ from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
 from . import artifact_table, codec, log_table, reader, request_table, rows, schema
 from .opening import open_store
+from .processes import is_alive, own_name
 from .slot_table import SlotTable
 
 LINGER = 0.05
@@ -77,7 +78,8 @@ class SQLiteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.results_folder: Path | None = path.parent / "results"
-        self.slots: SlotStore = SlotTable(path.parent / "processes", self._reading, self._alone)
+        self._processes = path.parent / "processes"
+        self.slots: SlotStore = SlotTable(self._processes, self._reading, self._alone)
         self._lock = threading.Lock()
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -95,13 +97,14 @@ class SQLiteStore:
             parent = created.parent or (None, None)
             code = codec.CODES[StateType.PENDING]
             names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
-            target = codec.clean(created.target) or None
-            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), target)
+            more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
+            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
             try:
                 with self._transaction() as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, target, created, at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                        "parent_task_run, state, tags, target, owner, body, created, at) "
+                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                         (*row, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
@@ -111,10 +114,22 @@ class SQLiteStore:
         return number
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
-        """Keep the version of a flow run's flow, and its retries if it has none of its own."""
+        """Keep the version of its flow, its retries if it has none of its own, and that this process has it."""
         with self._lock, self._own_errors(), self._transaction() as connection:
-            sql = "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?) WHERE number = ?"
-            connection.execute(sql, (version, codec.encode_policy(policy), number))
+            sql = "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?), owner = ? WHERE number = ?"
+            connection.execute(sql, (version, codec.encode_policy(policy), self.process, number))
+
+    @property
+    def process(self) -> str:
+        """The name of this process among those that use the store; empty if it cannot show that it lives."""
+        try:
+            return own_name(self._processes)
+        except OSError:
+            return ""
+
+    def is_alive(self, process: str) -> bool:
+        """True if the process of that name has not ended."""
+        return is_alive(self._processes, process)
 
     def append(self, event: Event) -> None:
         """Queue the event; the next commit takes it along, or the writer within 50 ms."""
@@ -283,6 +298,11 @@ class SQLiteStore:
         """The task runs of a flow run by number."""
         with self._reading() as connection:
             return reader.task_runs(connection, flow_run)
+
+    def subflow_runs(self, flow_run: int, task_run: int) -> list[FlowRow]:
+        """The flow runs that a task run stood for, the newest first."""
+        with self._reading() as connection:
+            return reader.subflow_runs(connection, flow_run, task_run)
 
     def task_run(self, flow_run: int, number: int) -> TaskRow | None:
         """One task run of a flow run."""

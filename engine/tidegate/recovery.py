@@ -1,0 +1,155 @@
+"""Recovery: runs whose process is gone, and runs that did not complete, go on where they were.
+
+Resume runs your flow function again from the top; tasks that had finished hand back their saved result instead of
+running.  A task counts as the same when it is the same task, its code is the same and its inputs are the same; anything
+else runs again.  What could not be saved runs again too.  Code between tasks always runs again: put clocks, random
+numbers and side effects in tasks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from . import flow_runs, host
+from .engine import Engine, engine
+from .errors import FlowNotFound, NotStartable, UsageError
+from .flow import Flow
+from .interrupts import guard
+from .model.events import FlowState, TaskState
+from .model.states import Crashed, State, StateType
+from .model.views import FlowRow, TaskRow
+from .registry import registered
+from .results.blob import is_saved
+from .run.drivers import drive, drive_async
+from .run.flow_run import FlowRun
+from .run.lifecycles import flow_life
+from .run.recall import Recall
+
+_PLACEHOLDER = re.compile(r"<\w+>")
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlan:
+    """What a resume would do, as far as the record can tell: changed code is seen when a task is called."""
+
+    flow_run: int
+    name: str
+    kept: int
+    """Task runs that completed and whose result is saved."""
+    again: dict[str, int]
+    """Those that would run again, by the reason."""
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count} {why}" for why, count in self.again.items())
+        told = f"{sum(self.again.values())} run again ({reasons})" if self.again else "none of the others began"
+        return f"Flow run {self.flow_run} ({self.name}): {self.kept} task runs are kept, {told}."
+
+
+def resume_plan(flow_run: int) -> ResumePlan:
+    """What `resume` would keep and run again.  Raises `NotStartable` for a run that is not there."""
+    here = engine()
+    row = _row(here, flow_run)
+    kept, again = 0, Counter[str]()
+    for each in here.store.task_runs(flow_run):
+        if each.state.type is StateType.COMPLETED and (each.subflow or is_saved(each.result)):
+            kept += 1
+        else:
+            again["not saved" if each.state.type is StateType.COMPLETED else each.state.name] += 1
+    return ResumePlan(flow_run, row.name, kept, dict(again))
+
+
+def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any) -> State | Coroutine[Any, Any, State]:
+    """Resume a flow run that failed, crashed, was cancelled, or whose process is gone; returns its final state.
+
+    It is the same run, with the same number: `resume_plan` says what is kept.  `flow` is the flow as it is now, by
+    default the one that is defined under its name; an async flow is to be awaited.  `parameters` take the place of
+    recorded ones, and are needed for those that have no JSON form.
+
+    Raises `NotStartable` for a run that completed, that is a subflow, or that is alive, here or elsewhere,
+    `FlowNotFound` if its flow is not defined here, and `UsageError` for parameters that cannot be read back.
+    """
+    here = engine()
+    row = _row(here, flow_run)
+    found = flow or registered("flow").get(row.flow)
+    if not isinstance(found, Flow):
+        raise FlowNotFound(
+            f"The flow {row.flow!r} of run {flow_run} is not defined here. Run the cell or import the module that "
+            "defines it, then resume."
+        )
+    _check(here, row)
+    bury(here, row)
+    run = _taken_up(here, found, row, parameters)
+    if found.is_async:
+        return _go_on_async(run)
+    with guard.installed(), host.hosting(awaited=False):
+        drive(flow_life(run), here)
+    return run.state
+
+
+async def _go_on_async(run: FlowRun) -> State:
+    with guard.watching(), host.hosting(awaited=True):
+        await drive_async(flow_life(run), run.engine)
+    return run.state
+
+
+def _row(here: Engine, flow_run: int) -> FlowRow:
+    row = here.store.flow_run(flow_run)
+    if row is None:
+        raise NotStartable(f"There is no flow run {flow_run}.")
+    return row
+
+
+def _check(here: Engine, row: FlowRow) -> None:
+    told = f"The flow run {row.number} ({row.name})"
+    if row.state.type is StateType.COMPLETED:
+        raise NotStartable(f"{told} is {row.state.name}: there is nothing to resume.")
+    if row.parent is not None:
+        raise NotStartable(f"{told} is a subflow. Resume flow run {row.parent[0]}, which called it.")
+    if row.number in here.live or (not row.state.is_final() and here.store.is_alive(row.owner)):
+        raise NotStartable(f"{told} is {row.state.name}, and its process is alive.")
+
+
+def bury(here: Engine, row: FlowRow) -> bool:
+    """Record that a flow run crashed whose process is gone; true if it had to be recorded."""
+    if row.state.is_final() or row.number in here.live or not row.owner or here.store.is_alive(row.owner):
+        return False
+    now = here.now()
+    began = [each for each in here.store.task_runs(row.number) if each.attempts and not each.state.is_final()]
+    crashed = [TaskState(row.number, now, each.number, _gone(now), each.attempts, each.given_name) for each in began]
+    here.commit_all([*crashed, FlowState(row.number, now, _gone(now), attempt=row.attempts)])
+    row.state = _gone(now)
+    return True
+
+
+def bury_all(here: Engine) -> list[int]:
+    """Look at the newest runs, and record which of them crashed with their process; their numbers."""
+    return [row.number for row in here.store.flow_runs(1000) if bury(here, row)]
+
+
+def _gone(now: float) -> State:
+    return Crashed(message="Its process ended before it did.", at=now)
+
+
+def _taken_up(here: Engine, flow: Flow[..., Any], row: FlowRow, given: dict[str, Any]) -> FlowRun:
+    """The run in this process, which knows what was done."""
+    lost = [name for name, value in row.recorded_parameters().items() if _is_lost(value) and name not in given]
+    if lost:
+        example = f"resume({row.number}, {lost[0]}=...)"
+        raise UsageError(f"The record holds no value of {', '.join(lost)}. Give it once more: {example}.")
+    tasks: list[TaskRow] = here.store.task_runs(row.number)
+    return flow_runs.of_record(flow, row, given, before_begin=lambda made: _remember(made, row, tasks))
+
+
+def _remember(run: FlowRun, row: FlowRow, tasks: list[TaskRow]) -> None:
+    run.reopened = "Resuming"
+    run.attempts = row.attempts
+    run.recall = Recall.of_record(run, tasks)
+    run.numbering.go_on_after(tasks)
+
+
+def _is_lost(value: Any) -> bool:
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None
