@@ -43,16 +43,21 @@ class ResumePlan:
     again: dict[str, int]
     """Those that would run again, by the reason."""
 
+    @property
+    def title(self) -> str:
+        """What to call the run."""
+        return f"Flow run {self.flow_run} ({self.name})"
+
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in self.again.items())
-        told = f"{sum(self.again.values())} run again ({reasons})" if self.again else "none of the others began"
-        return f"Flow run {self.flow_run} ({self.name}): {self.kept} task runs are kept, {told}."
+        return f"{self.title}: {self.kept} task runs are kept." + (f" Again: {reasons}." if reasons else "")
 
 
 def resume_plan(flow_run: int) -> ResumePlan:
-    """What `resume` would keep and run again.  Raises `NotStartable` for a run that is not there."""
+    """What `resume` would keep and run again.  Raises `NotStartable` for a run that cannot be resumed."""
     here = engine()
     row = _row(here, flow_run)
+    _check(here, row)
     kept, again = 0, Counter[str]()
     for each in here.store.task_runs(flow_run):
         if each.state.type is StateType.COMPLETED and (each.subflow or is_saved(each.result)):
@@ -74,12 +79,7 @@ def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any)
     """
     here = engine()
     row = _row(here, flow_run)
-    found = flow or registered("flow").get(row.flow)
-    if not isinstance(found, Flow):
-        raise FlowNotFound(
-            f"The flow {row.flow!r} of run {flow_run} is not defined here. Run the cell or import the module that "
-            "defines it, then resume."
-        )
+    found = flow or flow_of(row)
     _check(here, row)
     bury(here, row)
     run = _taken_up(here, found, row, parameters)
@@ -88,6 +88,17 @@ def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any)
     with guard.installed(), host.hosting(awaited=False):
         drive(flow_life(run), here)
     return run.state
+
+
+def flow_of(row: FlowRow) -> Flow[..., Any]:
+    """The flow of a run, as it is defined here.  Raises `FlowNotFound`."""
+    found = registered("flow").get(row.flow)
+    if not isinstance(found, Flow):
+        raise FlowNotFound(
+            f"The flow {row.flow!r} of run {row.number} is not defined here. Run the cell or import the module that "
+            "defines it, then resume."
+        )
+    return found
 
 
 async def _go_on_async(run: FlowRun) -> State:

@@ -16,6 +16,8 @@ from tidegate.context import frame
 from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
+from tidegate.model.views import FlowRow
+from tidegate.recovery import bury_all, flow_of, resume, resume_plan
 
 from .cell import Body, awaits, cell_filename, cell_number
 from .session import Session
@@ -33,6 +35,8 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     def __init__(self, shell: Any, session: Session) -> None:
         super().__init__(shell)
         self._session = session
+        self._awaited: Flow[..., Any] | None = None
+        """The flow of an awaiting cell that is about to be resumed; the registry does not hold what it knows."""
 
     @magic_arguments()
     @argument("--name", default=None, help="The name of the flow; cell-N by default.")
@@ -82,19 +86,47 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
     @line_magic
     def tidegate(self, line: str) -> Any:
-        """``%tidegate runs`` lists the newest flow runs; ``%tidegate show N`` shows the graph of run N."""
+        """``%tidegate runs`` lists the newest flow runs; ``%tidegate show N`` shows the graph of run N.
+
+        ``%tidegate resume N`` goes on with a run that failed, crashed or was cancelled: what completed is kept.
+        """
+        __tracebackhide__ = True
         words = line.split()
         match words:
             case [] | ["runs"]:
-                return RunTable(_store_call(lambda: engine().store.flow_runs(30)))
+                return RunTable(_store_call(_newest_runs))
             case ["show", number] if number.isdecimal():
                 row = _store_call(lambda: engine().store.flow_run(int(number)))
                 if row is None:
                     raise UsageError(f"There is no flow run {number}. `%tidegate runs` lists those that are there.")
                 self._session.show_record(int(number))
                 return None
+            case ["resume", number] if number.isdecimal():
+                return self._resume(int(number))
             case _:
-                raise UsageError(f"%tidegate {line}: not understood. Try `%tidegate runs` or `%tidegate show N`.")
+                raise UsageError(
+                    f"%tidegate {line}: not understood. "
+                    "Try `%tidegate runs`, `%tidegate show N` or `%tidegate resume N`."
+                )
+
+    def _resume(self, number: int) -> Any:
+        """Go on with a run; the value of its cell, or the final state of a run that is no cell.
+
+        The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.
+        """
+        __tracebackhide__ = True
+        plan = _store_call(lambda: resume_plan(number))
+        row = _store_call(lambda: engine().store.flow_run(number))
+        if row.body:
+            made, body = self.prepare(shlex.join(["--name", row.flow]), row.body)
+        else:
+            made, body = _store_call(lambda: flow_of(row)), None
+        if made.is_async:
+            self._awaited = made
+            raise UsageError(f"{plan.title} awaits. `await tidegate.resume({number})` goes on with it.")
+        print(plan)
+        state: Any = _store_call(lambda: resume(number, made))
+        return state if body is None else outcome(state, body)
 
 
 class AwaitingCells:
@@ -166,6 +198,12 @@ def _runner(arguments: Any) -> Any:
             raise UsageError("%%flow: --max-workers makes no sense with --task-runner sequential.")
         return SequentialTaskRunner()
     return ConcurrentTaskRunner() if arguments.max_workers is None else ConcurrentTaskRunner(arguments.max_workers)
+
+
+def _newest_runs() -> list[FlowRow]:
+    """The newest, after those whose process is gone were recorded as crashed."""
+    bury_all(engine())
+    return engine().store.flow_runs(30)
 
 
 def _store_call(call: Any) -> Any:

@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.flows import SOON, states_in_store
-from tidegate import requests
 from tidegate.cli import main
 from tidegate.model.events import FlowState
 from tidegate.store.sqlite import SQLiteStore
@@ -455,20 +454,41 @@ def test_a_run_of_another_process_is_cancelled(store: SQLiteStore, name: str) ->
         out, err = process.communicate(timeout=SOON)
     assert process.returncode == 4, err
     assert "Cancelled by the command line." in out
-    assert re.search(r"has ended: it is Cancelled\.$", told(call("resume", "1")))
+    refused = told(call("resume", "1"))
+    assert "has ended: it is Cancelled. `tidegate run FILE[:FLOW] --resume 1` goes on where it was." in refused
 
 
-def test_a_run_whose_process_was_killed_says_that_nobody_answers(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_process_was_killed_is_crashed_and_goes_on_in_the_next(store: SQLiteStore, folder: Path) -> None:
     with started("run", "etl.py:waiting") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         assert call("pause", "1").exit_code == 0
         process.kill()
         process.wait(SOON)
-    monkeypatch.setattr(requests, "PATIENCE", 0.1)
-    assert "is Paused, and its process does not answer; it may be gone." in told(call("resume", "1"))
+    assert store.flow_runs()[0].state.name == "Paused"
+    assert "has ended: it is Crashed. `tidegate run FILE[:FLOW] --resume 1`" in told(call("resume", "1"))
+    assert store.flow_runs()[0].state.name == "Crashed"
+    (folder / "go").touch()
+    result = call("run", "etl.py:waiting", "--resume", "1")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Flow run 1 (")
+    (row,) = store.flow_runs()
+    assert row.state.name == "Completed"
+    assert "nothing to resume" in told(call("run", "etl.py:waiting", "--resume", "1"))
+    assert told(call("run", "etl.py:waiting", "--resume", "9")) == "tidegate: There is no flow run 9."
+
+
+def test_runs_whose_process_was_killed_are_listed_as_crashed(store: SQLiteStore) -> None:
+    with started("run", "etl.py:waiting") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert "waiting" in call("runs").stdout
+        assert "Crashed" not in call("runs").stdout
+        assert "Crashed" not in call("show", "1").stdout
+        process.kill()
+        process.wait(SOON)
+    assert "Crashed" in call("runs").stdout
+    assert "Its process ended before it did." in call("show", "1").stdout
 
 
 def test_input_of_a_resume_must_be_json(store: SQLiteStore) -> None:

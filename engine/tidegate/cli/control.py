@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from ..errors import NotRunning
 from ..model.requests import Verb
+from ..model.states import StateType
 from .stores import RUN, find, opened
 
 BY = "the command line"
@@ -30,12 +32,23 @@ def pause(run: int) -> None:
 @click.option("--input", "given", metavar="JSON", help="The input that the run waits for.")
 def resume(run: int, given: str | None) -> None:
     """Let a paused flow run go on."""
+    from ..engine import Engine
+    from ..recovery import bury
+
     detail = None
     if given is not None:
         try:
             detail = {"input": json.loads(given)}
         except ValueError as error:
             raise click.BadParameter(f"{given!r} is not JSON ({error}).", param_hint="--input") from None
+    with opened() as store:
+        row = find(store, run)
+        bury(Engine(store), row)
+        if row.state.is_final() and row.state.type is not StateType.COMPLETED:
+            raise NotRunning(
+                f"Flow run {run} ({row.name}) has ended: it is {row.state.name}. "
+                f"`tidegate run FILE[:FLOW] --resume {run}` goes on where it was."
+            )
     click.echo(f"{_asked(run, 'resume', detail)} goes on.")
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -14,7 +14,7 @@ from ..errors import StoreError
 from ..model.states import State, StateType
 from . import tables
 from .progress import following
-from .stores import opened
+from .stores import RUN, opened
 
 if TYPE_CHECKING:
     from ..flow import Flow
@@ -37,8 +37,15 @@ CODES = {StateType.COMPLETED: 0, StateType.FAILED: 1, StateType.CRASHED: 3, Stat
 @click.option(
     "--retries", type=click.IntRange(0), metavar="N", help="Run the flow again, N times at most, if it fails."
 )
+@click.option(
+    "--resume",
+    "resumed",
+    type=RUN,
+    metavar="RUN",
+    help="Go on with this run, which failed, crashed or was cancelled: what completed is kept.",
+)
 @click.pass_context
-def run(context: click.Context, target: str, given: tuple[str, ...], retries: int | None) -> None:
+def run(context: click.Context, target: str, given: tuple[str, ...], retries: int | None, resumed: int | None) -> None:
     """Run a flow here and now.
 
     Its progress is shown, and at the end how it went and what failed.
@@ -62,7 +69,7 @@ def run(context: click.Context, target: str, given: tuple[str, ...], retries: in
     with opened(make=True) as store, using(Engine(store)) as engine:
         try:
             with following(engine) as follower:
-                state = _call(flow, arguments)
+                state = _call(flow, arguments) if resumed is None else _resume(resumed, flow, arguments)
         finally:
             engine.logs.flush()
         _report(store, 0 if follower.run is None else follower.run.number, state)
@@ -122,6 +129,19 @@ def _call(flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
         return ended
 
     return asyncio.run(awaited())
+
+
+def _resume(number: int, flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
+    """Go on with a run on this thread; the final state."""
+    from ..recovery import resume, resume_plan
+
+    click.echo(str(resume_plan(number)))
+    state: Any = resume(number, flow, **arguments)
+    if not flow.is_async:
+        return cast("State", state)
+    import asyncio
+
+    return cast("State", asyncio.run(state))
 
 
 def _report(store: EventStore, number: int, state: State) -> None:

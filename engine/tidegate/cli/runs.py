@@ -26,7 +26,11 @@ PAGE = 200
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def runs(limit: int, state: str | None, flow: str | None, as_json: bool) -> None:
     """List flow runs, the newest first."""
+    from ..engine import Engine
+    from ..recovery import bury_all
+
     with opened() as store:
+        bury_all(Engine(store))
         found = _matching(store, limit, state, flow)
     if as_json:
         click.echo(json.dumps([tables.flow_json(row) for row in found], indent=2))
@@ -65,8 +69,12 @@ def _is(row: FlowRow, state: str) -> bool:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs; with all task runs.")
 def show(run: int, limit: int, failed: bool, as_json: bool) -> None:
     """Show a flow run and its task runs."""
+    from ..engine import Engine
+    from ..recovery import bury
+
     with opened() as store:
         row = find(store, run)
+        bury(Engine(store), row)
         tasks = store.task_runs(run)
     wanted = [each for each in tasks if each.state.type in (StateType.FAILED, StateType.CRASHED)] if failed else tasks
     if as_json:
