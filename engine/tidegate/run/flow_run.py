@@ -131,7 +131,7 @@ class FlowRun(Controlled):
             if known:
                 self.numbering.learn(run.task.key, site, known)
             return
-        number = self.numbering.site(run.task.key, site)
+        number = self.numbering.site(run.task.key, site, run.task.name, "" if parent is None else parent.task.name)
         above = parent.number if parent is not None else 0
         engine, task = self.engine, run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))

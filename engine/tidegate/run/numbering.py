@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import count
 from types import CodeType
@@ -12,13 +13,15 @@ from ..model.views import TaskRow
 class Numbering:
     """Numbers from 1, indexes from 0, in the order of the calls.  Safe from any thread."""
 
-    __slots__ = ("_indexes", "_last_site", "_numbers", "_sites")
+    __slots__ = ("_indexes", "_last_site", "_numbers", "_recorded", "_sites")
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self._indexes: dict[str, count[int]] = {}
         self._sites: dict[tuple[str, CodeType, int], int] = {}
         self._last_site = 0
+        self._recorded: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        """Call sites of the record whose place is not known yet: by the task, and the one whose code calls it."""
 
     def next(self, task: str) -> tuple[int, int]:
         """The number and the index of the next run of a task."""
@@ -36,16 +39,33 @@ class Numbering:
             last[row.task] = max(last.get(row.task, -1), row.index)
         self._indexes = {task: count(index + 1) for task, index in last.items()}
         self._last_site = max((row.site for row in rows), default=0)
+        names = {row.number: row.task for row in rows}
+        for row in rows:
+            sites = self._recorded[row.task, names.get(row.parent, "")]
+            if row.site not in sites:
+                sites.append(row.site)
 
     def learn(self, task: str, place: tuple[CodeType, int], site: int) -> None:
         """The place in the code is that call site, as an earlier process numbered it."""
-        self._sites.setdefault((task, *place), site)
+        if (task, *place) in self._sites:
+            return
+        self._sites[(task, *place)] = site
+        for sites in self._recorded.values():
+            if site in sites:
+                sites.remove(site)
 
-    def site(self, task: str, place: tuple[CodeType, int]) -> int:
-        """The number of the place in the code where a task is called."""
+    def site(self, task: str, place: tuple[CodeType, int], name: str = "", above: str = "") -> int:
+        """The number of the place in the code where a task is called.
+
+        With its `name`, and that of the task whose code it is: a place of which no recorded call was made here, as
+        inside of a task that is kept, is taken for the first that an earlier process had there.
+        """
         key = (task, *place)
         number = self._sites.get(key)
         if number is None:
+            left = self._recorded.get((name, above)) if self._recorded else None
+            if left:
+                return self._sites.setdefault(key, left.pop(0))
             self._last_site += 1
             number = self._sites.setdefault(key, self._last_site)
         return number
