@@ -74,17 +74,17 @@ def new_flow_run(
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
     if tracking is not None:
         tracking.given_name = name
-    _begin(run, parent)
+    _begin(run, tracking)
     return run
 
 
-def _begin(run: FlowRun, parent: FlowRun | None) -> None:
+def _begin(run: FlowRun, tracking: TaskRun | None) -> None:
     """Make a run known in this process."""
     run.engine.live[run.number] = run
     run_logs.created(run)
-    if parent is not None:
-        run.parent = parent
-        parent.subflows.add(run)
+    if tracking is not None:
+        run.tracking = tracking
+        tracking.flow_run.subflows.add(run)
     else:
         requests.attend(run.engine)
         for observer in run.engine.observers:

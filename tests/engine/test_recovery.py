@@ -6,7 +6,6 @@ Real processes are really killed.  What their bodies did is told by a file outsi
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,12 +15,10 @@ from typing import Any
 
 import pytest
 
-from support.flows import engine_over, flow, in_time, python, seeded, states_in_store, task
-from tidegate import resume, resume_plan
-from tidegate.engine import Engine
-from tidegate.errors import FlowNotFound, NotStartable, UsageError
+from support.flows import engine_over, flow, in_time, python, seeded, states_in_store
+from tidegate import resume
+from tidegate.errors import NotStartable
 from tidegate.flow_runs import create_flow_run
-from tidegate.model.states import State
 from tidegate.recovery import bury_all
 from tidegate.store.sqlite import SQLiteStore
 

@@ -37,6 +37,7 @@ class Controlled:
     stopped: Latch
     bodies: dict[int, TaskRun]
     handle: Any
+    tracking: TaskRun | None
     subflows: set[FlowRun]
     pauses: Pauses
 
@@ -139,6 +140,8 @@ class Controlled:
         """Be in a state, which is in force at once, and shown once it is kept; then `kept` is called."""
         self.state = state
         self.engine.commit_soon(self.event(state, by), kept)
+        if self.tracking is not None:
+            self.tracking.mirror(state)
 
     def _end_bodies(self) -> None:
         self.moved.set()

@@ -68,7 +68,8 @@ class FlowRun(Controlled):
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
-        self.parent: FlowRun | None = None  # of a subflow
+        self.tracking: TaskRun | None = None
+        """What stands for a subflow in the flow that called it."""
         self.attempts = 0
         self.reopened = ""
         """Why it may begin once more, though it has ended: it is resumed."""
@@ -218,8 +219,9 @@ class FlowRun(Controlled):
         """Begin an attempt, if it may begin now."""
         now = self.engine.now()
         with self.lock:
-            if self.parent is not None and self.gate is not StateType.CANCELLING:  # it may be paused: this could not be
-                self.gate, self.moved = self.parent.gate, self.parent.moved
+            if self.tracking is not None and self.gate is not StateType.CANCELLING:
+                above = self.tracking.flow_run  # which may be paused: this run could not be
+                self.gate, self.moved = above.gate, above.moved
             decision = rules.decide(self, Running(at=now), self.policy, now)
             if isinstance(decision, rules.Accept):
                 self.attempts += 1

@@ -195,6 +195,13 @@ class TaskRun(Latch):
         self.state = state
         self.flow_run.engine.note(self.event(state))
 
+    def mirror(self, state: State) -> None:
+        """The subflow that it stands for is in a state that is not final."""
+        with self.flow_run.lock:
+            if not self._ending:
+                self.state = state
+                self.flow_run.engine.note(self.event(state))
+
     def event(self, state: State, result: bytes | None = None) -> TaskState:
         """The event of entering a state."""
         count = self.earlier + self.attempts
