@@ -122,6 +122,9 @@ def bury(here: Engine, row: FlowRow) -> bool:
     crashed = [TaskState(row.number, now, each.number, _gone(now), each.attempts, each.given_name) for each in began]
     here.commit_all([*crashed, FlowState(row.number, now, _gone(now), attempt=row.attempts)])
     row.state = _gone(now)
+    for each in began:
+        for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
+            bury(here, subflow)
     return True
 
 
@@ -152,4 +155,8 @@ def _remember(run: FlowRun, row: FlowRow, tasks: list[TaskRow]) -> None:
 
 
 def _is_lost(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_is_lost(each) for each in value.values())
+    if isinstance(value, list):
+        return any(_is_lost(each) for each in value)
     return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None

@@ -1,13 +1,16 @@
 """Resume: after `kill -9` a run goes on in another process, and only what is missing runs.
 
-Real processes are really killed.  What their bodies did is told by a file outside the store, to which each body appends.
+Real processes are really killed.  A file outside the store, to which each body appends, tells what ran.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
+import pickle
 import sqlite3
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +22,9 @@ import pytest
 from support.flows import engine_over, flow, in_time, python, seeded, states_in_store, task
 from tidegate import resume, resume_plan
 from tidegate.engine import Engine
-from tidegate.errors import FlowNotFound, NotStartable, UsageError
+from tidegate.errors import NotStartable
 from tidegate.flow_runs import create_flow_run
+from tidegate.model.events import TaskState
 from tidegate.model.states import State
 from tidegate.recovery import bury_all
 from tidegate.store.sqlite import SQLiteStore
@@ -162,7 +166,7 @@ class Place:
         (self.folder / "work.py").write_text(self.script)
         begin = "import runpy; runpy.run_path('work.py', run_name='__main__')"
         arguments = [self.folder / "witness", shape, run, die_at]
-        with open(self.folder / "witness", "a") as file:
+        with (self.folder / "witness").open("a") as file:
             file.write("process\n")
         with python(begin, *arguments, env={"TIDEGATE_HOME": str(self.home)}, cwd=self.folder) as process:
             said = []
@@ -204,7 +208,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Any, Any, int]]]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any, int]]:
     """Result, nodes and number of lines of each shape when nobody kills it."""
     known: dict[str, tuple[Any, Any, int]] = {}
     for shape in SHAPES:
@@ -212,7 +216,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
         result = place.go(shape)
         assert place.ran_twice() == []
         known[shape] = result, place.nodes(), len(place.lines()) - 1
-    yield known
+    return known
 
 
 # Kills ----------------------------------------------------------------------------------------------------------------
@@ -301,6 +305,8 @@ def around(x):
 
 @flow
 def waits(x):
+    engine().store.commit_all(())
+    os.write(1, b"up" + os.linesep.encode())
     sys.stdin.readline()
 
 if sys.argv[1] == "new":
@@ -353,7 +359,7 @@ def test_the_runs_of_dead_processes_are_found_crashed_and_no_others(tmp_path: Pa
     with python(IN_FLIGHT, "new", "waits", env={"TIDEGATE_HOME": str(tmp_path)}) as alive:
         store = SQLiteStore(tmp_path / "store.db")
         with engine_over(store) as here:
-            in_time(lambda: wait_for(lambda: "Running" in states_in_store(store, 3)))
+            assert in_time(alive.stdout.readline) == b"up\n"
             ahead = create_flow_run("work", {"x": 1})
             assert sorted(bury_all(here)) == [1, 2]
             assert bury_all(here) == []
@@ -383,6 +389,229 @@ def test_a_subflow_that_was_in_flight_is_no_ghost_after_the_resume(tmp_path: Pat
     store.close()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    while not condition():
-        pass
+# Failed in this process -----------------------------------------------------------------------------------------------
+
+
+class Bodies:
+    """What ran, in order; `fails` are the names that raise."""
+
+    def __init__(self, *fails: str) -> None:
+        self.fails = set(fails)
+        self.ran: list[str] = []
+
+    def __call__(self, name: str) -> None:
+        self.ran.append(name)
+        if name in self.fails:
+            raise ValueError(name)
+
+
+def test_of_a_failed_run_the_failed_ones_run_again(stored: Engine) -> None:
+    bodies = Bodies("b")
+
+    @task
+    def step(name: str) -> str:
+        bodies(name)
+        return name
+
+    @flow
+    def work() -> str:
+        return "".join([each.result() for each in [step.submit(name) for name in "abc"]])
+
+    with pytest.raises(ValueError, match="b"):
+        work()
+    assert sorted(bodies.ran) == ["a", "b", "c"]
+    assert (resume_plan(1).kept, resume_plan(1).again) == (2, {"Failed": 1})
+    bodies.fails.clear()
+    final = resume(1)
+    assert isinstance(final, State)
+    assert final.result() == "abc"
+    assert bodies.ran[3:] == ["b"]
+    assert states_in_store(stored.store, 1) == ["Running", "Failed", "Resuming", "Completed"]
+    assert states_in_store(stored.store, 1, 2) == ["Running", "Failed", "Retrying", "Completed"]
+    with pytest.raises(NotStartable, match=r"is Completed: there is nothing to resume\.$"):
+        resume(1)
+
+
+def test_a_kept_subflow_and_a_kept_task_without_value(stored: Engine) -> None:
+    bodies = Bodies("work")
+
+    @task
+    def nothing() -> None:
+        bodies("nothing")
+
+    @flow
+    def inner(x: int) -> list[int]:
+        bodies("inner")
+        return [x]
+
+    @flow
+    def work() -> Any:
+        found = [nothing(), inner(1)]
+        bodies("work")
+        return found
+
+    with pytest.raises(ValueError, match="work"):
+        work()
+    bodies.fails.clear()
+    final = resume(1)
+    assert isinstance(final, State)
+    assert final.result() == [None, [1]]
+    assert bodies.ran == ["nothing", "inner", "work", "work"]
+    assert len(stored.store.flow_runs()) == 2
+
+
+def test_an_async_flow_is_awaited(stored: Engine) -> None:
+    bodies = Bodies("work")
+
+    @task
+    async def step(x: int) -> int:
+        bodies(f"step {x}")
+        return x
+
+    @flow
+    async def work() -> list[int]:
+        found = list(await asyncio.gather(*[step(x) for x in range(3)]))
+        bodies("work")
+        return found
+
+    async def both() -> Any:
+        with pytest.raises(ValueError, match="work"):
+            await work()
+        bodies.fails.clear()
+        final = resume(1)
+        assert not isinstance(final, State)
+        return (await final).result()
+
+    assert asyncio.run(both()) == [0, 1, 2]
+    assert bodies.ran == ["step 0", "step 1", "step 2", "work", "work"]
+    assert states_in_store(stored.store, 1) == ["Running", "Failed", "Resuming", "Completed"]
+
+
+def message(engine: Engine, task_run: int, name: str) -> str:
+    """What the state of this name of a task run says."""
+    [said] = [
+        event.state.message
+        for _, event in engine.store.events(1)
+        if isinstance(event, TaskState) and event.task_run == task_run and event.state.name == name
+    ]
+    return said
+
+
+@pytest.mark.parametrize("persist", [True, False])
+def test_what_could_not_be_saved_runs_again_and_says_so(stored: Engine, persist: bool) -> None:
+    bodies = Bodies("work")
+
+    @task(persist_result=persist)
+    def locked() -> Any:
+        bodies("locked")
+        return threading.Lock()
+
+    @task
+    def saved() -> int:
+        bodies("saved")
+        return 1
+
+    @flow
+    def work() -> int:
+        lock, one = locked(), saved()
+        assert lock.acquire(blocking=False)
+        bodies("work")
+        return one
+
+    with pytest.raises(ValueError, match="work"):
+        work()
+    assert resume_plan(1).again == {"not saved": 1}
+    assert "1 task runs are kept, 1 run again (1 not saved)" in str(resume_plan(1))
+    bodies.fails.clear()
+    bodies.ran.clear()
+    resume(1)
+    assert bodies.ran == ["locked", "work"]
+    assert message(stored, 1, "Rerunning")
+
+
+# What cannot be had back ----------------------------------------------------------------------------------------------
+
+
+class Opened:
+    """Tells when it is unpickled."""
+
+    count = 0
+
+    def __reduce__(self) -> Any:
+        return (_open, ())
+
+
+def _open() -> Opened:
+    Opened.count += 1
+    return Opened()
+
+
+def crashed_after(engine: Engine, value: Callable[[], Any], **options: Any) -> tuple[Any, list[str]]:
+    """A flow that failed after a task that returns a value, and what its bodies tell when they run."""
+    bodies = Bodies("work")
+
+    @task(name="step", persist_result=True)
+    def step() -> Any:
+        bodies("step")
+        return value()
+
+    @flow(name="work", **options)
+    def work() -> str:
+        step()
+        bodies("work")
+        return "done"
+
+    with pytest.raises(ValueError, match="work"):
+        work()
+    bodies.fails.clear()
+    bodies.ran.clear()
+    return work, bodies.ran
+
+
+def on_disk(tmp_path: Path) -> Iterator[Engine]:
+    store = SQLiteStore(tmp_path / "home" / "store.db")
+    with engine_over(store) as made:
+        yield made
+    store.close()
+
+
+disk = pytest.fixture(on_disk, name="disk")
+
+
+def test_a_result_whose_file_is_gone_runs_again(disk: Engine, tmp_path: Path) -> None:
+    _work, ran = crashed_after(disk, lambda: b"x" * 200_000)
+    folder = disk.store.results_folder
+    assert folder is not None
+    files = [each for each in folder.rglob("*") if each.is_file()]
+    assert files
+    for each in files:
+        each.unlink()
+    resume(1)
+    assert ran == ["step", "work"]
+    assert message(disk, 1, "Rerunning")
+
+
+def test_a_row_that_was_tampered_with_is_not_opened(disk: Engine, tmp_path: Path) -> None:
+    _work, ran = crashed_after(disk, lambda: "plain")
+    payload = b"TG1 " + b"0" * 64 + b" pickle\n" + pickle.dumps(Opened())
+    connection = sqlite3.connect(tmp_path / "home" / "store.db")
+    with connection:
+        connection.execute("UPDATE task_run SET result = ?", (payload,))
+    connection.close()
+    before = Opened.count
+    resume(1)
+    assert Opened.count == before
+    assert ran == ["step", "work"]
+    assert message(disk, 1, "Rerunning")
+
+
+class Leaves:
+    """A value whose class will be gone."""
+
+
+def test_a_result_whose_class_is_gone_runs_again(disk: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[__name__]
+    _work, ran = crashed_after(disk, lambda: here.Leaves() if hasattr(here, "Leaves") else None)
+    monkeypatch.delattr(here, "Leaves")
+    resume(1)
+    assert ran == ["step", "work"]
