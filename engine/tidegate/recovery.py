@@ -109,8 +109,9 @@ def _check(here: Engine, row: FlowRow) -> None:
         raise NotStartable(f"{told} is {row.state.name}: there is nothing to resume.")
     if row.parent is not None:
         raise NotStartable(f"{told} is a subflow. Resume flow run {row.parent[0]}, which called it.")
-    if row.number in here.live or (not row.state.is_final() and here.store.is_alive(row.owner)):
-        raise NotStartable(f"{told} is {row.state.name}, and its process is alive.")
+    live = here.live.get(row.number)
+    if live is not None or (not row.state.is_final() and here.store.is_alive(row.owner)):
+        raise NotStartable(f"{told} is {(live or row).state.name}, and its process is alive.")
 
 
 def bury(here: Engine, row: FlowRow) -> bool:
