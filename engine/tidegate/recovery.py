@@ -50,7 +50,8 @@ class ResumePlan:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {why}" for why, count in self.again.items())
-        return f"{self.title}: {self.kept} task runs are kept." + (f" Again: {reasons}." if reasons else "")
+        kept = "1 task run is" if self.kept == 1 else f"{self.kept:,} task runs are"
+        return f"{self.title}: {kept} kept." + (f" Again: {reasons}." if reasons else "")
 
 
 def resume_plan(flow_run: int) -> ResumePlan:
@@ -63,8 +64,14 @@ def resume_plan(flow_run: int) -> ResumePlan:
         if each.state.type is StateType.COMPLETED and (each.subflow or is_saved(each.result)):
             kept += 1
         else:
-            again["not saved" if each.state.type is StateType.COMPLETED else each.state.name] += 1
+            again[_why_again(each)] += 1
     return ResumePlan(flow_run, row.name, kept, dict(again))
+
+
+def _why_again(row: TaskRow) -> str:
+    if row.state.type is StateType.COMPLETED:
+        return "not saved"
+    return row.state.name if row.state.is_final() else "in flight"
 
 
 def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any) -> State | Coroutine[Any, Any, State]:
@@ -120,8 +127,9 @@ def _check(here: Engine, row: FlowRow) -> None:
         raise NotStartable(f"{told} is {row.state.name}: there is nothing to resume.")
     if row.parent is not None:
         raise NotStartable(f"{told} is a subflow. Resume flow run {row.parent[0]}, which called it.")
-    if row.number in here.live or (not row.state.is_final() and here.store.is_alive(row.owner)):
-        raise NotStartable(f"{told} is {row.state.name}, and its process is alive.")
+    live = here.live.get(row.number)
+    if live is not None or (not row.state.is_final() and here.store.is_alive(row.owner)):
+        raise NotStartable(f"{told} is {(live or row).state.name}, and its process is alive.")
 
 
 def bury(here: Engine, row: FlowRow) -> bool:
@@ -133,6 +141,9 @@ def bury(here: Engine, row: FlowRow) -> bool:
     crashed = [TaskState(row.number, now, each.number, _gone(now), each.attempts, each.given_name) for each in began]
     here.commit_all([*crashed, FlowState(row.number, now, _gone(now), attempt=row.attempts)])
     row.state = _gone(now)
+    for each in began:
+        for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
+            bury(here, subflow)
     return True
 
 
@@ -163,4 +174,8 @@ def _remember(run: FlowRun, row: FlowRow, tasks: list[TaskRow]) -> None:
 
 
 def _is_lost(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_is_lost(each) for each in value.values())
+    if isinstance(value, list):
+        return any(_is_lost(each) for each in value)
     return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None
