@@ -81,6 +81,7 @@ class Drawing:
         end = model.ended if over and model.ended is not None else now
         run: RunView = {
             "id": created.uuid if created else "",
+            "number": created.flow_run if created else 0,
             "flow": created.flow if created else "",
             "name": created.name if created else "",
             "state": state_view(model.state),

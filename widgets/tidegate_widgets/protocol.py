@@ -91,6 +91,8 @@ class RunView(TypedDict):
     """The header: what the run is, how far it is, what one may do."""
 
     id: str
+    number: int
+    """Of the flow run in its store."""
     flow: str
     name: str
     state: StateView

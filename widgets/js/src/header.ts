@@ -8,7 +8,9 @@ import type { Store } from "./store";
 import { COUNT_WORDS, count, duration } from "./text";
 
 const CONFIRM_FOR = 3000;
-const NO_CONNECTION = "Buttons need a connection to the kernel; the notebook's stop button interrupts the run.";
+const NO_CONNECTION =
+  "Buttons need a connection to the kernel; the notebook's stop button interrupts the run. " +
+  "If the kernel has died, this goes on in the next one:";
 /** What stands on a verb's button, at rest and while it is waited for. */
 export const LABELS: Record<Verb, readonly [rest: string, pending: string]> = {
   pause: ["Pause", "Pausing…"],
@@ -51,7 +53,7 @@ export class Header {
   #progress: HTMLElement;
   #note = html("p", { class: "note" });
   #answered = html("p", { class: "note" });
-  #hint = html("p", { class: "note" }, NO_CONNECTION);
+  #hint = html("p", { class: "note" });
   #error = html("p", { class: "note error", role: "alert" });
   #confirming: ReturnType<typeof setTimeout> | null = null;
 
@@ -102,6 +104,7 @@ export class Header {
     show(this.#note, run.note !== "");
     setText(this.#answered, run.answered ?? "");
     show(this.#answered, !!run.answered);
+    setText(this.#hint, `${NO_CONNECTION} %tidegate resume ${run.number}`);
     show(this.#hint, connection === "lost");
     setText(this.#error, error);
     show(this.#error, error !== "");

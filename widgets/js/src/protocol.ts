@@ -44,6 +44,8 @@ export type Input = Record<string, string | boolean>;
 
 export interface RunView {
   id: string;
+  /** Of the flow run in its store. */
+  number: number;
   flow: string;
   name: string;
   state: StateView;

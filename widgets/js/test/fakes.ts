@@ -67,6 +67,7 @@ export function counts(some: Partial<Counts> = {}): Counts {
 export function run(some: Partial<RunView> = {}): RunView {
   return {
     id: "run-1",
+    number: 1,
     flow: "airports",
     name: "amber-otter",
     state: RUNNING,

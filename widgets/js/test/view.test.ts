@@ -162,7 +162,8 @@ test("without a kernel there are no buttons, and a line says what to do", () => 
   vi.advanceTimersByTime(6100);
   expect(shownText("header button")).toEqual([]);
   expect(shownText(".note")).toEqual([
-    "Buttons need a connection to the kernel; the notebook's stop button interrupts the run.",
+    "Buttons need a connection to the kernel; the notebook's stop button interrupts the run. " +
+      "If the kernel has died, this goes on in the next one: %tidegate resume 1",
   ]);
   expect(one(".status").textContent).toBe("Not connected");
 });

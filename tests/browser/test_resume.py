@@ -1,0 +1,64 @@
+"""The kernel dies in the middle of a cell; in the next one the run goes on, in a real JupyterLab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from support.lab import Lab, why_not
+from support.page import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+SHOTS = Path(__file__).resolve().parents[2] / ".work" / "screenshots"
+SETUP = """
+%load_ext tidegate
+import os, signal, time
+from pathlib import Path
+from tidegate import task
+@task
+def step(x):
+    with open("ran", "a") as file: file.write(f"{x} ")
+    if x == 3 and Path("die").exists(): os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.3)
+    return x + 1
+"""
+CHAIN = "%%flow --name chain\nx = 0\nfor _ in range(6): x = step(x)\nx * 10"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with Lab() as running:
+        yield running
+
+
+@pytest.fixture
+def page(lab: Lab) -> Iterator[Page]:
+    with lab.open([SETUP, CHAIN, "%tidegate runs", "%tidegate resume 1"]) as opened:
+        yield opened
+
+
+def test_a_cell_goes_on_after_its_kernel_has_died(lab: Lab, page: Page) -> None:
+    ran = lab.root / "ran"
+    (lab.root / "die").touch()
+    page.run_to_end(0)
+    page.run(1)
+    page.raw.get_by_text("appears to have died").wait_for()
+    page.raw.get_by_role("button", name="Ok").click()
+    (lab.root / "die").unlink()
+    assert ran.read_text() == "0 1 2 3 "
+    page.wait_idle()
+    page.run_to_end(0)
+    page.run_to_end(2)
+    expect(page.cell(2)).to_contain_text("Crashed")
+    page.run(3)
+    expect(page.cell(3)).to_contain_text("3 task runs are kept.")
+    expect(page.cell(3)).to_contain_text("60")
+    expect(page.cell(3).locator(".panel")).to_contain_text("Completed")
+    assert ran.read_text() == "0 1 2 3 3 4 5 "
+    expect(page.cell(1).locator(".panel")).to_contain_text("%tidegate resume 1")  # after seconds without an answer
+    page.screenshot(SHOTS / "resume.png")
