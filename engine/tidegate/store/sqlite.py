@@ -24,7 +24,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
 from ..model.requests import Request
-from ..model.states import StateType
+from ..model.states import TERMINAL, StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
@@ -245,6 +245,8 @@ class SQLiteStore:
             rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
         for state in found.flows:
             rows.update_flow(connection, state)
+            if state.state.type in TERMINAL:
+                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
         log = found.log
         if log:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
