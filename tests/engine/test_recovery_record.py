@@ -17,7 +17,6 @@ IN_FLIGHT = """
 import os, signal, sys
 from tidegate import flow, resume, resume_plan, task
 from tidegate.engine import engine
-from tidegate.recovery import bury_all
 
 @task
 def done(x):
@@ -50,8 +49,14 @@ if sys.argv[1] == "new":
     globals()[sys.argv[2]](3)
 elif sys.argv[1] == "plan":
     print(resume_plan(1))
-elif sys.argv[1] == "bury":
-    print(bury_all(engine()))
+elif sys.argv[1] == "race":
+    engine().store.flow_runs()
+    os.write(1, b"up" + os.linesep.encode())
+    sys.stdin.readline()
+    try:
+        print(resume(1).result())
+    except Exception as error:
+        print(error)
 else:
     print(resume(1).result())
 """
@@ -160,3 +165,19 @@ def test_one_process_may_look_and_go_on_after_others_have(tmp_path: Path) -> Non
             "Completed",
         ]
     store.close()
+
+
+def test_of_two_processes_that_resume_a_run_one_has_it(tmp_path: Path) -> None:
+    env = {"TIDEGATE_HOME": str(tmp_path)}
+    assert say_in(tmp_path, "new", "work") == "done dies"
+    with python(IN_FLIGHT, "race", env=env) as one, python(IN_FLIGHT, "race", env=env) as two:
+        for each in (one, two):
+            assert each.stdout.readline() == b"up\n"
+        for each in (one, two):
+            each.stdin.write(b"\n")
+            each.stdin.flush()
+        said = sorted(each.communicate(timeout=30)[0].decode().strip() for each in (one, two))
+    assert said[1] == "dies 4"
+    told = ("and its process is alive.", "has just been resumed by somebody else.", "there is nothing to resume.")
+    assert said[0].startswith("The flow run 1 (")
+    assert said[0].endswith(told)

@@ -113,6 +113,16 @@ class SQLiteStore:
                 raise StoreError(self._problem(error)) from error
         return number
 
+    def claim_flow_run(self, row: FlowRow) -> bool:
+        """In one statement, so that of two processes one has it."""
+        sql = (
+            "UPDATE flow_run SET owner = ?, state = ?, state_name = NULL, message = NULL "
+            "WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"
+        )
+        pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
+        with self._lock, self._own_errors(), self._transaction() as connection:
+            return connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
+
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
         """Keep the version of its flow, its retries if it has none of its own, and that this process has it."""
         with self._lock, self._own_errors(), self._transaction() as connection:
