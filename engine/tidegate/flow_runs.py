@@ -176,12 +176,19 @@ def of_record(
     row: FlowRow,
     more: Mapping[str, Any],
     before_begin: Callable[[FlowRun], object] = lambda run: None,
+    *,
+    claim: bool = False,
 ) -> FlowRun:
-    """A run of the record in this process, not begun; `more` takes the place of recorded parameters."""
+    """A run of the record in this process, not begun; `more` takes the place of recorded parameters.
+
+    With `claim` it may be that another process wants it too: raises `NotStartable` if that was first.
+    """
     setup_logging()
     here = engine()
     given = {**row.recorded_parameters(), **more}
     parameters, refused = _recorded_parameters(flow, given, here.now())
+    if claim and not here.store.claim_flow_run(row):
+        raise NotStartable(f"The flow run {row.number} ({row.name}) has just been resumed by somebody else.")
     here.amend(row.number, flow.version or "", flow.policy)
     created = FlowCreated(
         row.number, row.created, row.uuid, row.flow, row.name, row.parameters, None, flow.version or "", row.tags

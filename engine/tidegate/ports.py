@@ -93,6 +93,10 @@ class EventStore(Protocol):
         """
         ...
 
+    def claim_flow_run(self, row: FlowRow) -> bool:
+        """Make a flow run that is to be resumed Pending and this process's own; false if it is no longer as `row`."""
+        ...
+
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
         """Keep the version of a flow run's flow, its retries if it has none of its own, and that this process has it.
 

@@ -163,7 +163,7 @@ def _taken_up(here: Engine, flow: Flow[..., Any], row: FlowRow, given: dict[str,
         example = f"resume({row.number}, {lost[0]}=...)"
         raise UsageError(f"The record holds no value of {', '.join(lost)}. Give it once more: {example}.")
     tasks: list[TaskRow] = here.store.task_runs(row.number)
-    return flow_runs.of_record(flow, row, given, before_begin=lambda made: _remember(made, row, tasks))
+    return flow_runs.of_record(flow, row, given, before_begin=lambda made: _remember(made, row, tasks), claim=True)
 
 
 def _remember(run: FlowRun, row: FlowRow, tasks: list[TaskRow]) -> None:

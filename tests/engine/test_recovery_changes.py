@@ -177,14 +177,14 @@ def work():
         raise ValueError("at the end")
     return result
 """
-CHANGED = "Its code has changed."
+CHANGED, INPUT = "Its code has changed.", "An input was made anew."
 EDITS: dict[str, tuple[str, str, dict[str, str | None], list[int]]] = {
     "nothing": ("", "", {}, [20, 5]),
     "a comment": ("    return x * 10", "    # ten times\n    return x * 10", {}, [20, 5]),
-    "a task": ("x * 10", "x * 11", {"two": CHANGED, "three": ""}, [22, 5]),
-    "a task without inputs": ("return 5", "return 6", {"apart": CHANGED, "three": ""}, [20, 6]),
+    "a task": ("x * 10", "x * 11", {"two": CHANGED, "three": INPUT}, [22, 5]),
+    "a task without inputs": ("return 5", "return 6", {"apart": CHANGED, "three": INPUT}, [20, 6]),
     "the last task": ("[x, y]", "[y, x]", {"three": CHANGED}, [5, 20]),
-    "a helper": ("x + 1", "x + 2", {"one": CHANGED, "two": "", "three": ""}, [30, 5]),
+    "a helper": ("x + 1", "x + 2", {"one": CHANGED, "two": INPUT, "three": INPUT}, [30, 5]),
     "an input": ("one.submit(1)", "one.submit(2)", {"one": None, "two": None, "three": None}, [30, 5]),
     "the order": ("    first = one.submit(1)\n", "    apart.name\n    first = one.submit(1)\n", {}, [20, 5]),
 }

@@ -71,7 +71,7 @@ def _ready(run: TaskRun) -> Part:
         if blocker:
             return NotReady(blocker, at=run.now())
         if run.state.type is StateType.COMPLETED and any(future.ran_anew for future, _ in found.futures):
-            run.reopened = "Rerunning"
+            run.reopened, run.why_missed = "Rerunning", "An input was made anew."
     try:
         if found is not None and found.rebuild:
             run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)

@@ -24,7 +24,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
 from ..model.requests import Request
-from ..model.states import StateType
+from ..model.states import TERMINAL, StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
@@ -112,6 +112,16 @@ class SQLiteStore:
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
         return number
+
+    def claim_flow_run(self, row: FlowRow) -> bool:
+        """In one statement, so that of two processes one has it."""
+        sql = (
+            "UPDATE flow_run SET owner = ?, state = ?, state_name = NULL, message = NULL "
+            "WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"
+        )
+        pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
+        with self._lock, self._own_errors(), self._transaction() as connection:
+            return connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
         """Keep the version of its flow, its retries if it has none of its own, and that this process has it."""
@@ -245,6 +255,8 @@ class SQLiteStore:
             rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
         for state in found.flows:
             rows.update_flow(connection, state)
+            if state.state.type in TERMINAL:
+                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
         log = found.log
         if log:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
