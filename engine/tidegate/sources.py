@@ -269,14 +269,22 @@ def closure(fn: FunctionType) -> list[Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _names(code: CodeType) -> tuple[str, ...]:
-    """The globals that code names, also from inside its own functions; attributes are none."""
+    """The globals that code names, also from inside its own functions; attributes are none.
+
+    One that it sets itself is no constant: a counter would make it other code with each call.
+    """
     found: set[str] = set()
+    changed: set[str] = set()
     todo = [code]
     while todo:
         each = todo.pop()
-        found.update(step.argval for step in dis.get_instructions(each) if step.opname in _GLOBAL)
+        for step in dis.get_instructions(each):
+            if step.opname in _GLOBAL:
+                found.add(step.argval)
+            elif step.opname == "STORE_GLOBAL":
+                changed.add(step.argval)
         todo.extend(const for const in each.co_consts if isinstance(const, CodeType))
-    return tuple(sorted(found))
+    return tuple(sorted(found - changed))
 
 
 def _functions(member: Any) -> list[FunctionType]:

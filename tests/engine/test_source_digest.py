@@ -277,6 +277,16 @@ def test_what_is_changed_in_place_is_noticed_at_the_next_look(change: str) -> No
     assert source_digest(space["locate"]) != first
 
 
+def test_a_counter_that_it_sets_itself_is_no_constant() -> None:
+    space = cell("CALLS, BY = 0, 2\ndef count(x):\n    global CALLS\n    CALLS += 1\n    return x * BY")
+    before = source_digest(space["count"])
+    space["count"](1)
+    assert space["CALLS"] == 1
+    assert source_digest(space["count"]) == before
+    space["BY"] = 3
+    assert source_digest(space["count"]) != before
+
+
 def test_a_large_table_is_not_read_at_every_look() -> None:
     class Counted(int):
         def __reduce__(self) -> Any:
