@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any
 
-from .errors import InvalidName, ParameterBindError, ReservedArgument
+from .errors import InvalidName, InvalidOption, ParameterBindError, ReservedArgument
 from .generators import collected, is_async_generator
 from .hooks import STATES, hooks_of
 from .registry import register
@@ -25,7 +25,7 @@ _PLAIN = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_
 class CallFace:
     """A user's function with a name, a checked signature, and the options that flows and tasks share.
 
-    Raises `TypeError` for what is not callable, `InvalidName` for a name with any of ``/ % & > <``,
+    Raises `InvalidOption` for what is not callable, `InvalidName` for a name with any of ``/ % & > <``,
     `ReservedArgument` for a parameter called `return_state` or `wait_for`, and `UsageError` for an option that makes no
     sense.
     """
@@ -35,7 +35,7 @@ class CallFace:
     def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
         kind = self.kind
         if not callable(fn):
-            raise TypeError(f"@{kind} needs a function, not {type(fn).__name__}: {fn!r:.60}")
+            raise InvalidOption(f"@{kind} needs a function, not {type(fn).__name__}: {fn!r:.60}")
         default = getattr(fn, "__name__", None) or type(fn).__name__
         name = options["name"]
         if name is None:
@@ -82,11 +82,18 @@ class CallFace:
         """Seconds that an attempt may take; null for any."""
         return self.limit_seconds
 
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> None:
+        """Raises `InvalidOption` for one that does not exist."""
+        unknown = options.keys() - (cls.__init__.__kwdefaults__ or {}).keys()
+        if unknown:
+            raise InvalidOption(f"@{cls.kind} has no option {', '.join(map(repr, sorted(unknown)))}.")
+
     def changed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options with some of them changed.  Raises `TypeError` for one that does not exist."""
+        """The options with some of them changed.  Raises `InvalidOption` for one that does not exist."""
         unknown = options.keys() - self.options.keys()
         if unknown:
-            raise TypeError(f"with_options() of {self.name!r} does not know {', '.join(sorted(unknown))}.")
+            raise InvalidOption(f"with_options() of {self.name!r} does not know {', '.join(sorted(unknown))}.")
         return {**self.options, **options}
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[tuple[str, Any]]:

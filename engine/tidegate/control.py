@@ -8,7 +8,7 @@ from typing import Any
 from . import host
 from .context import Frame, frame, sketching
 from .engine import engine
-from .errors import NotPaused, NotRunning, PauseTimeout
+from .errors import NotPaused, NotRunning, OutsideFlow, PauseTimeout
 from .futures import wait_async
 from .questions import Question
 from .run.bodies import step_in, step_out
@@ -38,7 +38,7 @@ def pause_flow_run(
       was given is given again.  By default pauses are counted.
     - ``poll_interval``: not needed, nothing is polled; accepted for code that comes from elsewhere.
 
-    Raises `RuntimeError` outside of a flow and in a task.
+    Raises `OutsideFlow` outside of a flow and in a task.
     """
     if flow_run is not None:
         find(flow_run).pause()
@@ -122,7 +122,7 @@ def find(flow_run: FlowRun | int) -> FlowRun:
 def _current(what: str) -> Frame:
     here = frame.get()
     if here is None:
-        raise RuntimeError(f"{what}() was called outside of a flow. Use resume_flow_run(run) and the like there.")
+        raise OutsideFlow(f"{what}() was called outside of a flow. Use resume_flow_run(run) and the like there.")
     if here.task_run is not None:
-        raise RuntimeError(f"{what}() was called in a task. Call it from the flow.")
+        raise OutsideFlow(f"{what}() was called in a task. Call it from the flow.")
     return here

@@ -10,7 +10,7 @@
     + SignatureMismatch                (also TypeError)   recorded parameters that are not those of the flow
     + MappingMissingIterable           (also ValueError)  `.map()` without anything to map over
     + MappingLengthMismatch            (also ValueError)  `.map()` over iterables of different lengths
-    + OutsideFlow                      (also RuntimeError) `.submit()` or `.map()` where no flow runs
+    + OutsideFlow                      (also RuntimeError) `.submit()`, `.map()` or a pause where no flow runs
     + SettingsError                    (also ValueError)  a setting or a profile that cannot be, or is not there
     + FlowNotFound                     (also LookupError) no flow of that name, or none at all, where one was looked for
     + LimitNotFound                    (also LookupError) no concurrency limit of that tag
@@ -82,7 +82,7 @@ class MappingLengthMismatch(UsageError, ValueError):
 
 
 class OutsideFlow(UsageError, RuntimeError):
-    """`.submit()` and `.map()` need a flow run to belong to."""
+    """`.submit()`, `.map()` and the pauses of a flow need a flow run to belong to."""
 
 
 class SettingsError(UsageError, ValueError):

@@ -305,9 +305,10 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (flow, flow run, state) once that state is kept.
 
-    Raises `TypeError` for what is not callable or an option it does not know, and `UsageError` for one that makes no
+    Raises `InvalidOption` for what is not callable or an option it does not know, `UsageError` for one that makes no
     sense.
     """
+    Flow.check_options(options)
     if fn is None:
         return lambda inner: Flow(inner, **options)
     return Flow(fn, **options)

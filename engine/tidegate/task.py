@@ -328,9 +328,10 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (task, task run, state) once that state is kept.
 
-    Raises `TypeError` for what is not callable or an option it does not know, and `UsageError` for one that makes no
+    Raises `InvalidOption` for what is not callable or an option it does not know, `UsageError` for one that makes no
     sense.
     """
+    Task.check_options(options)
     if fn is None:
         return lambda inner: Task(inner, **options)
     return Task(fn, **options)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.errors import TidegateError
+
 from .magics import AWAITING, AwaitingCells, FlowMagics
 from .session import Session
 from .settings import TideGate
+from .tracebacks import show_plainly
 
 
 class Extension:
@@ -27,12 +30,16 @@ class Extension:
         shell.input_transformers_cleanup.append(self._awaiting.transform)
         # Not under the user's eyes: `%who` and completion leave hidden names out.
         shell.user_ns[AWAITING] = shell.user_ns_hidden[AWAITING] = self._awaiting.run
+        if not shell.custom_exceptions:  # else they are somebody else's
+            shell.set_custom_exc((TidegateError,), show_plainly)
         self._session.start()
 
     def unload(self) -> None:
         """The reverse."""
         shell = self._shell
         self._session.stop()
+        if shell.custom_exceptions == (TidegateError,):
+            shell.set_custom_exc((), None)
         shell.user_ns.pop(AWAITING, None)
         shell.user_ns_hidden.pop(AWAITING, None)
         shell.input_transformers_cleanup.remove(self._awaiting.transform)

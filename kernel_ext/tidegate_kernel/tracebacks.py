@@ -31,10 +31,30 @@ def from_cell(error: BaseException, filename: str) -> BaseException:
         line = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         shown: Any = error
         shown._render_traceback_ = lambda: [line]
+    return error.with_traceback(_chain(frames))
+
+
+def show_plainly(
+    shell: Any, kind: type[BaseException], error: BaseException, traceback: Any, tb_offset: Any = None
+) -> Any:
+    """Show an error of ours up to the user's line that led to it; what the engine does below that is of no use to him.
+
+    A handler for `InteractiveShell.set_custom_exc`.
+    """
+    frames = _entries(error)
+    while len(frames) > 1 and frames[-1].tb_frame.f_code.co_filename.startswith(_HIDDEN):
+        frames.pop()
+    shown = error.with_traceback(_chain(frames))
+    lines = shell.InteractiveTB.structured_traceback(kind, shown, shown.__traceback__, tb_offset=tb_offset)
+    shell._showtraceback(kind, shown, lines)
+    return lines
+
+
+def _chain(frames: list[TracebackType]) -> TracebackType | None:
     chain: TracebackType | None = None
     for each in reversed(frames):
         chain = TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return error.with_traceback(chain)
+    return chain
 
 
 def _entries(error: BaseException) -> list[TracebackType]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -340,3 +342,26 @@ def test_after_close_a_write_is_refused_in_one_line(tmp_path: Path) -> None:
         store.commit(FlowState(run, T0, Running(at=T0)))
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "store.db") in str(caught.value)
+
+
+def test_a_process_is_alive_for_a_store_until_it_closes_the_last_that_it_has_open(tmp_path: Path) -> None:
+    look = "import sys; from pathlib import Path; from tidegate.store.processes import is_alive\n"
+    look += "print(is_alive(Path(sys.argv[1]), sys.argv[2]))"
+    first, second = SQLiteStore(tmp_path / "store.db"), SQLiteStore(tmp_path / "store.db")
+    name = first.process
+
+    def alive_for_others() -> str:
+        asked = [sys.executable, "-c", look, str(tmp_path / "processes"), name]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    first.close()
+    first.close()
+    assert alive_for_others() == "True"
+    second.close()
+    assert alive_for_others() == "False"
+    assert len(list(Path("/proc/self/fd").iterdir())) < before - 2  # the database, its log, and the lock
+    again = SQLiteStore(tmp_path / "store.db")
+    assert again.process == name
+    assert alive_for_others() == "True"
+    again.close()

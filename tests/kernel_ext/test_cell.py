@@ -385,3 +385,26 @@ def test_a_store_that_cannot_be_used_is_one_clear_line(unusable: FrontEnd, tmp_p
     assert called.ename == "StoreError"
     assert ours_in(traceback(called)) == []
     assert unusable.run("same(3)").result == "3"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "task(3)",
+        "@task(retries=-1)\ndef bad(): ...",
+        "@flow(nope=1)\ndef bad(): ...",
+        "same.submit(1)",
+        "same.map([1])",
+        "pause_flow_run()",
+        "resume(999)",
+        "%%flow\nsame.map(3)",
+        "%%flow\nsame(1, 2)",
+    ],
+)
+def test_bad_input_is_told_without_a_frame_of_ours(here: FrontEnd, code: str) -> None:
+    here.run("from tidegate import *")
+    reply = here.run(code)
+    assert reply.status == "error"
+    assert "Cell In[" in traceback(reply)
+    assert ours_in(traceback(reply)) == []
+    assert here.run("6 * 7").result == "42"

@@ -1,6 +1,6 @@
 """Which processes that use a store are still alive.
 
-Each holds a lock on a file of its own, in a folder beside the store, for as long as it lives; the lock goes with the
+Each holds a lock on a file of its own, in a folder beside the store, until it closes the store; the lock goes with the
 process, however that ends.  A heartbeat was not chosen: it falls silent while one C call keeps the interpreter for
 seconds, and when the machine sleeps.  Nor was `flock`, which a forked child would go on holding.
 """
@@ -13,6 +13,8 @@ import os
 import re
 import threading
 import uuid
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 _NAME = re.compile("[0-9a-f]{32}")
@@ -24,7 +26,9 @@ class _Self:
     def __init__(self) -> None:
         self.name = uuid.uuid4().hex
         self.lock = threading.Lock()
-        self.held: set[Path] = set()
+        self.held: dict[Path, int] = {}
+        self.users: Counter[Path] = Counter()
+        """The open stores beside each folder."""
 
 
 _self = _Self()
@@ -38,9 +42,27 @@ def own_name(folder: Path) -> str:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for each in folder.iterdir():
                 is_alive(folder, each.name)  # clears away what the dead have left
-            _hold(folder / here.name)
-            here.held.add(folder)
+            here.held[folder] = _hold(folder / here.name)
     return here.name
+
+
+def join(folder: Path) -> None:
+    """A store is opened whose processes are told in that folder."""
+    with _self.lock:
+        _self.users[folder] += 1
+
+
+def leave(folder: Path) -> None:
+    """It is closed.  With the last of them this process is no longer alive for that folder."""
+    with _self.lock:
+        _self.users[folder] -= 1
+        if _self.users[folder] <= 0:
+            del _self.users[folder]
+            file = _self.held.pop(folder, None)
+            if file is not None:
+                with suppress(OSError):
+                    (folder / _self.name).unlink(missing_ok=True)
+                os.close(file)
 
 
 def is_alive(folder: Path, name: str) -> bool:
@@ -64,13 +86,13 @@ def is_alive(folder: Path, name: str) -> bool:
     return False
 
 
-def _hold(path: Path) -> None:
-    """Make the file and lock it, for as long as this process lives."""
+def _hold(path: Path) -> int:
+    """Make the file and lock it, until it is closed or this process ends."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.lockf(file, fcntl.LOCK_EX)
         if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
-            return
+            return file
         os.close(file)  # somebody found it before it was locked, and took its owner for dead
 
 

@@ -28,7 +28,7 @@ from ..model.states import TERMINAL, StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import artifact_table, codec, log_table, reader, request_table, rows, schema
+from . import artifact_table, codec, log_table, processes, reader, request_table, rows, schema
 from .opening import open_store
 from .processes import is_alive, own_name
 from .slot_table import SlotTable
@@ -87,6 +87,7 @@ class SQLiteStore:
         self._closed = False
         self._writer: threading.Thread | None = None
         self._connection = open_store(path)
+        processes.join(self._processes)
         self._seqs: dict[int, count[int]] = {}
 
     # Writing ------------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Write what is queued, stop the writer, close the file."""
-        self._closed = True
+        open_until_now, self._closed = not self._closed, True
         self._urgent.set()
         self._wake.set()
         if self._writer is not None and self._writer is not threading.current_thread():
@@ -185,6 +186,8 @@ class SQLiteStore:
         self._drain()
         with self._lock:
             self._connection.close()
+        if open_until_now:
+            processes.leave(self._processes)
 
     def _start_writer(self) -> None:
         if self._writer is None:
