@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ import tidegate_widgets
 _PACKAGES = (tidegate.__file__, tidegate_widgets.__file__, __file__, zmq.__file__, asyncio.__file__)
 _HIDDEN = (*(str(Path(file).parent) for file in _PACKAGES), threading.__file__, "zmq/")  # Cython's paths are relative
 """What a thread is in when it waits for us: our own code, and the libraries that wait."""
+
+_NOT_USERS = (*_HIDDEN, str(Path(os.__file__).parent))
 
 
 def from_cell(error: BaseException, filename: str) -> BaseException:
@@ -45,7 +48,12 @@ def show_plainly(
     while len(frames) > 1 and frames[-1].tb_frame.f_code.co_filename.startswith(_HIDDEN):
         frames.pop()
     shown = error.with_traceback(_chain(frames))
+    cause = shown.__cause__
+    if cause is not None and all(each.tb_frame.f_code.co_filename.startswith(_NOT_USERS) for each in _entries(cause)):
+        shown.__cause__ = None  # the text says what it was
     lines = shell.InteractiveTB.structured_traceback(kind, shown, shown.__traceback__, tb_offset=tb_offset)
+    if cause is not None:
+        shown.__cause__ = cause
     shell._showtraceback(kind, shown, lines)
     return lines
 
