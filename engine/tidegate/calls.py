@@ -9,7 +9,7 @@ from types import CodeType
 from typing import Any
 
 from .errors import InvalidName, InvalidOption, ParameterBindError, ReservedArgument
-from .generators import collected, is_async_generator
+from .generators import collected, is_async_generator, is_kind
 from .hooks import STATES, hooks_of
 from .registry import register
 from .retries import is_seconds, senseless
@@ -147,9 +147,7 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature:
 
 def is_async(fn: Callable[..., Any]) -> bool:
     """True if what it does is to be awaited; looks through callable objects."""
-    if is_async_generator(fn):
-        return True
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    return is_async_generator(fn) or is_kind(inspect.iscoroutinefunction, fn)
 
 
 def call_site(depth: int) -> tuple[CodeType, int]:

@@ -18,10 +18,9 @@ from .calls import CallFace, call_site
 from .context import Frame, blocked, frame, sketching
 from .errors import UsageError
 from .flow_graph import FlowGraph
-from .flow_runs import new_flow_run
+from .flow_runs import carry_out, carry_out_async, new_flow_run
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
-from .interrupts import guard
 from .model.states import State
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
@@ -32,6 +31,7 @@ from .run.lifecycles import flow_life, task_life
 from .run.task_run import TaskRun
 from .run_names import RunName
 from .saving import Persist
+from .source_text import OVERRIDE
 from .tags import current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
 from .visualize import visualize
@@ -110,7 +110,7 @@ class Flow(CallFace, Generic[P, R]):
     @property
     def body_text(self) -> str:
         """The text of the cell that it is; empty for a function."""
-        return str(getattr(self.fn, "__tidegate_source__", ""))
+        return str(getattr(self.fn, OVERRIDE, ""))
 
     @property
     def flow_run_name(self) -> RunName | None:
@@ -148,10 +148,8 @@ class Flow(CallFace, Generic[P, R]):
             return cast(R, self._call_inside(here, call_site(1), args, kwargs, return_state))
         if self.is_async:
             return cast(R, self._run_async(args, kwargs, return_state))
-        with guard.installed(), host.hosting(awaited=False):
-            run = new_flow_run(self, args, kwargs)
-            drive(flow_life(run), run.engine)
-        return cast(R, run.state if return_state else run.state.result())
+        state = carry_out(partial(new_flow_run, self, args, kwargs))
+        return cast(R, state if return_state else state.result())
 
     def visualize(self, *args: P.args, **kwargs: P.kwargs) -> FlowGraph:
         """The graph of such a call, without a run: what it would run, and what needs what.
@@ -164,10 +162,8 @@ class Flow(CallFace, Generic[P, R]):
 
     async def _run_async(self, args: Any, kwargs: dict[str, Any], return_state: bool) -> Any:
         __tracebackhide__ = True
-        with guard.watching(), host.hosting(awaited=True):
-            run = new_flow_run(self, args, kwargs)
-            await drive_async(flow_life(run), run.engine)
-        return run.state if return_state else run.state.result()
+        state = await carry_out_async(partial(new_flow_run, self, args, kwargs))
+        return state if return_state else state.result()
 
     # Subflows -------------------------------------------------------------------------------------------------------
 
@@ -240,7 +236,7 @@ async def _nothing() -> None:
 
 def source_version(fn: Callable[..., Any]) -> str:
     """The version of a flow: a digest of its source, which a notebook cell has and a file's hash would miss."""
-    known = getattr(fn, "__tidegate_source__", None)
+    known = getattr(fn, OVERRIDE, None)
     if known is None:
         try:
             known = inspect.getsource(inspect.unwrap(fn))

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import host, requests, run_logs
@@ -76,6 +77,24 @@ def new_flow_run(
         tracking.given_name = name
     _begin(run, tracking)
     return run
+
+
+def carry_out(make: Callable[[], FlowRun]) -> State:
+    """Make a root flow run of a sync flow, and run it on this thread; its final state."""
+    __tracebackhide__ = True
+    with guard.installed(), host.hosting(awaited=False):
+        run = make()
+        drive(flow_life(run), run.engine)
+    return run.state
+
+
+async def carry_out_async(make: Callable[[], FlowRun]) -> State:
+    """Make a root flow run of an async flow, and run it on this loop; its final state."""
+    __tracebackhide__ = True
+    with guard.watching(), host.hosting(awaited=True):
+        run = make()
+        await drive_async(flow_life(run), run.engine)
+    return run.state
 
 
 def _begin(run: FlowRun, tracking: TaskRun | None) -> None:
@@ -150,18 +169,8 @@ def run_created(flow: Flow[..., Any], row: FlowRow) -> State:
     Its parameters are validated as those of a call.  Raises `NotStartable` if it has begun or ended already.
     """
     check_startable(row)
-    run = of_record(flow, row, {})
-    if flow.is_async:
-        asyncio.run(_run_async(run))
-        return run.state
-    with guard.installed(), host.hosting(awaited=False):
-        drive(flow_life(run), run.engine)
-    return run.state
-
-
-async def _run_async(run: FlowRun) -> None:
-    with guard.watching(), host.hosting(awaited=True):
-        await drive_async(flow_life(run), run.engine)
+    make = partial(of_record, flow, row, {})
+    return asyncio.run(carry_out_async(make)) if flow.is_async else carry_out(make)
 
 
 def check_startable(row: FlowRow) -> None:

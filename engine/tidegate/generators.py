@@ -17,7 +17,7 @@ def collected(fn: Callable[..., Any], inner: Callable[..., Any]) -> Callable[...
 
     `inner` is what tells whether it is an async one: for flows the function within its wrappers.
     """
-    if _is(inspect.isgeneratorfunction, fn):
+    if is_kind(inspect.isgeneratorfunction, fn):
 
         def collect(*args: Any, **kwargs: Any) -> list[Any]:
             __tracebackhide__ = True
@@ -36,8 +36,9 @@ def collected(fn: Callable[..., Any], inner: Callable[..., Any]) -> Callable[...
 
 def is_async_generator(fn: Callable[..., Any]) -> bool:
     """True if calling gives an async generator; looks through callable objects."""
-    return _is(inspect.isasyncgenfunction, fn)
+    return is_kind(inspect.isasyncgenfunction, fn)
 
 
-def _is(kind: Callable[[Any], bool], fn: Callable[..., Any]) -> bool:
-    return kind(fn) or kind(getattr(fn, "__call__", None))  # noqa: B004
+def is_kind(kind: Callable[[Any], bool], fn: Callable[..., Any]) -> bool:
+    """True for a function of that kind, and for an object that is called by one."""
+    return kind(fn) or kind(getattr(fn, "__call__", None))  # noqa: B004  # its kind is wanted, not whether it is callable

@@ -195,7 +195,7 @@ class StoreHandler(logging.Handler):
             numbers = (_number(flow_run), _number(task_run or 0))
             level, reserved = min(record.levelno, _HIGHEST), getattr(record, "from_engine", False)
             owner.log(*numbers, owner.now(), level, self._text(record), reserved=reserved)
-        except Exception:
+        except Exception:  # as every handler of `logging` does: a log line is worth no failure
             self.handleError(record)
 
     def _text(self, record: logging.LogRecord) -> str:

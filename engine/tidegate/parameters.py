@@ -79,7 +79,7 @@ def _coerced(name: str, value: Any, hint: Any) -> tuple[Any, str]:
 def _shown(value: Any) -> str:
     try:
         return f"{value!r:.60}"
-    except Exception:
+    except Exception:  # of its own `__repr__`
         return _name_of(value)
 
 
@@ -104,7 +104,7 @@ def _adapter(hint: Any) -> Any:
             made = pydantic.TypeAdapter(hint, config=lenient)
         except pydantic.errors.PydanticUserError:  # models bring a configuration of their own
             made = pydantic.TypeAdapter(hint)
-    except Exception:
+    except Exception:  # an annotation that pydantic makes nothing of, or a hook of the user's in it: not validated
         made = None
     if isinstance(hint, (type, types.GenericAlias, types.UnionType)) and len(_adapters) < 1000:
         _adapters[hint] = made

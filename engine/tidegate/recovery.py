@@ -12,21 +12,19 @@ import re
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from . import flow_runs, host
+from . import flow_runs
 from .engine import Engine, engine
 from .errors import FlowNotFound, NotStartable, UsageError
 from .flow import Flow
-from .interrupts import guard
 from .model.events import FlowState, TaskState
 from .model.states import Crashed, State, StateType
 from .model.views import FlowRow, TaskRow
 from .registry import registered
 from .results.blob import is_saved
-from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
-from .run.lifecycles import flow_life
 from .run.recall import Recall
 
 _PLACEHOLDER = re.compile(r"<\w+>")
@@ -89,12 +87,8 @@ def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any)
     found = flow or flow_of(row)
     _check(here, row)
     bury(here, row)
-    run = _taken_up(here, found, row, parameters)
-    if found.is_async:
-        return _go_on_async(run)
-    with guard.installed(), host.hosting(awaited=False):
-        drive(flow_life(run), here)
-    return run.state
+    make = partial(_taken_up, here, found, row, parameters)
+    return flow_runs.carry_out_async(make) if found.is_async else flow_runs.carry_out(make)
 
 
 def flow_of(row: FlowRow) -> Flow[..., Any]:
@@ -106,12 +100,6 @@ def flow_of(row: FlowRow) -> Flow[..., Any]:
             "defines it, then resume."
         )
     return found
-
-
-async def _go_on_async(run: FlowRun) -> State:
-    with guard.watching(), host.hosting(awaited=True):
-        await drive_async(flow_life(run), run.engine)
-    return run.state
 
 
 def _row(here: Engine, flow_run: int) -> FlowRow:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, cast
 
+from tidegate.source_text import OVERRIDE
+
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -59,7 +61,7 @@ class Body:
             return await self.run_awaiting()
 
         made: Any = run_awaiting if self.awaits else run
-        made.__tidegate_source__ = self.text
+        setattr(made, OVERRIDE, self.text)
         return cast("Callable[[], Any]", made)
 
     def run(self) -> Any:

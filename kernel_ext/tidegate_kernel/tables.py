@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from html import escape
 
 from tidegate.model.views import FlowRow
-from tidegate_widgets.picture import duration
+from tidegate.moments import duration, moment
 
 HEAD = ("run", "flow", "name", "state", "created", "took")
 
@@ -36,6 +35,12 @@ class RunTable(list[FlowRow]):
 
 
 def _cells(row: FlowRow) -> tuple[str, ...]:
-    created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.created))
     seconds = row.ended - row.started if row.ended is not None and row.started is not None else None
-    return str(row.number), row.flow, row.name, row.state.name, created, "" if seconds is None else duration(seconds)
+    return (
+        str(row.number),
+        row.flow,
+        row.name,
+        row.state.name,
+        moment(row.created),
+        "" if seconds is None else duration(seconds),
+    )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, expect
 
 from support.lab import Lab, why_not
-from support.page import Page
+from support.page import SHOTS, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
-SHOTS = Path(__file__).resolve().parents[2] / ".work" / "screenshots"
 SETUP = '''
 %load_ext tidegate
 from typing import Literal
@@ -50,13 +48,6 @@ publish(count, answer)
 """
 PLAIN = "%%flow\nanswers = ask(int), ask(bool)\n"
 CELL = 1
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with Lab() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,11 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from support.lab import Lab, why_not
-from support.page import Page
+from support.page import SHOTS, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-SHOTS = Path(__file__).resolve().parents[2] / ".work" / "screenshots"
 CELLS = [cell.id for cell in nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4).cells]
 RUN = CELLS.index("run")
 LONG_TASK = """
@@ -33,13 +32,6 @@ def long(seconds):
 def after():
     return time.time()
 """
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with Lab() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

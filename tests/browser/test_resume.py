@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from support.lab import Lab, why_not
-from support.page import Page
+from support.page import SHOTS, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
-SHOTS = Path(__file__).resolve().parents[2] / ".work" / "screenshots"
 SETUP = """
 %load_ext tidegate
 import os, signal, time
@@ -27,13 +25,6 @@ def step(x):
     return x + 1
 """
 CHAIN = "%%flow --name chain\nx = 0\nfor _ in range(6): x = step(x)\nx * 10"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with Lab() as running:
-        yield running
 
 
 @pytest.fixture

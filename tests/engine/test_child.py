@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.flows import SOON, states_in_store
+from support.modules import forgotten
 from tidegate.deploy import child
 from tidegate.deploy.targets import load_with
 from tidegate.engine import Engine
@@ -55,14 +56,12 @@ nightly(99)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with a script in it."""
-    modules = set(sys.modules)
     (tmp_path / "etl.py").write_text(SCRIPT)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(child.VARIABLE, raising=False)
-    yield tmp_path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    with forgotten(tmp_path):
+        yield tmp_path
 
 
 def row_of(engine: Engine, number: int) -> FlowRow:

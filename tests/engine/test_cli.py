@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.flows import SOON, states_in_store
+from support.modules import forgotten
 from tidegate.cli import main
 from tidegate.model.events import FlowState
 from tidegate.store.sqlite import SQLiteStore
@@ -82,15 +83,13 @@ async def quick(x):
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with a script in it, and profiles of its own."""
-    modules = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "etl.py").write_text(SCRIPT)
     (tmp_path / "beside.py").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIDEGATE_PROFILES_PATH", str(tmp_path / "profiles.toml"))
-    yield tmp_path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    with forgotten(tmp_path):
+        yield tmp_path
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from support.flows import SOON, Feed, created, flow, in_time, opened, seeded, task
+from support.limits import other_work_goes_on
 from tidegate import ConcurrentTaskRunner
 from tidegate.engine import Engine
 from tidegate.model.states import StateType
@@ -91,29 +92,7 @@ def test_failures_and_retries_give_their_place_back(engine: Engine) -> None:
 
 
 def test_a_run_that_waits_for_its_place_holds_no_worker(engine: Engine) -> None:
-    """Two workers, one limited task at work on one of them, three that queue: the other worker goes on."""
-    free, began = threading.Event(), threading.Event()
-
-    @task(concurrency=1)
-    def limited() -> None:
-        began.set()
-        opened(free)
-
-    @task
-    def other() -> int:
-        return 7
-
-    @flow(task_runner=ConcurrentTaskRunner(2))
-    def work() -> int:
-        futures = [limited.submit() for _ in range(4)]
-        opened(began)
-        got: int = other.submit().result(timeout=SOON)
-        free.set()
-        for each in futures:
-            each.wait()
-        return got
-
-    assert in_time(work) == 7
+    assert other_work_goes_on(concurrency=1)
 
 
 def test_a_run_begins_when_it_has_its_place(stored: Engine) -> None:

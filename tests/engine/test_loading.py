@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from support.flows import Feed, flow, in_time, task
+from support.modules import forgotten
 from tidegate import FlowNotFound, InvalidName, ScriptError, UnspecifiedFlow, UsageError
 from tidegate.deploy import block_code_execution, is_blocked, load_flow, load_notebook, notebook_parameters
 from tidegate.deploy.notebooks import Notebook
@@ -28,13 +29,12 @@ Write = Callable[..., str]
 @pytest.fixture(autouse=True)
 def tidy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Modules that a test loads are forgotten; the search path must be as it was."""
-    modules, path = set(sys.modules), list(sys.path)
+    path = list(sys.path)
     monkeypatch.chdir(tmp_path)
-    yield
+    with forgotten(tmp_path):
+        yield
     assert sys.path == path
     assert not is_blocked()
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 @pytest.fixture

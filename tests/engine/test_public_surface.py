@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, get_overloads
 
 import pytest
 
@@ -60,3 +60,16 @@ def test_star_import_gives_the_list() -> None:
     names: dict[str, Any] = {}
     exec("from tidegate import *", names)
     assert set(tidegate.__all__) <= set(names)
+
+
+@pytest.mark.parametrize(("decorator", "made"), [(tidegate.task, tidegate.Task), (tidegate.flow, tidegate.Flow)])
+def test_the_decorator_offers_the_options_of_the_class(decorator: Any, made: Any) -> None:
+    """They are written twice, for type checkers and editors; this holds the two together."""
+    offered = inspect.signature(get_overloads(decorator)[1]).parameters
+    taken = {
+        name: each for name, each in inspect.signature(made.__init__).parameters.items() if name not in ("self", "fn")
+    }
+    assert list(offered) == list(taken)
+    assert [(each.default, each.annotation) for each in offered.values()] == [
+        (each.default, each.annotation) for each in taken.values()
+    ]

@@ -173,12 +173,16 @@ def test_a_run_that_ends_before_anybody_looks(store: EventStore, monkeypatch: py
 def test_what_was_taken_at_the_last_moment_is_waited_for(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     number = store.create_flow_run(FlowCreated(0, 1.0, "u", "nightly", "brave-otter", "{}"))
 
+    taken = []
+
     def claim(request: int) -> bool:
+        taken.append(request)
         store.answer_request(request, "")
         return False
 
     monkeypatch.setattr(store, "claim_request", claim)
-    ask(store, number, "pause", patience=0)
+    ask(store, number, "pause", patience=0)  # and raises nothing
+    assert [store.answer_to(each) for each in taken] == [""]
 
 
 @pytest.mark.parametrize("done", [True, False])

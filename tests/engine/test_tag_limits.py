@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from support.flows import SOON, Feed, Start, Started, cancelled, flow, in_time, opened, seeded, task
+from support.limits import other_work_goes_on
 from tidegate import (
     CancelledRun,
     ConcurrentTaskRunner,
@@ -366,28 +367,7 @@ def test_a_limit_of_zero_cancels_what_would_begin(stored: Engine) -> None:
 
 def test_a_run_that_waits_for_its_slot_holds_no_worker(stored: Engine) -> None:
     create_concurrency_limit("db", 1)
-    free, began = threading.Event(), threading.Event()
-
-    @task(tags=["db"])
-    def limited() -> None:
-        began.set()
-        opened(free)
-
-    @task
-    def other() -> int:
-        return 7
-
-    @flow(task_runner=ConcurrentTaskRunner(2))
-    def work() -> int:
-        futures = [limited.submit() for _ in range(4)]
-        opened(began)
-        got: int = other.submit().result(timeout=SOON)
-        free.set()
-        for each in futures:
-            each.wait()
-        return got
-
-    assert in_time(work) == 7
+    assert other_work_goes_on(tags=["db"])
 
 
 @pytest.mark.conforms("B282")

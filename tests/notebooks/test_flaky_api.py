@@ -186,6 +186,7 @@ def test_a_service_that_died_can_be_stopped() -> None:
     api = flaky_api.start()
     os.kill(api.pid, signal.SIGKILL)
     api.stop()
+    assert "stopped" in repr(api)
 
 
 def test_a_service_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

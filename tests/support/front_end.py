@@ -303,6 +303,7 @@ class FrontEnd:
         deadline = time.monotonic() + timeout
         asked = self.send("shell", "kernel_info_request")
         self.kernel_info = self._wait(lambda: self._replies.get(asked), timeout, "the kernel's start").content
+        self._wire.wait_for_stdin(timeout)
         # A subscription has no answer of its own: until something came over IOPub, ask for something.
         while not self._idle:
             try:

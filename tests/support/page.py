@@ -29,6 +29,9 @@ _NO_CELL_RUNS = """() => ![...document.querySelectorAll('.jp-Notebook .jp-InputP
 _RUNS_ENDED = "async () => { await Promise.allSettled(window.tidegateRuns ?? []); window.tidegateRuns = []; }"
 _SET_SOURCE = f"([cell, source]) => {{ {_PANEL}.content.widgets[cell].model.sharedModel.setSource(source); }}"
 
+SHOTS = Path(__file__).resolve().parents[2] / ".work" / "screenshots"
+"""Where the pictures of a test run are."""
+
 
 class Page:
     """A notebook that is open in JupyterLab.  `raw` is Playwright's page, for whatever is not here.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jupyter_client.manager import KernelManager
-from zmq.constants import PollEvent
+from zmq.constants import Event, PollEvent
 from zmq.sugar.poll import Poller
 
 from support.messages import Content, Message
@@ -44,6 +44,7 @@ class Wire:
         self._unheard: set[str] = set()
         self._session = manager.session
         self._sockets: dict[str, Any] = _connect(manager)
+        self._stdin_joined = self._sockets["stdin"].get_monitor_socket(Event.HANDSHAKE_SUCCEEDED)
         self._on_message = on_message
         self._on_exit = on_exit
         self._pidfd: int | None = os.pidfd_open(pid)
@@ -75,6 +76,11 @@ class Wire:
             self._outbox.put((channel, message, buffers or []))
             os.eventfd_write(self._wake, 1)
         return str(message["header"]["msg_id"])
+
+    def wait_for_stdin(self, timeout: float) -> None:
+        """Until an `input()` can reach us: to a socket that has not connected yet the kernel sends nothing, ever."""
+        if not self._stdin_joined.poll(timeout * 1000):
+            raise TimeoutError(f"the kernel's stdin socket was not there in {timeout} s")
 
     def close(self) -> None:
         """Close the sockets; the kernel does not notice."""
@@ -110,6 +116,7 @@ class Wire:
                         self._drain()
                     self._on_exit()
         finally:
+            self._sockets["stdin"].disable_monitor()
             for socket in (*self._sockets.values(), self._nudger):
                 if socket is not None:
                     socket.close(linger=0)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidegate.moments import duration
 from tidegate_widgets.layout import layout
 from tidegate_widgets.palette import FAMILIES, SHAPES, node_size, shape_of, strip_grid
-from tidegate_widgets.picture import LIMIT, duration, page, picture, summary
+from tidegate_widgets.picture import LIMIT, page, picture, summary
 from tidegate_widgets.protocol import Counts, EdgeView, Family, NodeView, StateView, View
 
 JS = Path(__file__).parents[2] / "widgets" / "js" / "src"

@@ -6,6 +6,8 @@ states are in middle tones, so that it reads on light and dark pages alike.
 
 from typing import Final
 
+from tidegate.moments import duration
+
 from .palette import FAMILIES, shape_of
 from .picture_svg import COUNTS, FULL, NO_EDGES, bar, graph, plain, shape, shape_style, shortened
 from .protocol import Family, QuestionView, RunView, View
@@ -57,19 +59,6 @@ def picture(view: View) -> str:
 def page(view: View) -> str:
     """A complete HTML page that shows the picture."""
     return _PAGE.format(title=plain(summary(view), 240), body=picture(view))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``43ms``, ``0.4s``, ``48s``, ``2m 46s`` or ``3h 05m``."""
-    if seconds < 0.095:
-        return f"{max(0, round(seconds * 1000))}ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    minutes, second = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{second}s"
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}h {minute:02}m" if hours else f"{minute}m {second:02}s"
 
 
 def _name(text: str) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 import tidegate
 from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import State, StateType
+from tidegate.moments import duration
 from tidegate.rules.outcome import describe
 
 from .form import Form, told
 from .graph_model import GraphModel, Member, Node
-from .picture import duration
 from .picture_svg import shortened
 from .protocol import Counts, Detail, Fact, Failure, Family, StateView
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import NotRunning
 from ..model.requests import Verb
-from ..model.states import StateType
+from ..model.views import FlowRow
 from .stores import RUN, find, opened
+
+if TYPE_CHECKING:
+    from ..ports import EventStore
 
 BY = "the command line"
 """Who asks, as it stands in the record."""
@@ -32,23 +35,12 @@ def pause(run: int) -> None:
 @click.option("--input", "given", metavar="JSON", help="The input that the run waits for.")
 def resume(run: int, given: str | None) -> None:
     """Let a paused flow run go on."""
-    from ..engine import Engine
-    from ..recovery import bury
-
     detail = None
     if given is not None:
         try:
             detail = {"input": json.loads(given)}
         except ValueError as error:
             raise click.BadParameter(f"{given!r} is not JSON ({error}).", param_hint="--input") from None
-    with opened() as store:
-        row = find(store, run)
-        bury(Engine(store), row)
-        if row.state.is_final() and row.state.type is not StateType.COMPLETED:
-            raise NotRunning(
-                f"Flow run {run} ({row.name}) has ended: it is {row.state.name}. "
-                f"`tidegate run FILE[:FLOW] --resume {run}` goes on where it was."
-            )
     click.echo(f"{_asked(run, 'resume', detail)} goes on.")
 
 
@@ -68,5 +60,20 @@ def _asked(run: int, verb: Verb, detail: Mapping[str, Any] | None = None) -> str
 
     with opened() as store:
         row = find(store, run)
+        if verb == "resume":
+            _check_alive(store, row)
         requests.ask(store, run, verb, by=BY, detail=detail, patience=requests.PATIENCE)
     return f"Flow run {run} ({row.name})"
+
+
+def _check_alive(store: EventStore, row: FlowRow) -> None:
+    """Raise `NotRunning` for a run that did not complete and has no process any more, with what does resume it."""
+    from ..engine import Engine
+    from ..recovery import bury
+
+    bury(Engine(store), row)
+    if row.state.is_final() and not row.state.is_completed():
+        raise NotRunning(
+            f"Flow run {row.number} ({row.name}) has ended: it is {row.state.name}. "
+            f"`tidegate run FILE[:FLOW] --resume {row.number}` goes on where it was."
+        )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.events import Event, FlowState, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
-from .tables import duration
+from ..moments import duration
 
 if TYPE_CHECKING:
     from ..engine import Engine

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -119,16 +119,7 @@ def _call(flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
     args, kwargs = flow.call_with({name: value for name, value in arguments.items() if name in names})
     kwargs |= {name: value for name, value in arguments.items() if name not in names}
     called: Any = flow
-    if not flow.is_async:
-        state: State = called(*args, **kwargs, return_state=True)
-        return state
-    import asyncio
-
-    async def awaited() -> State:
-        ended: State = await called(*args, **kwargs, return_state=True)
-        return ended
-
-    return asyncio.run(awaited())
+    return _ended(called(*args, **kwargs, return_state=True))
 
 
 def _resume(number: int, flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
@@ -136,12 +127,16 @@ def _resume(number: int, flow: Flow[..., Any], arguments: dict[str, Any]) -> Sta
     from ..recovery import resume, resume_plan
 
     click.echo(str(resume_plan(number)))
-    state: Any = resume(number, flow, **arguments)
-    if not flow.is_async:
-        return cast("State", state)
+    return _ended(resume(number, flow, **arguments))
+
+
+def _ended(made: State | Coroutine[Any, Any, State]) -> State:
+    """The final state, which an async flow is awaited for."""
+    if isinstance(made, State):
+        return made
     import asyncio
 
-    return cast("State", asyncio.run(state))
+    return asyncio.run(made)
 
 
 def _report(store: EventStore, number: int, state: State) -> None:

@@ -9,6 +9,7 @@ import click
 
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
+from ..moments import duration, moment
 from . import tables
 from .stores import RUN, find, opened
 
@@ -42,8 +43,7 @@ def runs(limit: int, state: str | None, flow: str | None, as_json: bool) -> None
 
 
 def _cells(row: FlowRow) -> tuple[Any, ...]:
-    seconds = tables.duration(tables.took(row))
-    return str(row.number), row.flow, row.name, row.state, tables.moment(row.created), seconds
+    return str(row.number), row.flow, row.name, row.state, moment(row.created), tables.took(row)
 
 
 def _matching(store: SQLiteStore, limit: int, state: str | None, flow: str | None) -> list[FlowRow]:
@@ -97,8 +97,8 @@ def _facts(row: FlowRow) -> list[tuple[str, str]]:
         ("run", f"{row.number} ({row.name})"),
         ("flow", row.flow),
         ("state", f"{tables.paint(row.state, row.state.name)}{message}"),
-        ("created", tables.moment(row.created)),
-        ("took", tables.duration(tables.took(row))),
+        ("created", moment(row.created)),
+        ("took", tables.took(row)),
         ("attempts", str(row.attempts) if row.attempts > 1 else ""),
         ("parameters", "" if row.parameters == "{}" else row.parameters),
         ("tags", ", ".join(row.tags)),
@@ -110,4 +110,4 @@ def _facts(row: FlowRow) -> list[tuple[str, str]]:
 
 def _line(row: TaskRow) -> tuple[Any, ...]:
     message = tables.shortened(row.state.message)
-    return str(row.number), row.name, row.state, row.attempts, tables.duration(row.ran), message
+    return str(row.number), row.name, row.state, row.attempts, duration(row.ran), message

@@ -1,4 +1,4 @@
-"""Runs as text: tables, durations, and what to say about a run that has ended."""
+"""Runs as text: tables, and what to say about a run that has ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from ..model.states import State, StateType
 from ..model.views import FlowRow, TaskRow
+from ..moments import duration
 
 FAILURES = 20
 """Failures that are listed; the others are counted."""
@@ -57,31 +58,11 @@ def paint(cell: Any, text: str) -> str:
     return click.style(text, fg=colour) if colour else text
 
 
-def moment(at: float | None) -> str:
-    """A time of the day, with the day."""
-    return "" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as ``43ms``, ``2.4s``, ``48s``, ``2m 46s`` or ``3h 05m``."""
-    if seconds is None:
-        return ""
-    if seconds < 0.0995:
-        return f"{max(0, round(seconds * 1000))}ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    minutes, second = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{second}s"
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}h {minute:02}m" if hours else f"{minute}m {second:02}s"
-
-
-def took(row: FlowRow) -> float | None:
-    """Seconds from its begin to its end, or until now; null if it has not begun."""
+def took(row: FlowRow) -> str:
+    """The time from its begin to its end, or until now; empty if it has not begun."""
     if row.started is None:
-        return None
-    return (time.time() if row.ended is None else row.ended) - row.started
+        return ""
+    return duration((time.time() if row.ended is None else row.ended) - row.started)
 
 
 def shortened(text: str) -> str:
@@ -95,8 +76,7 @@ def shortened(text: str) -> str:
 
 def summary(row: FlowRow, tasks: Sequence[TaskRow]) -> Iterator[str]:
     """What there is to say about a run: its state, its tasks, and what failed."""
-    seconds = took(row)
-    after = "" if seconds is None else f" after {duration(seconds)}"
+    after = f" after {took(row)}" if row.started is not None else ""
     message = f" {row.state.message}" if row.state.message else ""
     yield f"Flow run {row.number} ({row.name}) of {row.flow}: {paint(row.state, row.state.name)}{after}.{message}"
     if tasks:
@@ -131,18 +111,10 @@ def by_task(rows: Iterable[TaskRow]) -> str:
 def flow_json(row: FlowRow) -> dict[str, Any]:
     """A flow run for programs; times in seconds since the epoch."""
     return {
-        "number": row.number,
+        **_run_json(row),
         "uuid": row.uuid,
         "flow": row.flow,
-        "name": row.name,
-        **_state_json(row.state),
-        "created": row.created,
-        "started": row.started,
-        "ended": row.ended,
-        "ran": row.ran,
-        "attempts": row.attempts,
         "parameters": json.loads(row.parameters),
-        "tags": list(row.tags),
         "parent": None if row.parent is None else {"flow_run": row.parent[0], "task_run": row.parent[1]},
         "target": row.target or None,
     }
@@ -150,11 +122,17 @@ def flow_json(row: FlowRow) -> dict[str, Any]:
 
 def task_json(row: TaskRow) -> dict[str, Any]:
     """A task run for programs; times in seconds since the epoch."""
+    return {**_run_json(row), "task": row.task}
+
+
+def _run_json(row: FlowRow | TaskRow) -> dict[str, Any]:
+    state = row.state
     return {
         "number": row.number,
-        "task": row.task,
         "name": row.name,
-        **_state_json(row.state),
+        "state": state.name,
+        "type": state.type.value,
+        "message": state.message,
         "created": row.created,
         "started": row.started,
         "ended": row.ended,
@@ -162,7 +140,3 @@ def task_json(row: TaskRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "tags": list(row.tags),
     }
-
-
-def _state_json(state: State) -> dict[str, Any]:
-    return {"state": state.name, "type": state.type.value, "message": state.message}

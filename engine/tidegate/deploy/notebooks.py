@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..flow import Flow
+from ..source_text import OVERRIDE
 from ..task_runners import ConcurrentTaskRunner, SequentialTaskRunner
 from .cells import Cell
 from .loading import loading, new_module, pick, registered, the_only
@@ -230,7 +231,7 @@ def _body(cell: Cell, namespace: dict[str, Any], flags: int) -> Callable[[], Any
         return value
 
     made: Any = run_awaiting if any(map(_awaits, parts)) else run
-    made.__tidegate_source__ = cell.source
+    setattr(made, OVERRIDE, cell.source)
     return made  # type: ignore[no-any-return]
 
 

@@ -18,6 +18,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from ..errors import MissingResult, StoreError, UntrustedResult
+from .reasons import first_line
 from .serializers import JSON, PICKLE, UNSIGNED, Serializer, serializer_of
 from .signing import Signer
 
@@ -129,8 +130,7 @@ def unpack(
     try:
         return serializer.loads(payload)
     except Exception as error:
-        text = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise MissingResult(f"The saved result cannot be loaded any more ({text:.200}).") from error
+        raise MissingResult(f"The saved result cannot be loaded any more ({first_line(error):.200}).") from error
 
 
 def moved(blob: bytes, signer: Signer, old: str, new: str) -> bytes:

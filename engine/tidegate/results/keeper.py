@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ..errors import MissingResult, TidegateError
 from .blob import choose, is_saved, moved, pack, read_head, seal, unpack, why_unsaved
 from .policy import ALWAYS, ELSEWHERE, FASTEST, estimate, measured_speed, unsavable, worth_saving
+from .reasons import first_line
 from .serializers import JSON, Serializer, serializer_of
 from .signing import Signer
 from .storage import FileStorage, ResultStorage, storage_of
@@ -176,7 +177,7 @@ def _why_not_dumped(error: BaseException, serializer: str) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory to save it"
     said = "cannot be pickled" if serializer == "pickle" else f"cannot be saved as {serializer:.60}"
-    text = _text(error)
+    text = first_line(error)
     if isinstance(error, RecursionError) or "recursion" in text:  # cloudpickle makes another error of it
         return f"{said}: it is nested too deeply, or contains itself"
     foreign = _CANNOT.search(text)
@@ -194,10 +195,10 @@ def _why_not_loaded(error: BaseException, data: bytes, serializer: Serializer) -
     try:
         loaded = serializer.loads(data)
     except Exception as problem:
-        return f"the exception could be saved but not loaded again: {_text(problem)}"
+        return f"the exception could be saved but not loaded again: {first_line(problem)}"
     if isinstance(loaded, BaseException) and _simple(loaded.args) == _simple(error.args):
         return ""
-    return f"the exception would be another once it is loaded again: {_text(error)}"
+    return f"the exception would be another once it is loaded again: {first_line(error)}"
 
 
 def _simple(args: tuple[Any, ...]) -> list[Any]:
@@ -210,17 +211,7 @@ def _reason(error: BaseException) -> str:
         return str(error).partition("\n")[0]
     if isinstance(error, MemoryError):
         return "there is not enough memory to save it"
-    return f"cannot be saved: {_text(error)}"
-
-
-def _text(error: BaseException) -> str:
-    """One line of an error that may be foreign, endless, or fail to say what it is."""
-    name = type(error).__name__
-    try:
-        text = str(error).strip().partition("\n")[0]
-    except Exception:
-        text = ""
-    return f"{name}: {text}" if text else name
+    return f"cannot be saved: {first_line(error)}"
 
 
 def _told(size: int) -> str:

@@ -15,6 +15,7 @@ from math import isfinite
 from typing import Any, ClassVar, Protocol
 
 from ..errors import InvalidOption
+from .reasons import first_line
 
 
 class Serializer(Protocol):
@@ -265,9 +266,8 @@ def _library(name: str, option: str, probe: Any) -> Any:
         lib = import_module(name)
         back = lib.loads(lib.dumps(probe))
     except Exception as error:
-        text = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise InvalidOption(
-            f"{option} is a module with dumps and loads; {name!r:.60} is none ({text:.100})."
+            f"{option} is a module with dumps and loads; {name!r:.60} is none ({first_line(error):.100})."
         ) from error
     if back != probe:
         raise InvalidOption(f"{option} is a module whose loads undoes its dumps; that of {name!r:.60} does not.")

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..errors import InvalidOption, MissingResult, StoreError
 from .files import open_plain, why, write_new
+from .reasons import first_line
 
 _KEY = re.compile("[0-9a-f]{64}")
 
@@ -199,7 +200,7 @@ class FsspecStorage:
         except StoreError:
             raise
         except Exception as error:
-            raise StoreError(f"The result cannot be saved in {self.describe()} ({_line(error)}).") from error
+            raise StoreError(f"The result cannot be saved in {self.describe()} ({first_line(error):.200}).") from error
         return key
 
     def read(self, key: str) -> bytes:
@@ -213,7 +214,9 @@ class FsspecStorage:
         except FileNotFoundError as error:
             raise MissingResult(f"The saved result {name} is gone from {self.describe()}.") from error
         except Exception as error:
-            raise StoreError(f"The saved results in {self.describe()} cannot be read ({_line(error)}).") from error
+            raise StoreError(
+                f"The saved results in {self.describe()} cannot be read ({first_line(error):.200})."
+            ) from error
         return _whole(data, name, self.describe())
 
     def delete(self, key: str) -> None:
@@ -227,7 +230,9 @@ class FsspecStorage:
         except StoreError:
             raise
         except Exception as error:
-            raise StoreError(f"The result {name} in {self.describe()} cannot be removed ({_line(error)}).") from error
+            raise StoreError(
+                f"The result {name} in {self.describe()} cannot be removed ({first_line(error):.200})."
+            ) from error
 
     def _place(self, key: str) -> tuple[Any, str]:
         """The file system, and the path of a key in it."""
@@ -237,13 +242,9 @@ class FsspecStorage:
             try:
                 self._opened = fsspec.core.url_to_fs(self._url, **self._options)
             except Exception as error:  # ImportError names what S3 and others need besides
-                raise StoreError(f"{self.describe()} cannot be used for results ({_line(error)}).") from error
+                raise StoreError(f"{self.describe()} cannot be used for results ({first_line(error):.200}).") from error
         system, root = self._opened
         return system, f"{root.rstrip('/')}/{key[:2]}/{key[2:4]}/{key}"
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
 def storage_of(spec: Any) -> ResultStorage:

@@ -30,7 +30,6 @@ from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
 from . import artifact_table, codec, log_table, processes, reader, request_table, rows, schema
 from .opening import open_store
-from .processes import is_alive, own_name
 from .slot_table import SlotTable
 
 LINGER = 0.05
@@ -134,13 +133,13 @@ class SQLiteStore:
     def process(self) -> str:
         """The name of this process among those that use the store; empty if it cannot show that it lives."""
         try:
-            return own_name(self._processes)
+            return processes.own_name(self._processes)
         except OSError:
             return ""
 
     def is_alive(self, process: str) -> bool:
         """True if the process of that name has not ended."""
-        return is_alive(self._processes, process)
+        return processes.is_alive(self._processes, process)
 
     def append(self, event: Event) -> None:
         """Queue the event; the next commit takes it along, or the writer within 50 ms."""
