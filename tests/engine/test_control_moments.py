@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from support.flows import Feed, Started, engine_over, flow, in_time, opened, task
+from support.flows import SOON, Feed, Start, Started, engine_over, flow, in_time, opened, task
 from support.histories import illegal
 from tidegate import CancelledRun, NotPaused, NotRunning
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState
-from tidegate.model.states import TERMINAL
+from tidegate.model.events import Event, FlowState, TaskState
+from tidegate.model.states import TERMINAL, StateType
+from tidegate.run import lifecycles
 from tidegate.run.flow_run import FlowRun
 from tidegate.run.task_run import TaskRun
 from tidegate.store.memory import MemoryStore
@@ -250,3 +252,52 @@ def test_an_end_is_shown_after_all_that_was_asked_for_before(kind: str) -> None:
         for tell in reversed(store.tell):
             tell()
         assert feed.flow_states() == shown
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_task_run_that_found_the_gate_open_is_recorded_before_it_closes(
+    feed: Feed, start: Start, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Or it would be shown to begin after somebody was told that nothing does."""
+    decided, closing, go_on = threading.Event(), threading.Event(), threading.Event()
+    decide, close = lifecycles._decide_running, FlowRun._close
+
+    def late(run: TaskRun) -> Any:
+        decision = decide(run)
+        decided.set()
+        opened(go_on)
+        return decision
+
+    def closes(run: FlowRun, gate: StateType) -> None:
+        closing.set()
+        close(run, gate)
+
+    monkeypatch.setattr(lifecycles, "_decide_running", late)
+    monkeypatch.setattr(FlowRun, "_close", closes)
+
+    @task
+    def nothing() -> None:
+        pass
+
+    @flow
+    def work() -> None:
+        nothing.submit().wait()
+        gate.wait()  # or it might end while it is paused
+
+    running = start(work)
+    opened(decided)
+    closer = threading.Thread(target=getattr(running.run, verb), daemon=True)
+    closer.start()
+    opened(closing)
+    closer.join(0.1)
+    assert closer.is_alive()
+    go_on.set()
+    closer.join(SOON)
+    if verb == "pause":
+        running.run.resume()
+    gate.set()
+    with pytest.raises(CancelledRun) if verb == "cancel" else nullcontext():
+        running.ended()
+    shown = [(type(e).__name__, e.state.name) for e in feed.events if isinstance(e, (FlowState, TaskState))]
+    closed = ("FlowState", "Paused" if verb == "pause" else "Cancelling")
+    assert shown.index(("TaskState", "Running")) < shown.index(closed)

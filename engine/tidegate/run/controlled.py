@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
@@ -35,6 +36,7 @@ class Controlled:
     lock: Lock
     moved: Latch
     stopped: Latch
+    beginning: set[TaskRun]
     bodies: dict[int, TaskRun]
     handle: Any
     tracking: TaskRun | None
@@ -55,13 +57,24 @@ class Controlled:
             decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
                 raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self._told}.")
-            self.gate = StateType.PAUSED
+            self._close(StateType.PAUSED)
             self.moved = Latch()
             self._ask(decision.state, by)
             self._wait_in(key, question)
         for subflow in list(self.subflows):
             with suppress(NotRunning):
                 subflow.pause(by)
+
+    def _close(self, gate: StateType) -> None:
+        """Let no task run begin from now on; to be called under the lock.
+
+        Those that found the gate open are waited for: what follows in the record is to follow their begin.  They take
+        no lock, because each task would (see `Children`), and are gone within microseconds.
+        """
+        self.gate = gate
+        for run in list(self.beginning):
+            while run in self.beginning:
+                time.sleep(0.0001)
 
     def wait_in(self, key: str, question: Question | None) -> None:
         """The body has come to a pause of its own while the run was paused already."""
@@ -111,7 +124,7 @@ class Controlled:
             decision = rules.decide(self, Cancelling(f"Cancelled by {by}.", at=now), rules.RetryPolicy(), now)
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
                 raise NotRunning(f"The flow run {self.name!r} cannot be cancelled: it is {self._told}.")
-            self.gate = StateType.CANCELLING
+            self._close(StateType.CANCELLING)
             self._ask(decision.state, by)
         self._end_subflows(by)
         interrupt(self)  # before its tasks end, or it would go on with their ends for a moment
@@ -120,7 +133,7 @@ class Controlled:
     def stop(self) -> None:
         """The body has ended before its time: nothing new starts, what is at work is told to end."""
         with self.lock:
-            self.gate = StateType.CANCELLING
+            self._close(StateType.CANCELLING)
         self._end_subflows("the flow that called it")
         self._end_bodies()
 

@@ -83,6 +83,8 @@ class FlowRun(Controlled):
         """Opens at the next resume, cancel or end of the run; a new one with each pause."""
         self.timed_out = False
         """True once the time of the present attempt is up."""
+        self.beginning: set[TaskRun] = set()
+        """Task runs between their look at the gate and the record of what came of it."""
         self.bodies: dict[int, TaskRun] = {}
         """Task runs whose function is at work now."""
         self.deserted: dict[int, TaskRun] = {}
@@ -93,7 +95,7 @@ class FlowRun(Controlled):
         self.parameters: dict[str, Any] = {}
         """The parameters by name, defaults filled in."""
         self.subflows: set[FlowRun] = set()
-        self.children = Children(self.lock)
+        self.children = Children()
         self.pauses = Pauses()
         self.recall = Recall() if flow.policy.retries else None
         """What earlier attempts did; null where there is one attempt only."""
@@ -126,7 +128,7 @@ class FlowRun(Controlled):
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
-        self.children.open[run.number] = run
+        self.children.add(run)
         if run.state is not PENDING:  # it is known from an earlier attempt
             known = 0 if self.recall is None else self.recall.site(run.number)
             if known:
@@ -211,7 +213,7 @@ class FlowRun(Controlled):
             return proposed if returned is proposed.data else of_return(returned, now)
         if self.flow.final_state == "returned":
             return proposed
-        return judge_by_children(proposed, self.children.tally, self.children.failures, now)
+        return judge_by_children(proposed, self.children.tally(), self.children.failures, now)
 
     # Attempts -------------------------------------------------------------------------------------------------------
 
@@ -257,7 +259,7 @@ class FlowRun(Controlled):
         self.timed_out = False
         self.pauses.begin_again()
         self.identities = Identities(self._links, self.parameters)
-        self.children = Children(self.lock)
+        self.children = Children()
         if self.recall is not None:
             self.recall.begin_again()
 

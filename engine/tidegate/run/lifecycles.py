@@ -96,11 +96,8 @@ def _attempt(run: TaskRun) -> Part:
     limit = run.limit
     slots = run.flow_run.engine.tag_slots
     tags = slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
-    if limit is None and not tags:
-        with run.flow_run.lock:  # no pause may come between the decision and the record of it
-            decision = _enter_running(run)
-    else:
-        decision = _decide_running(run)  # whoever has to wait takes no place meanwhile
+    queues = limit is not None or tags  # and takes no place while it has to wait for something else
+    decision = _decide_running(run) if queues else _enter_running(run)
     if not isinstance(decision, Accept):
         return (yield from _not_now(run, decision))
     if limit is not None:
@@ -144,8 +141,7 @@ def _with_slots(run: TaskRun, tags: frozenset[str]) -> Part:
 
 def _begin(run: TaskRun) -> Part:
     """The rest of an attempt that had to queue; null if the flow run was paused or cancelled meanwhile."""
-    with run.flow_run.lock:
-        decision = _enter_running(run)
+    decision = _enter_running(run)
     return (yield from _body(run)) if isinstance(decision, Accept) else None
 
 
@@ -183,9 +179,15 @@ def _decide_running(run: TaskRun) -> rules.Decision:
 
 
 def _enter_running(run: TaskRun) -> rules.Decision:
-    decision = _decide_running(run)
-    if isinstance(decision, Accept):
-        run.enter(decision.state)
+    """Pass the gate and record it; who closes the gate waits for those who are here (see `Controlled`)."""
+    beginning = run.flow_run.beginning
+    try:
+        beginning.add(run)
+        decision = _decide_running(run)
+        if isinstance(decision, Accept):
+            run.enter(decision.state)
+    finally:
+        beginning.discard(run)
     return decision
 
 

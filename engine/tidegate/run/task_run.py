@@ -78,7 +78,6 @@ class TaskRun(Latch):
     """
 
     __slots__ = (
-        "_ending",
         "args",
         "attempts",
         "cache_key",
@@ -148,7 +147,6 @@ class TaskRun(Latch):
         self.limit: ConcurrencyLimit | None = None
         self.ticket: Ticket | None = None
         """What it asks for, or holds, of the slots of limited tags."""
-        self._ending = False
 
     def again(self, task: Called) -> TaskRun:
         """The same task run in the next attempt of its flow run: if it did not complete, it may try again."""
@@ -198,7 +196,7 @@ class TaskRun(Latch):
     def mirror(self, state: State) -> None:
         """The subflow that it stands for is in a state that is not final."""
         with self.flow_run.lock:
-            if not self._ending:
+            if not self.flow_run.children.is_claimed(self):
                 self.state = state
                 self.flow_run.engine.note(self.event(state))
 
@@ -337,11 +335,11 @@ class TaskRun(Latch):
 
     def claim_end(self) -> bool:
         """True for the one who may end this run: its own lifecycle, or the flow run that gave up waiting for it."""
-        with self.flow_run.lock:
-            if self._ending:
-                return False
-            self._ending = True
-            return True
+        flow_run = self.flow_run
+        if self.task.is_flow:
+            with flow_run.lock:  # not while `mirror` is at it
+                return flow_run.children.claim(self)
+        return flow_run.children.claim(self)
 
     def end(self, state: State) -> None:
         """The final state is kept: link the result, let go of the inputs, tell everybody."""
