@@ -25,7 +25,7 @@ from .artifacts import (
     update_progress_artifact,
 )
 from .context import get_run_context
-from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run
+from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
 from .errors import (
     CancelledRun,
     ControlError,
@@ -46,9 +46,11 @@ from .errors import (
     OutsideFlow,
     ParameterBindError,
     ParameterTypeError,
+    PausedRun,
     PauseTimeout,
     ReservedArgument,
     RunError,
+    RunSuspended,
     ScriptError,
     SettingsError,
     SignatureMismatch,
@@ -109,9 +111,11 @@ __all__ = (
     "ParameterBindError",
     "ParameterTypeError",
     "PauseTimeout",
+    "PausedRun",
     "ReservedArgument",
     "ResumePlan",
     "RunError",
+    "RunSuspended",
     "ScriptError",
     "SequentialTaskRunner",
     "SettingsError",
@@ -151,6 +155,7 @@ __all__ = (
     "resume",
     "resume_flow_run",
     "resume_plan",
+    "suspend_flow_run",
     "tags",
     "task",
     "temporary_settings",

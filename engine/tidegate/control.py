@@ -1,4 +1,4 @@
-"""Pause, resume and cancel flow runs of this process; each call is safe from any thread."""
+"""Pause, resume, suspend and cancel flow runs of this process; each call is safe from any thread."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def pause_flow_run(
     question = None if wait_for_input is None else Question.of(wait_for_input, name)
     if run.flow.is_async:
         return _pause_async(run, name, question, limit)
-    if run.pauses.has_passed(name):
+    if run.pauses.has_passed(name, question):
         return run.pauses.answer(name)
+    run.go_no_further()
     out = step_out(here)
     try:
         _pause(run, name, question)
@@ -62,7 +63,41 @@ def pause_flow_run(
             _timed_out(run, limit)
     finally:
         step_in(here, out)
+    run.go_no_further()
     return run.pauses.answer(name)
+
+
+def suspend_flow_run(
+    *, flow_run: FlowRun | int | None = None, key: str | None = None
+) -> Coroutine[Any, Any, None] | None:
+    """Suspend the flow run that this code belongs to: its code ends here, and its process, cell or script goes on
+    without it; in an async flow, await it.
+
+    Task runs that have started go on to their end, and what completed is kept.  `resume`, in this process or another
+    one, runs the flow again from the top, gives it back what completed, and passes this place.  Whoever called the flow
+    gets `PausedRun`, or with ``return_state=True`` the state Suspended.
+
+    - ``flow_run``: suspend that one, from outside, and return at once.
+    - ``key``: names this place, as for `pause_flow_run`.
+
+    Raises `OutsideFlow` outside of a flow and in a task.
+    """
+    if flow_run is not None:
+        find(flow_run).suspend()
+        return None
+    sketch = sketching.get()
+    if sketch is not None:
+        sketched: Coroutine[Any, Any, None] | None = sketch.pause(False)
+        return sketched
+    run = _current("suspend_flow_run").flow_run
+    name = key or run.pauses.next_key()
+    if not run.pauses.has_passed(name, None):
+        run.leave(name)
+    return _nothing() if run.flow.is_async else None
+
+
+async def _nothing() -> None:
+    """What a suspension that is over gives to await."""
 
 
 def ask(wanted: Any, *, timeout: float | None = _AS_SET, key: str | None = None) -> Coroutine[Any, Any, Any] | Any:
@@ -71,10 +106,12 @@ def ask(wanted: Any, *, timeout: float | None = _AS_SET, key: str | None = None)
 
 
 async def _pause_async(run: FlowRun, name: str, question: Question | None, limit: float | None) -> Any:
-    if not run.pauses.has_passed(name):
+    if not run.pauses.has_passed(name, question):
+        run.go_no_further()
         _pause(run, name, question)
         if not await wait_async(run.moved, limit):
             _timed_out(run, limit)
+        run.go_no_further()
     return run.pauses.answer(name)
 
 

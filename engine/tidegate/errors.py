@@ -22,16 +22,19 @@
     + FailedRun
     + CrashedRun
     + CancelledRun
+    + PausedRun                        it is suspended, and goes on when somebody resumes it
     + MissingResult                    nothing to return, or it was saved and is gone or damaged
     + UntrustedResult                  a saved result whose signature is not yours: not loaded
     + UpstreamNotCompleted             a result asked of a task run that never began
-  . ControlError                     pause, resume or cancel could not be done
+  . ControlError                     pause, resume, suspend or cancel could not be done
     + NotRunning                       the run has ended, or is not in this process
     + NotPaused                        resume of a run that is not paused
     + NotStartable                     a run that was created ahead of time has begun or ended already
     + InvalidInput                     (also ValueError)  an answer that does not fit what the run asks; it stays paused
     + PauseTimeout                     (also TimeoutError) nobody resumed in time
   . StoreError                       the store cannot be used; says why and what to do
+
+`RunSuspended` stands outside of the tree: it is no error, and ends the code of a run that is suspended.
 
 Errors of the user's own code are never wrapped: what a task raised is what its caller sees.
 """
@@ -136,6 +139,10 @@ class CancelledRun(RunError):
     """The run was cancelled."""
 
 
+class PausedRun(RunError):
+    """A flow run has no result yet: it is suspended until somebody resumes it."""
+
+
 class MissingResult(RunError):
     """There is no result to return."""
 
@@ -175,6 +182,10 @@ class InvalidInput(ControlError, ValueError):
 
 class PauseTimeout(ControlError, TimeoutError):
     """The run was paused and nobody resumed it in time."""
+
+
+class RunSuspended(BaseException):
+    """Ends the code of a run that is suspended.  No `Exception`, so that code which handles errors lets it through."""
 
 
 class StoreError(TidegateError):

@@ -23,6 +23,7 @@ from .rules.outcome import describe
 from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life
+from .run.recall import Recall
 from .run_names import fill_in
 from .saving import saving_of
 from .tags import NONE, current_tags, tags_of
@@ -40,8 +41,8 @@ def new_flow_run(
 ) -> FlowRun:
     """A run for a call of the flow: kept in the store, known to the engine, not begun.
 
-    `tracking` is the task run that stands for it in the flow that called it.  Raises `StoreError`, with nothing left
-    half done, if the store cannot be used.
+    `tracking` is the task run that stands for it in the flow that called it; one that an earlier process had begun goes
+    on.  Raises `StoreError`, with nothing left half done, if the store cannot be used.
     """
     if tracking is None:
         setup_logging()  # first, so that a setting that cannot be stops it before anything is recorded
@@ -56,20 +57,27 @@ def new_flow_run(
         except Exception as error:  # of the user's function, or of the formatting
             told = f"flow_run_name of {flow.name!r} gives no name. {describe(error)}"
             refused = Failed(error, message=told, at=here.now())
-    created = FlowCreated(
-        0,
-        here.now(),
-        uuid.uuid4().hex,
-        flow.name,
-        name or _slug(),
-        as_json(parameters),
-        None if tracking is None else (tracking.flow_run.number, tracking.number),
-        flow.version or "",
-        tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
-        owner=here.store.process,
-        body=flow.body_text,
-    )
-    run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), saving)
+    before = None if tracking is None else _begun_before(flow, tracking)
+    if before is None:
+        created = FlowCreated(
+            0,
+            here.now(),
+            uuid.uuid4().hex,
+            flow.name,
+            name or _slug(),
+            as_json(parameters),
+            None if tracking is None else (tracking.flow_run.number, tracking.number),
+            flow.version or "",
+            tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
+            owner=here.store.process,
+            body=flow.body_text,
+        )
+        created = replace(created, flow_run=here.create(created))
+    else:
+        created = _claimed(here, flow, before)
+    run = FlowRun(here, flow, created, flow.task_runner.start(), saving)
+    if before is not None:
+        _remember(run, before)
     run.parameters.update(parameters)
     run.refused = refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
@@ -77,6 +85,38 @@ def new_flow_run(
         tracking.given_name = name
     _begin(run, tracking)
     return run
+
+
+def _begun_before(flow: Flow[..., Any], tracking: TaskRun) -> FlowRow | None:
+    """The run of a subflow that a call in a resumed flow is once more."""
+    parent = tracking.flow_run
+    if not (parent.reopened and tracking.earlier):
+        return None
+    found = parent.engine.store.subflow_runs(parent.number, tracking.number)[:1]
+    return next((row for row in found if row.flow == flow.name), None)
+
+
+def _claimed(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
+    """A run of the record that goes on in this process.  Raises `NotStartable` if another one was first."""
+    if not here.store.claim_flow_run(row):
+        raise NotStartable(f"The flow run {row.number} ({row.name}) has just been resumed by somebody else.")
+    return _amended(here, flow, row)
+
+
+def _amended(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
+    here.amend(row.number, flow.version or "", flow.policy)
+    what = (row.number, row.created, row.uuid, row.flow, row.name, row.parameters, row.parent)
+    return FlowCreated(*what, flow.version or "", row.tags)
+
+
+def _remember(run: FlowRun, row: FlowRow) -> None:
+    """Know what earlier processes did of the run."""
+    store = run.engine.store
+    tasks = store.task_runs(row.number)
+    run.state, run.reopened, run.attempts = row.state, "Resuming", row.attempts
+    run.recall = Recall.of_record(run, tasks)
+    run.numbering.go_on_after(tasks)
+    run.pauses.recall(store.flow_events(row.number))
 
 
 def carry_out(make: Callable[[], FlowRun]) -> State:
@@ -180,36 +220,25 @@ def check_startable(row: FlowRow) -> None:
         raise NotStartable(f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}.")
 
 
-def of_record(
-    flow: Flow[..., Any],
-    row: FlowRow,
-    more: Mapping[str, Any],
-    before_begin: Callable[[FlowRun], object] = lambda run: None,
-    *,
-    claim: bool = False,
-) -> FlowRun:
+def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, resumed: bool = False) -> FlowRun:
     """A run of the record in this process, not begun; `more` takes the place of recorded parameters.
 
-    With `claim` it may be that another process wants it too: raises `NotStartable` if that was first.
+    One that is `resumed` knows what was done; raises `NotStartable` if another process was first.
     """
     setup_logging()
     here = engine()
     given = {**row.recorded_parameters(), **more}
     parameters, refused = _recorded_parameters(flow, given, here.now())
-    if claim and not here.store.claim_flow_run(row):
-        raise NotStartable(f"The flow run {row.number} ({row.name}) has just been resumed by somebody else.")
-    here.amend(row.number, flow.version or "", flow.policy)
-    created = FlowCreated(
-        row.number, row.created, row.uuid, row.flow, row.name, row.parameters, None, flow.version or "", row.tags
-    )
+    created = (_claimed if resumed else _amended)(here, flow, row)
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
     run.state = row.state
+    if resumed:
+        _remember(run, row)
     run.scheduled = row.state.scheduled_time or row.created
     run.policy = row.policy or flow.policy
     run.parameters.update(parameters)
     run.refused = refused
     run.args, run.kwargs = ((), {}) if refused else flow.call_with(parameters)
-    before_begin(run)
     _begin(run, None)
     return run
 

@@ -163,6 +163,10 @@ class EventStore(Protocol):
         """
         ...
 
+    def flow_events(self, flow_run: int) -> list[Event]:
+        """Those of `events` that are not of a task run, in order."""
+        ...
+
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
         ...

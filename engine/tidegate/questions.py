@@ -48,9 +48,23 @@ class Question:
             told = [f"{'.'.join(map(str, place)) or self.title}: {problem}" for place, problem in problems]
             raise InvalidInput(f"{self.title!r} was not answered: {'; '.join(told)}.", problems) from None
 
-    def to_json(self, answer: Any) -> str:
-        """The answer for the record; secrets in it are masked there."""
-        return str(self._adapter.dump_json(answer).decode())
+    def to_json(self, answer: Any) -> tuple[str, bool]:
+        """The answer for the record, where secrets are masked; false if it cannot be read back from that."""
+        text = str(self._adapter.dump_json(answer).decode())
+        try:
+            whole = bool(self._adapter.validate_json(text) == answer)
+        except Exception:  # of a validator or a comparison of the user's
+            whole = False
+        return text, whole
+
+    def read(self, text: str) -> Any:
+        """The answer that a record holds.  Raises `InvalidInput` if it is none for this question."""
+        import pydantic
+
+        try:
+            return self._adapter.validate_json(text)
+        except pydantic.ValidationError as error:
+            raise InvalidInput(f"{self.title!r} was answered when it was another question.", []) from error
 
     def _is_form(self) -> bool:
         return self.schema.get("type") == "object"

@@ -25,7 +25,6 @@ from .model.views import FlowRow, TaskRow
 from .registry import registered
 from .results.blob import is_saved
 from .run.flow_run import FlowRun
-from .run.recall import Recall
 
 _PLACEHOLDER = re.compile(r"<\w+>")
 
@@ -69,11 +68,14 @@ def resume_plan(flow_run: int) -> ResumePlan:
 def _why_again(row: TaskRow) -> str:
     if row.state.type is StateType.COMPLETED:
         return "not saved"
-    return row.state.name if row.state.is_final() else "in flight"
+    if row.state.is_pending():
+        return "not begun"
+    return row.state.name if row.state.is_at_rest() else "in flight"
 
 
 def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any) -> State | Coroutine[Any, Any, State]:
-    """Resume a flow run that failed, crashed, was cancelled, or whose process is gone; returns its final state.
+    """Resume a flow run that is suspended, that failed, crashed, was cancelled, or whose process is gone; returns its
+    final state.
 
     It is the same run, with the same number: `resume_plan` says what is kept.  `flow` is the flow as it is now, by
     default the one that is defined under its name; an async flow is to be awaited.  `parameters` take the place of
@@ -150,15 +152,7 @@ def _taken_up(here: Engine, flow: Flow[..., Any], row: FlowRow, given: dict[str,
     if lost:
         example = f"resume({row.number}, {lost[0]}=...)"
         raise UsageError(f"The record holds no value of {', '.join(lost)}. Give it once more: {example}.")
-    tasks: list[TaskRow] = here.store.task_runs(row.number)
-    return flow_runs.of_record(flow, row, given, before_begin=lambda made: _remember(made, row, tasks), claim=True)
-
-
-def _remember(run: FlowRun, row: FlowRow, tasks: list[TaskRow]) -> None:
-    run.reopened = "Resuming"
-    run.attempts = row.attempts
-    run.recall = Recall.of_record(run, tasks)
-    run.numbering.go_on_after(tasks)
+    return flow_runs.of_record(flow, row, given, resumed=True)
 
 
 def _is_lost(value: Any) -> bool:

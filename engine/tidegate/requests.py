@@ -1,4 +1,4 @@
-"""Pause, resume and cancel from another process: requests that go through the store.
+"""Pause, resume, suspend and cancel from another process: requests that go through the store.
 
 Anybody who can write the store puts a request there.  The process that runs the flow run looks for requests as long as
 it has one that is live, carries out what concerns it, and writes down what came of it.
@@ -73,6 +73,8 @@ def _carry_out(run: FlowRun, request: Request) -> str:
             run.pause(request.by)
         elif request.verb == "cancel":
             run.cancel(request.by)
+        elif request.verb == "suspend":
+            run.suspend(request.by)
         else:
             detail: dict[str, Any] = json.loads(request.detail)
             given = {"run_input": detail["input"]} if "input" in detail else {}
@@ -96,7 +98,7 @@ def ask(
     detail: Mapping[str, Any] | None = None,
     patience: float = PATIENCE,
 ) -> None:
-    """Have the process that runs a flow run pause, resume or cancel it; return once it has.
+    """Have the process that runs a flow run pause, resume, suspend or cancel it; return once it has.
 
     ``detail={"input": ...}`` goes with a resume, and must be JSON.  Raises `NotRunning` if there is no such run, if it
     has ended, if it could not be done, or if nobody answers within `patience` seconds: then nothing will happen later
@@ -105,8 +107,9 @@ def ask(
     row = store.flow_run(flow_run)
     if row is None:
         raise NotRunning(f"There is no flow run {flow_run} in this store.")
-    if row.state.is_final():
-        raise NotRunning(f"The flow run {flow_run} ({row.name}) has ended: it is {row.state.name}.")
+    if row.state.is_at_rest():
+        has = "has no process" if row.state.is_suspended() else "has ended"
+        raise NotRunning(f"The flow run {flow_run} ({row.name}) {has}: it is {row.state.name}.")
     now = time.time()
     asked = Request(0, flow_run, verb, by, now, now + patience, json.dumps(dict(detail or {})))
     number = store.put_request(asked)
@@ -126,7 +129,7 @@ def _await_answer(store: EventStore, number: int, flow_run: int, patience: float
     end = time.monotonic() + patience
     while (answer := store.answer_to(number)) is None and time.monotonic() < end:
         row = store.flow_run(flow_run)
-        if row is not None and row.state.is_final():
+        if row is not None and row.state.is_at_rest():
             return store.answer_to(number)
         time.sleep(GLANCE)
     return answer

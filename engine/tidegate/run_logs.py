@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .context import Frame
+from .errors import RunSuspended
 from .logs import RunLogger, get_run_logger
 from .model.states import State, StateType
 from .printing import NOTHING, PrintCapture, anybody_hears, hearing, unheard
@@ -23,9 +24,10 @@ _DEPTH = 5
 
 
 def created(run: FlowRun) -> None:
-    """A flow run was made; only a root run says so."""
+    """A flow run was made, or goes on; only a root run says so."""
     if run.created.parent is None:
-        _say(run.frame, logging.INFO, "Created flow run %r for flow %r.", run.name, run.flow.name)
+        told = "Resumed flow run %r of flow %r." if run.reopened else "Created flow run %r for flow %r."
+        _say(run.frame, logging.INFO, told, run.name, run.flow.name)
 
 
 def raised(here: Frame, error: BaseException) -> None:
@@ -34,7 +36,7 @@ def raised(here: Frame, error: BaseException) -> None:
     What ends it from outside, such as an interrupt, is no error of the code: it is told in a line, and where it hit is
     told to those who debug.  What somebody asked for is told by the state alone.
     """
-    if here.flow_run.gate is StateType.CANCELLING:
+    if here.flow_run.gate is StateType.CANCELLING or isinstance(error, RunSuspended):
         return
     what = "flow" if here.task_run is None else "task"
     trace = (type(error), error, _of_user(error.__traceback__))
@@ -55,8 +57,9 @@ def tried_again(here: Frame, state: State) -> None:
 def ended(run: FlowRun, final: State) -> None:
     """A flow run ends: say how, and hand on all that its logs still hold; call it before the end is saved."""
     if run.created.parent is None:
-        level = logging.INFO if final.type is StateType.COMPLETED else logging.ERROR
-        _say(run.frame, level, "Flow run %r ended: %s.", run.name, final.name)
+        well = final.type is StateType.COMPLETED or final.is_suspended()
+        told = "Flow run %r is left: %s." if final.is_suspended() else "Flow run %r ended: %s."
+        _say(run.frame, logging.INFO if well else logging.ERROR, told, run.name, final.name)
     run.engine.logs.end(run.number, run.engine.now())
 
 

@@ -25,6 +25,8 @@ from tidegate.model.states import (
     Running,
     State,
     StateType,
+    Suspended,
+    Suspending,
 )
 from tidegate.rules.decide import Abort, Accept, Decision, Reject, RetryPolicy, Wait, decide
 
@@ -39,6 +41,8 @@ PRESENT: dict[str, State] = {
     "Retrying": Running("Retrying"),
     "Resuming": Running("Resuming"),
     "Paused": Paused(),
+    "Suspending": Suspending(),
+    "Suspended": Suspended(),
     "Cancelling": Cancelling(),
     "Completed": Completed(1),
     "Failed": Failed(ValueError()),
@@ -70,6 +74,8 @@ Running           no    no    no     ok    ok    ok    ok    ok    ok
 Retrying          no    no    no     ok    ok    ok    ok    ok    ok
 Resuming          no    no    no     ok    ok    ok    ok    ok    ok
 Paused            no    no    ok     no    ok    ok    ok    ok    ok
+Suspending        no    no    ok     no    ok    ok    ok    ok    ok
+Suspended         no    no    ok     no    ok    ok    ok    ok    ok
 Cancelling        no    no    ok     no    ok    ok    ok    ok    ok
 Completed         no    no    no     no    no    no    no    no    no
 Failed            no    no    no     no    no    no    no    no    no
@@ -265,6 +271,16 @@ def test_a_run_that_has_ended_begins_again_only_where_its_flow_is_tried_again(
     assert told(decision) == wanted.get(gate, ("Reject", "Cancelled"))
     for proposed in PROPOSED.keys() - {"RUNNING"}:
         assert isinstance(decide(run, PROPOSED[proposed], RetryPolicy(9), NOW), Abort), proposed
+
+
+@pytest.mark.parametrize("present", PRESENT)
+def test_a_suspended_run_is_resumed_by_that_name_and_no_other_live_one_is(present: str) -> None:
+    run = Run(PRESENT[present], 0, reopened="Resuming")
+    kind, name = told(decide(run, Running(at=NOW), RetryPolicy(), NOW))
+    if present in ENDED | {"Suspended"}:
+        assert (kind, name) == ("Accept", "Resuming")
+    else:
+        assert name != "Resuming"
 
 
 @pytest.mark.parametrize("gate", GATES)

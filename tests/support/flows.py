@@ -133,6 +133,11 @@ class Feed:
         """Wait until a task run is shown in the state of this name."""
         self.until(lambda: name in self.task_states(number), f"{name} of task run {number}")
 
+    def begins(self, after: int) -> bool:
+        """True if a flow was shown to begin, beyond so many events."""
+        states = [event.state for event in self.events[after:] if isinstance(event, FlowState)]
+        return any(state.type is StateType.RUNNING for state in states)
+
     def flow_states(self) -> list[str]:
         """Names of the flow states in the order in which they were shown."""
         return [event.state.name for event in self.events if isinstance(event, FlowState)]
@@ -218,10 +223,10 @@ class Started:
         self.feed = feed
         self.value: Any = None
         self.error: BaseException | None = None
-        before = len(feed.runs)
+        before, shown = len(feed.runs), len(feed.events)
         self._thread = threading.Thread(target=self._go, args=(call,), daemon=True)
         self._thread.start()
-        feed.await_flow(StateType.RUNNING)
+        feed.until(lambda: len(feed.runs) > before and feed.begins(shown), "the run")
         self.run: FlowRun = feed.runs[before]
 
     def _go(self, call: Callable[[], Any]) -> None:

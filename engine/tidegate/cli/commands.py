@@ -8,7 +8,7 @@ import click
 
 from ..errors import TidegateError, UsageError
 from ..settings import temporary_settings, use_profile
-from .control import cancel, pause, resume
+from .control import cancel, pause, resume, suspend
 from .logs import logs
 from .profiles import profile
 from .run import run
@@ -43,7 +43,7 @@ class Commands(click.Group):
 @click.version_option(package_name="tidegate", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, profile_name: str | None, home: str | None) -> None:
-    """Run flows, look at their runs, pause, resume and cancel them.
+    """Run flows, look at their runs, pause, resume, suspend and cancel them.
 
     A run is named by its number: `tidegate runs` lists them.
     """
@@ -53,5 +53,5 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
         context.with_resource(temporary_settings({"home": home}))
 
 
-for each in (run, runs, show, logs, pause, resume, cancel, settings, profile):
+for each in (run, runs, show, logs, pause, resume, suspend, cancel, settings, profile):
     main.add_command(each)

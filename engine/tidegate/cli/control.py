@@ -1,4 +1,4 @@
-"""``tidegate pause``, ``resume`` and ``cancel``: a run of another process on this machine, by way of the store."""
+"""``tidegate pause``, ``resume``, ``suspend``, ``cancel``: a run of another process on this machine, by the store."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def resume(run: int, given: str | None) -> None:
 
 @click.command()
 @click.argument("run", type=RUN)
+def suspend(run: int) -> None:
+    """Suspend a flow run: its process lets go of it.
+
+    What has started goes on to its end; the run goes on when somebody resumes it, in whatever process.
+    """
+    told = _asked(run, "suspend")
+    click.echo(f"{told} is being suspended. `tidegate run FILE[:FLOW] --resume {run}` goes on with it.")
+
+
+@click.command()
+@click.argument("run", type=RUN)
 def cancel(run: int) -> None:
     """Cancel a flow run.
 
@@ -72,8 +83,9 @@ def _check_alive(store: EventStore, row: FlowRow) -> None:
     from ..recovery import bury
 
     bury(Engine(store), row)
-    if row.state.is_final() and not row.state.is_completed():
+    if row.state.is_at_rest() and not row.state.is_completed():
+        has = "has no process" if row.state.is_suspended() else "has ended"
         raise NotRunning(
-            f"Flow run {row.number} ({row.name}) has ended: it is {row.state.name}. "
+            f"Flow run {row.number} ({row.name}) {has}: it is {row.state.name}. "
             f"`tidegate run FILE[:FLOW] --resume {row.number}` goes on where it was."
         )

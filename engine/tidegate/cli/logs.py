@@ -33,7 +33,7 @@ def logs(run: int, task_run: int | None, level: str, follow: bool) -> None:
         reader = Reader(store, run, task_run, logging.getLevelNamesMapping()[level.upper()])
         over = not follow
         while not over:
-            over = find(store, run).state.is_final()  # before the lines: what is logged last is kept before the end
+            over = find(store, run).state.is_at_rest()  # before the lines: what is logged last is kept before the end
             reader.show()
             if not over:
                 time.sleep(LOOK)

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from ..flow import Flow
     from ..ports import EventStore
 
-CODES = {StateType.COMPLETED: 0, StateType.FAILED: 1, StateType.CRASHED: 3, StateType.CANCELLED: 4}
+CODES = {
+    StateType.COMPLETED: 0,
+    StateType.FAILED: 1,
+    StateType.CRASHED: 3,
+    StateType.CANCELLED: 4,
+    StateType.PAUSED: 5,
+}
 """Exit codes by the end of the run; 2 is bad use, 130 an interrupt."""
 
 
@@ -42,7 +48,7 @@ CODES = {StateType.COMPLETED: 0, StateType.FAILED: 1, StateType.CRASHED: 3, Stat
     "resumed",
     type=RUN,
     metavar="RUN",
-    help="Go on with this run, which failed, crashed or was cancelled: what completed is kept.",
+    help="Go on with this run, which is suspended, failed, crashed or was cancelled: what completed is kept.",
 )
 @click.pass_context
 def run(context: click.Context, target: str, given: tuple[str, ...], retries: int | None, resumed: int | None) -> None:
@@ -53,8 +59,8 @@ def run(context: click.Context, target: str, given: tuple[str, ...], retries: in
     The flow is named as FILE.py:FLOW, NOTEBOOK.ipynb:FLOW or package.module:FLOW; FLOW may be left out where there is
     only one. Parameters of a notebook take the place of what its cell tagged "parameters" assigns.
 
-    Exit codes: 0 the run completed, 1 it failed, 2 it could not be begun, 3 it crashed, 4 it was cancelled, 130 it was
-    interrupted.
+    Exit codes: 0 the run completed, 1 it failed, 2 it could not be begun, 3 it crashed, 4 it was cancelled, 5 it is
+    suspended, 130 it was interrupted.
     """
     from ..deploy.targets import load_with, search_beside
     from ..engine import Engine, using
@@ -150,7 +156,7 @@ def _report(store: EventStore, number: int, state: State) -> None:
         click.echo(f"tidegate: {error}", err=True)
         return
     assert row is not None
-    if not row.state.is_final():
+    if not row.state.is_at_rest():
         click.echo("tidegate: The end of the run could not be saved.", err=True)
         row.state = state
     click.echo()

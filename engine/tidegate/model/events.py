@@ -91,6 +91,8 @@ class FlowState:
     by: str = ""
     attempt: int = 0
     result: bytes | None = None
+    pause: str = ""
+    """The key of the pause that the flow had made itself and that this ends: it is not made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,15 @@ class InputAsked:
 
 @dataclass(frozen=True, slots=True)
 class InputGiven:
-    """The answer, as JSON, and who gave it."""
+    """The answer, as JSON, and who gave it.  It is not `whole` where the answer cannot be read back from that, as with
+    a secret, which is masked."""
 
     flow_run: int
     at: float
     key: str
     answer: str
     by: str
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

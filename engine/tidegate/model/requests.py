@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Verb: TypeAlias = Literal["pause", "resume", "cancel"]
+Verb: TypeAlias = Literal["pause", "resume", "suspend", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)

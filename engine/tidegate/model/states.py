@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult, UntrustedResult
+from ..errors import CancelledRun, CrashedRun, FailedRun, MissingResult, PausedRun, UntrustedResult
 from .tracking import is_untrackable
 
 
@@ -120,6 +120,10 @@ class State:
         """True for every kind of PAUSED."""
         return self.type is StateType.PAUSED
 
+    def is_suspended(self) -> bool:
+        """True once a paused run has let go of its process: it goes on when it is resumed, wherever that is."""
+        return self.type is StateType.PAUSED and self.name == "Suspended"
+
     def is_cancelling(self) -> bool:
         """True while a cancelled run waits for its bodies to end."""
         return self.type is StateType.CANCELLING
@@ -144,12 +148,16 @@ class State:
         """True for the four terminal types: nothing follows."""
         return self.type in TERMINAL
 
+    def is_at_rest(self) -> bool:
+        """True once no process has the run any more: it has ended, or is suspended."""
+        return self.type in TERMINAL or self.is_suspended()
+
     def result(self, raise_on_failure: bool = True) -> Any:
         """What the run returned.
 
         A failed, crashed or cancelled state raises what it holds; with ``raise_on_failure=False`` it returns the
-        exception instead.  Raises `MissingResult` where there is nothing to return: the run has not ended, or its
-        result was not kept.
+        exception instead.  Raises `PausedRun` for a suspended run, and `MissingResult` where there is nothing to return
+        for another reason: the run has not ended, or its result was not kept.
         """
         __tracebackhide__ = True
         if self.type in UNSUCCESSFUL:
@@ -157,6 +165,8 @@ class State:
             if raise_on_failure:
                 raise error
             return error
+        if self.is_suspended():
+            raise PausedRun(self.message or "The run is suspended.")
         if self.data is _NOTHING:
             raise MissingResult(f"The state {self.name!r} holds no result: {self._why_missing()}.")
         data = self.data
@@ -272,6 +282,16 @@ def Running(name: str = "Running", *, message: str = "", at: float = 0.0) -> Sta
 def Paused(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
     """Starts nothing until it is resumed; what had started goes on."""
     return State(StateType.PAUSED, "Paused", message, at)
+
+
+def Suspending(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
+    """Will be suspended as soon as what had started has ended."""
+    return State(StateType.PAUSED, "Suspending", message, at)
+
+
+def Suspended(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802
+    """Paused, and its process has let go of it: it goes on when somebody resumes it."""
+    return State(StateType.PAUSED, "Suspended", message, at)
 
 
 def Cancelling(message: str = "", *, at: float = 0.0) -> State:  # noqa: N802

@@ -36,7 +36,7 @@ class FlowRow:
     target: str = ""
     """Where the flow is, as `load_flow` takes it; empty where nobody said."""
     owner: str = ""
-    """The process that runs it, as the store knows it; empty if nobody has begun it."""
+    """The process that runs it, as the store knows it; empty if nobody has begun it, and for one that is suspended."""
     body: str = ""
     """The text of the cell that the flow is; empty for functions."""
 
@@ -54,6 +54,8 @@ class FlowRow:
         if event.state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         self.ended = event.at if event.state.type in TERMINAL else None
+        if event.state.is_suspended():
+            self.owner = ""
 
 
 @dataclass(slots=True)

@@ -105,11 +105,11 @@ def decide(
     """
     current = run.state.type
     kind = proposed.type
-    if current in TERMINAL:
-        if kind is not StateType.RUNNING or not run.reopened:
-            return Abort(f"The run has ended: it is {run.state.name}.")
-        proposed = replace(proposed, name=run.reopened)
+    if current in TERMINAL and (kind is not StateType.RUNNING or not run.reopened):
+        return Abort(f"The run has ended: it is {run.state.name}.")
     if kind is StateType.RUNNING:
+        if run.reopened and run.state.is_at_rest():
+            proposed = replace(proposed, name=run.reopened)
         return _enter_running(run, proposed, now, cached)
     if kind is StateType.FAILED and current is StateType.RUNNING:
         return _fail(run, proposed, policy, now, draw)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..annotations import quote
+from ..errors import RunSuspended
 from ..model.state_group import StateGroup
 from ..model.states import Cancelled, Completed, Crashed, Failed, State, StateType
 
@@ -50,7 +51,7 @@ def _flat(value: Any) -> Any:
 def _of_states(states: Sequence[State], value: Any, now: float) -> State:
     if len(states) > 1 or type(value) is not State:
         return aggregate(StateGroup.of(states), value, now)
-    if not value.is_final():
+    if not value.is_at_rest():
         return Failed(value, message="1/1 states are not final.", at=now)
     flow_run, task_run = value.origin or (0, 1)
     # Only the run that stands for a subflow ends in the state of a flow run.
@@ -83,6 +84,8 @@ def of_error(error: BaseException, cancelling: bool, now: float, *, ours: bool =
         return Crashed(error, message=f"A defect of Tidegate: {describe(error)}", at=now)
     if isinstance(error, Exception):
         return Failed(error, message=describe(error), at=now)
+    if isinstance(error, RunSuspended):
+        return Cancelled("The flow run was suspended while it ran.", at=now)
     if cancelling and isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
         return Cancelled("Cancelled while it ran.", at=now)
     if isinstance(error, KeyboardInterrupt):

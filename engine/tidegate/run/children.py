@@ -83,6 +83,10 @@ class Children:
         """Task runs that did not complete."""
         return sum(n for kind, n in self._unsuccessful.items() if kind in UNSUCCESSFUL or kind not in TERMINAL)
 
+    def left(self) -> int:
+        """Task runs that ended here without an end: they are for a later process."""
+        return sum(n for kind, n in self._unsuccessful.items() if kind not in TERMINAL)
+
     def exit(self) -> BaseException | None:
         """An interrupt or an exit that a task run crashed with, and nobody was told: the flow is not to end as if
         nothing had happened."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NotPaused, NotRunning
 from ..latch import Latch
 from ..model.events import FlowState, InputAsked, InputGiven
-from ..model.states import Cancelling, Paused, Running, State, StateType
+from ..model.states import Cancelling, Paused, Running, State, StateType, Suspending
 from ..rules import decide as rules
 from .bodies import interrupt
 
@@ -33,6 +33,7 @@ class Controlled:
     attempts: int
     reopened: str
     gate: StateType
+    suspending: bool
     lock: Lock
     moved: Latch
     stopped: Latch
@@ -43,9 +44,9 @@ class Controlled:
     subflows: set[FlowRun]
     pauses: Pauses
 
-    def event(self, state: State, by: str = "", result: bytes | None = None) -> FlowState:
+    def event(self, state: State, by: str = "", result: bytes | None = None, pause: str = "") -> FlowState:
         """The event of entering a state."""
-        return FlowState(self.number, state.timestamp, state, by, self.attempts, result)
+        return FlowState(self.number, state.timestamp, state, by, self.attempts, result, pause)
 
     def pause(self, by: str = "you", key: str = "", question: Question | None = None) -> None:
         """Start no new task run; those that have started go on.  Raises `NotRunning` if the run has ended.
@@ -79,7 +80,7 @@ class Controlled:
     def wait_in(self, key: str, question: Question | None) -> None:
         """The body has come to a pause of its own while the run was paused already."""
         with self.lock:
-            if self.state.type is StateType.PAUSED:
+            if self.state.type is StateType.PAUSED and not self.suspending:
                 self._wait_in(key, question)
 
     def _wait_in(self, key: str, question: Question | None) -> None:
@@ -101,21 +102,44 @@ class Controlled:
         if question is not None and answered:
             answer = question.check(run_input)
         with self.lock:
-            paused = self.state.type is StateType.PAUSED and self.gate is not StateType.CANCELLING
+            paused = self.state.type is StateType.PAUSED and self.gate is StateType.PAUSED and not self.suspending
             if not paused or self.pauses.asked is not question:
                 raise NotPaused(f"The flow run {self.name!r} is not paused: it is {self._told}.")
             if question is not None and answered:
-                given = InputGiven(self.number, now, question.key, question.to_json(answer), by)
+                text, whole = question.to_json(answer)
+                given = InputGiven(self.number, now, question.key, text, by, whole)
                 self.engine.commit_soon(given, lambda: None)
-            self.pauses.pass_on(answer, answered=answered)
+            passed = self.pauses.pass_on(answer, answered=answered)
             self.gate = StateType.RUNNING
             moved, kept = self.moved, Latch()
-            self._ask(Running("Resuming", at=now), by, kept.set)
+            self._ask(Running("Resuming", at=now), by, kept.set, pause=passed)
         # Not before it is kept and shown: what the run does next would be shown first, its end at worst.
         kept.on_done(moved.set)
         for subflow in list(self.subflows):
             with suppress(NotPaused):
                 subflow.resume(by)
+
+    def suspend(self, by: str = "you") -> None:
+        """Let go of the run: its code goes no further than the next call that the engine sees, and it can be resumed
+        later, here or in another process.  What has started goes on to its end.
+
+        Raises `NotRunning` if the run has ended or is about to.
+        """
+        now = self.engine.now()
+        with self.lock:
+            may = self.state.type in (StateType.RUNNING, StateType.PAUSED) and self.gate is not StateType.CANCELLING
+            if not may or self.suspending:
+                raise NotRunning(f"The flow run {self.name!r} cannot be suspended: it is {self._told}.")
+            self.suspending = True
+            self._close(StateType.PAUSED)
+            self._ask(Suspending(f"Suspended by {by}.", at=now), by)
+            woken, self.stopped = self.stopped, Latch()  # whoever waits takes a look; the new one is for a cancel
+            moved = self.moved
+        for subflow in list(self.subflows):
+            with suppress(NotRunning):
+                subflow.suspend(by)
+        woken.set()
+        moved.set()
 
     def cancel(self, by: str = "you") -> None:
         """End the run: nothing new starts, what is at work is told to end.  Raises `NotRunning` if it has ended."""
@@ -149,10 +173,10 @@ class Controlled:
         open_ = self.gate is not StateType.CANCELLING or self.state.type is StateType.CANCELLING
         return self.state.name if open_ or self.state.is_final() else "ending"
 
-    def _ask(self, state: State, by: str = "", kept: Callable[[], None] = lambda: None) -> None:
+    def _ask(self, state: State, by: str = "", kept: Callable[[], None] = lambda: None, pause: str = "") -> None:
         """Be in a state, which is in force at once, and shown once it is kept; then `kept` is called."""
         self.state = state
-        self.engine.commit_soon(self.event(state, by), kept)
+        self.engine.commit_soon(self.event(state, by, pause=pause), kept)
         if self.tracking is not None:
             self.tracking.mirror(state)
 

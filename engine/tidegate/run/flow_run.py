@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from .. import run_logs
 from ..annotations import quote
 from ..context import Frame
-from ..errors import CancelledRun, NotRunning
+from ..errors import CancelledRun, NotRunning, PausedRun, RunSuspended
 from ..inputs import resolve_to_states
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
-from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
+from ..model.states import Cancelled, Pending, Running, State, StateType, Suspended, TimedOut, Unloaded
 from ..model.views import PENDING
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
@@ -68,6 +68,10 @@ class FlowRun(Controlled):
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
+        self.suspending = False
+        """True once its code is to go no further, and the run is to be resumed later."""
+        self._cut = False
+        """True once its code was ended for that."""
         self.tracking: TaskRun | None = None
         """What stands for a subflow in the flow that called it."""
         self.attempts = 0
@@ -117,6 +121,7 @@ class FlowRun(Controlled):
             if self.timed_out:
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
+        self.go_no_further()
         identity = self.identities.next(task, given, parent)
         before = None if self.recall is None else self.recall.find(identity)
         run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
@@ -190,6 +195,8 @@ class FlowRun(Controlled):
             return self._too_late()
         if self.gate is StateType.CANCELLING:
             return Cancelled(self.state.message, at=now)
+        if self.suspending and (self._cut or error is not None):
+            return self.suspended()
         if isinstance(error, CancelledError) and guard.taken():
             # Which the loop had turned into a cancellation; where it hit the user's code is worth keeping.
             error = KeyboardInterrupt().with_traceback(error.__traceback__)
@@ -203,6 +210,8 @@ class FlowRun(Controlled):
         now = self.engine.now()
         if self.state.type is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
             return Cancelled(self.state.message, at=now)
+        if self.suspending and self.children.left():
+            return self.suspended()
         crash = self.children.exit()
         if crash is not None and proposed.type is not StateType.CRASHED:
             return of_error(crash, False, now)
@@ -223,7 +232,7 @@ class FlowRun(Controlled):
         with self.lock:
             if self.tracking is not None and self.gate is not StateType.CANCELLING:
                 above = self.tracking.flow_run  # which may be paused: this run could not be
-                self.gate, self.moved = above.gate, above.moved
+                self.gate, self.moved, self.suspending = above.gate, above.moved, above.suspending
             decision = rules.decide(self, Running(at=now), self.policy, now)
             if isinstance(decision, rules.Accept):
                 self.attempts += 1
@@ -263,6 +272,37 @@ class FlowRun(Controlled):
         if self.recall is not None:
             self.recall.begin_again()
 
+    def go_no_further(self) -> None:
+        """Called where its code meets the engine: ends the code if the run is to be suspended."""
+        if self.suspending:
+            self._cut = True
+            over = self.finished.done()
+            told = f"The flow run {self.name!r} is {'suspended' if over else 'being suspended'}."
+            raise PausedRun(told) if over else RunSuspended(told)
+
+    def suspended(self) -> State:
+        """The state that it is left in."""
+        by = self._root.state.message
+        return Suspended(f"{by} `tidegate.resume({self._root.number})` goes on with it.".strip(), at=self.engine.now())
+
+    @property
+    def _root(self) -> FlowRun:
+        return self if self.tracking is None else self.tracking.flow_run._root
+
+    def leave(self, key: str) -> None:
+        """Its code suspends the run, and with it those that have called it; `key` names that pause.
+
+        Always raises: what ends the code, or `NotRunning`.
+        """
+        try:
+            self._root.suspend("the flow")
+        except NotRunning:
+            if not self.suspending:
+                raise
+        else:
+            self.pauses.at = key
+        self.go_no_further()
+
     @property
     def told_to_end(self) -> bool:
         """True once the body is to go no further."""
@@ -294,6 +334,8 @@ class FlowRun(Controlled):
 
     def keep(self, state: State) -> tuple[State, FlowState]:
         """Save what the final state holds; the state to go on with, and the event of its end."""
+        if state.is_suspended():
+            return state, self.event(state, pause=self.pauses.pass_on(None, answered=False))
         if not _is_aggregate(state.data):
             state, blob = self.saving.keep(state, self.seconds(state.timestamp), (self.number, 0))
             return state, self.event(state, result=blob)

@@ -43,7 +43,7 @@ def task_life(run: TaskRun) -> Lifecycle:
         final = of_error(error, run.cancelling, run.now(), ours=True)
     if not run.claim_end():
         return
-    if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept
+    if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept; or it is left for a later one
         run.end(final)
         return
     final, event = _kept(run, final.of_run(run.flow_run.number, run.number))
@@ -65,7 +65,7 @@ def _ready(run: TaskRun) -> Part:
         pending = [future.latch for future, _ in found.futures if not future.done()]
         if pending:
             yield Wait(AnyOf(AllOf(pending), flow_run.stopped))
-        if flow_run.stopped.done():
+        if flow_run.stopped.done() or flow_run.suspending:
             return None
         blocker = inputs.not_completed(found)
         if blocker:
@@ -148,6 +148,8 @@ def _begin(run: TaskRun) -> Part:
 def _not_now(run: TaskRun, decision: rules.Decision) -> Part:
     """Wait, or end without running."""
     if isinstance(decision, rules.Wait):
+        if run.flow_run.suspending:
+            return run.state
         if decision.seconds is None:
             yield Wait(run.flow_run.moved)
         else:
@@ -213,7 +215,7 @@ def _flow_attempt(run: FlowRun) -> Part:
     """Run the body, wait for every task it submitted, judge; the final state, or null to try again."""
     try:
         decision = run.enter_running()
-        if isinstance(decision, rules.Wait):
+        if isinstance(decision, rules.Wait) and not run.suspending:
             paused = decision.seconds is None
             yield Wait(AnyOf(run.moved, run.stopped) if paused else run.stopped, decision.seconds)
             return None
@@ -222,6 +224,8 @@ def _flow_attempt(run: FlowRun) -> Part:
             if hooks is not None:
                 yield Tell(hooks, (run.flow, run, run.state))
             proposed: State = yield Attempt(run)
+        elif isinstance(decision, rules.Wait):
+            proposed = run.suspended()
         else:
             proposed = decision.state if isinstance(decision, Reject) else run.state
     except BaseException as error:
@@ -244,10 +248,11 @@ def _flow_attempt(run: FlowRun) -> Part:
 
 
 def _children(run: FlowRun, proposed: State) -> Lifecycle:
-    if not run.stopped.done():
-        yield Wait(AnyOf(run.children.all_ended(), run.stopped))
+    ended = run.children.all_ended()
+    while not (ended.done() or run.stopped.done()):  # a suspension wakes this up, and is no end
+        yield Wait(AnyOf(ended, run.stopped))
     if run.stopped.done():  # perhaps only while the last tasks ran
-        yield Wait(run.children.all_ended(), _grace(run, proposed))
+        yield Wait(ended, _grace(run, proposed))
 
 
 def _grace(run: FlowRun, proposed: State) -> float:

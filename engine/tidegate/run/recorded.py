@@ -30,6 +30,8 @@ class RecordedRun:
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, row.state
         if row.state.type is not StateType.COMPLETED:
             run.reopened = "Retrying" if row.state.type in UNSUCCESSFUL else ""
+            if row.state.is_suspended():
+                run.reopened = "Resuming"
             return run
         if row.source != self._flow_run.of(task).source:
             run.reopened, run.why_missed = "Rerunning", "Its code has changed."

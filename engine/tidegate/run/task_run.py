@@ -367,6 +367,8 @@ class TaskRun(Latch):
         """
         __tracebackhide__ = True
         state = self.state
+        if state.type is not StateType.COMPLETED and not state.is_final():
+            self.flow_run.go_no_further()
         if state.type is StateType.PENDING:
             error = UpstreamNotCompleted(f"{self.name} never began: {state.message}")
             if raise_on_failure:

@@ -112,10 +112,10 @@ def decode_tags(text: str | None) -> tuple[str, ...]:
     return tuple(json.loads(text)) if text else ()
 
 
-def state_detail(state: State, attempt: int, by: str = "") -> str | None:
+def state_detail(state: State, attempt: int, by: str = "", pause: str = "") -> str | None:
     """What a state's type does not say already; null for the common case."""
     usual = attempt == usual_attempt(state.type)
-    if usual and not (by or state.message) and state.name == NAMES[state.type]:
+    if usual and not (by or pause or state.message) and state.name == NAMES[state.type]:
         return None if state.scheduled_time is None else json.dumps({"scheduled": state.scheduled_time})
     detail: dict[str, Any] = {}
     if state.name != NAMES[state.type]:
@@ -128,19 +128,21 @@ def state_detail(state: State, attempt: int, by: str = "") -> str | None:
         detail["attempt"] = attempt
     if by:
         detail["by"] = by
+    if pause:
+        detail["pause"] = pause
     return json.dumps(detail) if detail else None
 
 
 def encode(event: Event, seq: int) -> EventRow:
     """The row of an event of a flow run; those of task runs are made where they are folded."""
     if isinstance(event, FlowState):
-        detail = state_detail(event.state, event.attempt, by=event.by)
+        detail = state_detail(event.state, event.attempt, event.by, event.pause)
         return [event.flow_run, seq, 0, STATE + CODES[event.state.type], event.at, detail]
     if isinstance(event, InputAsked):
         asked = json.dumps({"key": event.key, "title": event.title, "schema": event.schema})
         return [event.flow_run, seq, 0, INPUT_ASKED, event.at, asked]
     if isinstance(event, InputGiven):
-        given = json.dumps({"key": event.key, "answer": event.answer, "by": event.by})
+        given = json.dumps({"key": event.key, "answer": event.answer, "by": event.by, "whole": event.whole})
         return [event.flow_run, seq, 0, INPUT_GIVEN, event.at, given]
     return [event.flow_run, seq, 0, FLOW_CREATED, event.at, None]
 

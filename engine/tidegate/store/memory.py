@@ -153,6 +153,10 @@ class MemoryStore:
             numbered = enumerate(self._log[after:], start=after + 1)
             return [(seq, event) for seq, event in numbered if event.flow_run == flow_run]
 
+    def flow_events(self, flow_run: int) -> list[Event]:
+        """The events of the flow run itself, in order."""
+        return [event for _, event in self.events(flow_run) if not isinstance(event, (TaskCreated, TaskState))]
+
     def logs(
         self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
     ) -> list[tuple[int, LogLine]]:

@@ -73,6 +73,15 @@ def events(connection: sqlite3.Connection, number: int, after: int) -> list[tupl
     return [(row["seq"], event) for row in rows for event in _events(row, flow)]
 
 
+def flow_events(connection: sqlite3.Connection, number: int) -> list[Event]:
+    """Those of the flow run itself, in order."""
+    flow = flow_run(connection, number)
+    if flow is None:
+        return []
+    sql = "SELECT seq, task_run, kind, at, detail FROM event WHERE flow_run = ? AND task_run = 0 ORDER BY seq"
+    return [event for row in connection.execute(sql, (number,)) for event in _events(row, flow)]
+
+
 def cached(connection: sqlite3.Connection, key: str, now: float) -> CacheHit | None:
     """The newest live entry whose result is there."""
     # By attempt and state: a run that was begun again has the result of another key since, or none, or what it raised.
@@ -190,4 +199,4 @@ def _state_event(row: sqlite3.Row, flow: FlowRow) -> Event:
     attempt = detail.get("attempt", codec.usual_attempt(codec.TYPES[code]))
     if number:
         return TaskState(flow.number, at, number, state, attempt)
-    return FlowState(flow.number, at, state, detail.get("by", ""), attempt)
+    return FlowState(flow.number, at, state, detail.get("by", ""), attempt, pause=detail.get("pause", ""))

@@ -175,7 +175,8 @@ def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:
     started = event.at if state.type is StateType.RUNNING else None
     ended = event.at if state.type in TERMINAL else None
     head = (codec.CODES[state.type], *_name_and_message(state), event.at, started, ended, state.scheduled_time)
-    connection.execute(schema.FLOW_UPDATE, (*head, event.attempt, event.at, event.result, event.flow_run))
+    tail = (event.attempt, event.at, event.result, state.is_suspended(), event.flow_run)
+    connection.execute(schema.FLOW_UPDATE, (*head, *tail))
 
 
 def insert(

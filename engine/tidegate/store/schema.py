@@ -131,5 +131,6 @@ EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.
     "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ?, "
-    "scheduled = ?, attempts = ?, ran = ran + CASE state WHEN 2 THEN ? - at ELSE 0 END, result = ? WHERE number = ?"
+    "scheduled = ?, attempts = ?, ran = ran + CASE state WHEN 2 THEN ? - at ELSE 0 END, result = ?, "
+    "owner = CASE WHEN ? THEN NULL ELSE owner END WHERE number = ?"
 )

@@ -24,7 +24,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
 from ..model.requests import Request
-from ..model.states import TERMINAL, StateType
+from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
@@ -257,7 +257,7 @@ class SQLiteStore:
             rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
         for state in found.flows:
             rows.update_flow(connection, state)
-            if state.state.type in TERMINAL:
+            if state.state.is_at_rest():
                 self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
         log = found.log
         if log:
@@ -327,6 +327,11 @@ class SQLiteStore:
         """The kept events of a flow run in order."""
         with self._reading() as connection:
             return reader.events(connection, flow_run, after)
+
+    def flow_events(self, flow_run: int) -> list[Event]:
+        """The kept events of the flow run itself, in order."""
+        with self._reading() as connection:
+            return reader.flow_events(connection, flow_run)
 
     def logs(
         self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
