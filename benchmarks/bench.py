@@ -141,6 +141,16 @@ def arrays(store: SQLiteStore) -> list[Row]:
     ]  # fmt: skip
 
 
+def graphs() -> list[Row]:
+    """The layout of the largest graph that is drawn."""
+    nodes, edges = work.random_graph(400, seed=400)
+    laid, sort = rounds(lambda: work.laid_out(nodes, edges), lambda: limits.topological_sort(edges))
+    return [
+        Row(f"layout of 400 nodes, {len(edges)} edges", milli(laid), "60 ms", f"a sort of them {milli(sort)}",
+            f"{laid / sort:.0f}x", laid <= 0.06)
+    ]  # fmt: skip
+
+
 def processes(folder: Path) -> list[Row]:
     """Starting, and what stays."""
     importing = statistics.median(work.import_seconds() for _ in range(ROUNDS))
@@ -163,7 +173,7 @@ def main() -> int:
         folder = Path(name)
         store = SQLiteStore(folder / "bench" / "store.db")
         work.timed(lambda: work.mapped(100), store)
-        rows = [*chains(folder, store), *maps(store), *concurrent(store), *arrays(store), *processes(folder)]
+        rows = [*chains(folder, store), *maps(store), *concurrent(store), *arrays(store), *graphs(), *processes(folder)]
         store.close()
     table = Table("work", "measured", "target", "limit here and now", "ratio", "")
     for row in rows:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,13 @@ def _increment(x: int) -> int:
 
 def _same(x: Any) -> Any:
     return x
+
+
+def topological_sort(edges: list[tuple[int, int]]) -> float:
+    """Seconds to sort the nodes of a graph so that each comes after its sources."""
+    begun = time.perf_counter()
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    for source, target in edges:
+        sorter.add(target, source)
+    list(sorter.static_order())
+    return time.perf_counter() - begun

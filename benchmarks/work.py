@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from tidegate import ConcurrentTaskRunner, flow, task
 from tidegate.engine import Engine, using
 from tidegate.ports import EventStore
 from tidegate.store.sqlite import SQLiteStore
+from tidegate_widgets.layout import layout
+from tidegate_widgets.palette import node_size
 
 
 @task
@@ -76,6 +79,26 @@ def timed(call: Any, store: EventStore) -> float:
         begun = time.perf_counter()
         call()
         return time.perf_counter() - begun
+
+
+def random_graph(number: int, seed: int) -> tuple[list[tuple[int, float, float]], list[tuple[int, int]]]:
+    """Call sites with their sizes, and two inputs of each: most from the last few, one in twenty from anywhere."""
+    chance = random.Random(seed)
+    nodes = [(at, *node_size("group" if chance.random() < 0.15 else "task", 50)) for at in range(number)]
+    edges = {
+        (chance.randrange(0 if chance.random() < 0.05 else max(0, at - 25), at), at)
+        for at in range(1, number)
+        for _ in range(2)
+    }
+    return nodes, sorted(edges)
+
+
+def laid_out(nodes: list[tuple[int, float, float]], edges: list[tuple[int, int]]) -> float:
+    """Seconds that the layout of a graph takes."""
+    gc.collect()
+    begun = time.perf_counter()
+    layout(nodes, edges)
+    return time.perf_counter() - begun
 
 
 def import_seconds() -> float:

@@ -12,11 +12,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import StoreError
 from .log_batches import LogBatches
-from .model.events import Event, FlowCreated, FlowState, LogLine, SavingChanged
+from .model.events import (
+    ArtifactMade,
+    Event,
+    FlowCreated,
+    FlowState,
+    InputAsked,
+    InputGiven,
+    LogLine,
+    SavingChanged,
+)
 from .portal import EnginePortal
 from .ports import Clock, EventStore
 from .rules.decide import RetryPolicy
@@ -29,6 +39,9 @@ if TYPE_CHECKING:
 
 Subscriber = Callable[[Sequence[Event]], None]
 """Gets events in order, in whatever thread they happen; must only note them down, and never raise."""
+
+_TOLD_ABOVE = frozenset((FlowState, InputAsked, InputGiven, ArtifactMade))
+"""What a subflow has to say to whoever looks at a run above it."""
 
 
 class SystemClock:
@@ -63,6 +76,8 @@ class Engine:
         self.observers: list[Callable[[FlowRun], None]] = []
         """Called with each root flow run when it begins, in the thread that runs it."""
         self._subscribers: dict[int, list[Subscriber]] = {}
+        self._above: dict[int, list[Subscriber]] = {}
+        """Those of them who hear of the subflows too."""
         self._problem: dict[int, str] = {}
         self._saving: tuple[Settings, Saving] | None = None
         self._asked: dict[int, deque[FlowState]] = {}
@@ -100,7 +115,10 @@ class Engine:
 
     def create(self, created: FlowCreated) -> int:
         """Keep a new flow run and return its number."""
-        return self.store.create_flow_run(created)
+        number = self.store.create_flow_run(created)
+        if created.parent is not None:
+            self._tell_above(replace(created, flow_run=number), self.live.get(created.parent[0]))
+        return number
 
     def amend(self, flow_run: int, version: str, policy: RetryPolicy) -> None:
         """Keep what a flow run that was created ahead of time takes over from its flow."""
@@ -176,19 +194,36 @@ class Engine:
         if subscribers:
             for each in subscribers:
                 each((event,))
+        if self._above and type(event) in _TOLD_ABOVE:
+            run = self.live.get(event.flow_run)
+            if run is not None and run.tracking is not None:
+                self._tell_above(event, run.tracking.flow_run)
 
-    def subscribe(self, flow_run: int, subscriber: Subscriber) -> Callable[[], None]:
-        """Have `subscriber` called with each event of a flow run from now on; returns what ends that."""
+    def _tell_above(self, event: Event, run: FlowRun | None) -> None:
+        while run is not None:
+            for each in self._above.get(run.number, ()):
+                each((event,))
+            run = None if run.tracking is None else run.tracking.flow_run
+
+    def subscribe(self, flow_run: int, subscriber: Subscriber, *, subflows: bool = False) -> Callable[[], None]:
+        """Have `subscriber` called with each event of a flow run from now on; returns what ends that.
+
+        With `subflows` it also hears of the flow runs below: that they exist, their states, what they ask and what is
+        answered, and their artifacts.
+        """
+        tables = [self._subscribers, self._above] if subflows else [self._subscribers]
         with self._lock:
-            self._subscribers[flow_run] = [*self._subscribers.get(flow_run, ()), subscriber]
+            for table in tables:
+                table[flow_run] = [*table.get(flow_run, ()), subscriber]
 
         def end() -> None:
             with self._lock:
-                left = [each for each in self._subscribers.get(flow_run, ()) if each is not subscriber]
-                if left:
-                    self._subscribers[flow_run] = left
-                else:
-                    self._subscribers.pop(flow_run, None)
+                for table in tables:
+                    left = [each for each in table.get(flow_run, ()) if each is not subscriber]
+                    if left:
+                        table[flow_run] = left
+                    else:
+                        table.pop(flow_run, None)
 
         return end
 

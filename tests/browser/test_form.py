@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -17,7 +18,7 @@ SETUP = '''
 %load_ext tidegate
 from typing import Literal
 from pydantic import BaseModel, Field, field_validator
-from tidegate import ask, task
+from tidegate import ask, flow, task
 
 class Approval(BaseModel):
     """The cleaned table goes to everybody who has subscribed."""
@@ -40,6 +41,11 @@ def load_rows(): return list(range(3376))
 def check_rows(rows): return len(rows)
 @task
 def publish(count, answer): return f"{count} rows to {answer.audience}: {answer.reason}"
+@flow
+async def clean(region):
+    rows = load_rows()
+    answer = await ask(Approval)
+    return publish(region, answer)
 '''
 ASKS = """%%flow --name reports
 count = check_rows(load_rows())
@@ -47,12 +53,18 @@ answer = ask(Approval)
 publish(count, answer)
 """
 PLAIN = "%%flow\nanswers = ask(int), ask(bool)\n"
+REGIONS = """%%flow --name regions
+import asyncio
+answers = await asyncio.gather(clean("north"), clean("south"))
+"""
+CELLS = [SETUP, ASKS, PLAIN, "answers", REGIONS]
 CELL = 1
+ASKED_BELOW = 4
 
 
 @pytest.fixture(scope="module")
 def page(lab: Lab) -> Iterator[Page]:
-    with lab.open([SETUP, ASKS, PLAIN, "answers"]) as opened:
+    with lab.open(CELLS) as opened:
         opened.run_to_end(0)
         opened.run(CELL)
         yield opened
@@ -66,6 +78,17 @@ def panel(page: Page, cell: int = CELL) -> Locator:
 def shoot(page: Page, name: str, cell: int = CELL) -> None:
     """A picture of the run graph under a cell."""
     panel(page, cell).screenshot(path=str(SHOTS / name))
+
+
+@contextmanager
+def dark(page: Page, cell: int = CELL) -> Iterator[None]:
+    """The dark theme while inside."""
+    for name in ("dark", "light"):
+        page.theme(dark=name == "dark")
+        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+        expect(panel(page, cell)).to_have_attribute("data-theme", name)
+        if name == "dark":
+            yield
 
 
 def label(page: Page, text: str, cell: int = CELL) -> Locator:
@@ -101,16 +124,11 @@ def test_what_does_not_fit_is_said_beside_its_field_and_the_run_stays_paused(pag
     expect(panel(page).locator("[data-field=max_rows] .wrong")).to_contain_text("valid integer")
     expect(panel(page).get_by_role("radio", name="Yes")).to_be_focused()
     expect(reason).to_have_value("dd_x_a_b")
-    expect(page.raw.locator(".jp-Notebook .jp-Cell")).to_have_count(4)
+    expect(page.raw.locator(".jp-Notebook .jp-Cell")).to_have_count(len(CELLS))
     expect(panel(page).locator(".pill").first).to_have_text("Paused")
     shoot(page, "question-wrong.png")
-    page.theme(dark=True)
-    expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
-    expect(panel(page)).to_have_attribute("data-theme", "dark")
-    shoot(page, "question-dark.png")
-    page.theme(dark=False)
-    expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
-    expect(panel(page)).to_have_attribute("data-theme", "light")
+    with dark(page):
+        shoot(page, "question-dark.png")
 
 
 def test_the_answer_reaches_the_flow_and_a_line_says_what_it_was(page: Page) -> None:
@@ -144,6 +162,35 @@ def test_plain_types_get_one_field_and_a_reload_brings_the_form_back(page: Page)
     panel(page, 2).get_by_role("button", name="Resume").click()
     page.wait_text("Completed", cell=2)
     assert page.run_to_end(3) == ["(7, False)"]
+
+
+def test_subflows_ask_one_after_the_other_and_each_gets_its_answer(page: Page) -> None:
+    page.run(ASKED_BELOW)
+    form = panel(page, ASKED_BELOW).get_by_role("region", name="Question")
+    asks = form.locator(".asks")
+    expect(asks).to_have_text(re.compile(r"clean '[\w-]+' asks for Approval.*1 more question waits\."), timeout=20_000)
+    expect(panel(page, ASKED_BELOW).locator(".pill").first).to_have_text("Running")
+    first = asks.locator("b").first.inner_text()
+    shoot(page, "question-subflow.png", ASKED_BELOW)
+    with dark(page, ASKED_BELOW):
+        shoot(page, "question-subflow-dark.png", ASKED_BELOW)
+    page.save()
+    page.reload()
+    expect(panel(page, ASKED_BELOW).locator(".status")).to_have_text("Live", timeout=20_000)
+    expect(asks).to_contain_text(first)
+
+    for reason in ("looks right", "as before"):
+        form.get_by_role("radio", name="Yes").check()
+        label(page, "Reason", ASKED_BELOW).fill(reason)
+        form.get_by_role("button", name="Answer").click()
+        if reason == "looks right":
+            expect(asks).not_to_contain_text(first)
+            expect(label(page, "Reason", ASKED_BELOW)).to_have_value("")
+    page.wait_text("Completed", cell=ASKED_BELOW)
+    expect(form).to_be_hidden()
+    (answers,) = page.run_to_end(3)
+    assert re.findall(r"(\w+) rows to subscribers: ", answers) == ["north", "south"]
+    assert {"looks right", "as before"} <= set(re.findall(r": (\w+ \w+)'", answers))
 
 
 def test_nothing_went_wrong_in_the_page_and_nothing_left_the_machine(page: Page) -> None:

@@ -32,6 +32,18 @@ class Approval(pydantic.BaseModel):
 
 @task
 def quick(i): return i
+
+@flow
+def checked(name):
+    return name, ask(Approval).reason
+
+@flow
+async def checked_async(name):
+    return name, (await ask(Approval)).reason
+
+@flow
+def above(name):
+    return checked(name)
 """
 
 CELLS = {
@@ -49,14 +61,16 @@ def ready(kernel: FrontEnd) -> FrontEnd:
     return kernel
 
 
-def question(kernel: FrontEnd, shown: Comm, key: str = "pause-1") -> Content:
+def question(kernel: FrontEnd, shown: Comm, key: str = "pause-1", title: str = "", questions: int = 0) -> Content:
     """Wait for the question of that key on the page; the head that it is part of."""
 
     def told(_: Any) -> Content | None:
-        heads = views(shown)
-        return heads[-1] if heads and heads[-1].get("question", {}).get("key") == key else None
+        head = views(shown)[-1] if views(shown) else {}
+        asked = head.get("question")
+        fits = asked and asked["key"] == key and title in ("", asked["title"])
+        return head if fits and questions in (0, head["questions"]) else None
 
-    return kernel.wait_until(told, 10, f"the question {key} on the page")
+    return kernel.wait_until(told, 10, f"the question {key} {title} on the page")
 
 
 def begin(kernel: FrontEnd, code: str) -> tuple[str, Comm, Content]:
@@ -68,7 +82,9 @@ def begin(kernel: FrontEnd, code: str) -> tuple[str, Comm, Content]:
 
 def give(kernel: FrontEnd, shown: Comm, typed: Any, subshell: str | None = None, key: str = "pause-1") -> Content:
     """Send the form; the kernel's answer."""
-    content = {"kind": "do", "verb": "resume", "key": key, "input": typed}
+    head = views(shown)[-1]
+    asker = head.get("question", {}).get("flow_run", head["number"])
+    content = {"kind": "do", "verb": "resume", "flow_run": asker, "key": key, "input": typed}
     answer: Content = ask(kernel, shown, content, "ack", subshell).content
     return answer
 
@@ -153,8 +169,11 @@ def test_nonsense_from_the_page_leaves_it_asked(ready: FrontEnd) -> None:
         refused = give(ready, shown, typed)
         assert refused["ok"] is False
         assert "\n" not in refused["error"]
-    for key in (None, 7, ["pause-1"], "pause-2"):
-        content = {"kind": "do", "verb": "resume", "key": key, "input": RIGHT}
+    number = views(shown)[-1]["number"]
+    for asker, key in [(number, key) for key in (None, 7, ["pause-1"], "pause-2")] + [
+        (asker, "pause-1") for asker in (None, "1", [number], number + 1, number - 1, -1)
+    ]:
+        content = {"kind": "do", "verb": "resume", "flow_run": asker, "key": key, "input": RIGHT}
         assert ask(ready, shown, content, "ack").content["ok"] is False
     plain = ask(ready, shown, {"kind": "do", "verb": "resume"}, "ack").content
     assert "reason: Field required" in plain["error"]
@@ -185,3 +204,96 @@ threading.Thread(target=answer).start()
 ask(Approval).reason"""
     running = ready.execute(code)
     assert ready.reply(running).result == "'from code'"
+
+
+SUBFLOWS = {
+    "sync": ("%%flow\nchecked('north')", "checked"),
+    "nested": ("%%flow\nabove('north')", "checked"),
+    "awaiting": ("%%flow\nawait checked_async('north')", "checked-async"),
+}
+
+
+@pytest.mark.parametrize("cell", SUBFLOWS)
+def test_a_subflow_asks_on_the_page_of_the_run_and_gets_the_answer(ready: FrontEnd, cell: str) -> None:
+    code, asker = SUBFLOWS[cell]
+    running, shown, asked = begin(ready, code)
+    head = question(ready, shown)
+    assert misfits(head, protocol.RunView) == []
+    assert (head["state"]["name"], head["can"], head["questions"]) == ("Running", ["pause", "cancel"], 1)
+    assert asked["asker"].startswith(f"{asker} '")
+    assert asked["flow_run"] > head["number"]
+    assert asked["code"].startswith(f"resume_flow_run({asked['flow_run']}, ")
+    again = ask(ready, shown, {"kind": "hello"}, "snap", keyed=False).content["view"]["run"]
+    assert again["question"] == asked  # which is what a page that is reloaded gets
+
+    refused = give(ready, shown, {**RIGHT, "rows": "many"})
+    assert (refused["ok"], list(refused["fields"])) == (False, ["rows"])
+    assert give(ready, shown, RIGHT)["ok"]
+    assert ready.reply(running).result == "('north', 'fine')"
+    wait_state(ready, shown, "Completed")
+    final = views(shown)[-1]
+    assert "question" not in final
+    assert final["answered"].startswith(f"Approval of {asker} '")
+
+
+TWO = """%%flow
+async def first():
+    return await checked_async('first')
+async def second():
+    while not any(run.pauses.asked for run in list(engine().live.values())): await asyncio.sleep(0.01)
+    return await checked_async('second')
+async def third():
+    while sum(run.pauses.asked is not None for run in list(engine().live.values())) < 2: await asyncio.sleep(0.01)
+    return await ask(int)
+await asyncio.gather(first(), second(), third())
+"""
+
+
+def test_several_questions_are_shown_one_after_the_other_the_oldest_first(ready: FrontEnd) -> None:
+    running = ready.execute(TWO)
+    shown = graph(ready, running)
+    first = question(ready, shown, questions=3)
+    assert (first["question"]["title"], first["can"]) == ("Approval", ["cancel"])
+    assert give(ready, shown, {**RIGHT, "reason": "one"})["ok"]
+    second = question(ready, shown, questions=2)["question"]
+    assert second["flow_run"] != first["question"]["flow_run"]
+    late = {"kind": "do", "verb": "resume", "flow_run": first["question"]["flow_run"], "key": "pause-1", "input": RIGHT}
+    assert ask(ready, shown, late, "ack").content["error"] == "This is not asked any more."
+    assert give(ready, shown, {**RIGHT, "reason": "two"})["ok"]
+    third = question(ready, shown, questions=1)["question"]
+    assert (third["asker"], third["title"]) == ("", "a whole number")
+    assert give(ready, shown, {"": "5"})["ok"]
+    assert ready.reply(running).result == "[('first', 'one'), ('second', 'two'), 5]"
+
+
+def test_a_run_whose_subflow_asks_can_be_paused_resumed_and_cancelled(ready: FrontEnd) -> None:
+    running, shown, _ = begin(ready, SUBFLOWS["sync"][0])
+    assert ask(ready, shown, {"kind": "do", "verb": "pause"}, "ack").content["ok"]
+    wait_state(ready, shown, "Paused")
+    assert views(shown)[-1]["can"] == ["resume", "cancel"]
+    assert question(ready, shown)["question"]["title"] == "Approval"
+    assert ask(ready, shown, {"kind": "do", "verb": "resume"}, "ack").content["ok"]
+    wait_state(ready, shown, "Resuming")
+    assert question(ready, shown)["question"]["title"] == "Approval"
+    assert ask(ready, shown, {"kind": "do", "verb": "cancel"}, "ack").content["ok"]
+    assert ready.reply(running).ename == "CancelledRun"
+    wait_state(ready, shown, "Cancelled")
+    assert "question" not in views(shown)[-1]
+
+
+def test_the_question_of_another_run_cannot_be_answered_from_this_one(ready: FrontEnd) -> None:
+    code = """%%flow
+other = threading.Thread(target=lambda: flow(lambda: ask(Approval), name='other')())
+other.start()
+while not any(run.pauses.asked for run in list(engine().live.values())): time.sleep(0.01)
+strange = max(engine().live)
+print('stranger', strange, flush=True)
+ask(int)
+resume_flow_run(strange, {'reason': 'end'})
+other.join()"""
+    running, shown, _ = begin(ready, code)
+    strange = int(next(each["text"] for each in ready.outputs(running) if "text" in each).split()[1])
+    content = {"kind": "do", "verb": "resume", "flow_run": strange, "key": "pause-1", "input": RIGHT}
+    assert ask(ready, shown, content, "ack").content["error"] == "This is not asked any more."
+    assert give(ready, shown, {"": "5"})["ok"]
+    assert ready.reply(running).status == "ok"

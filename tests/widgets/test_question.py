@@ -397,6 +397,48 @@ def test_the_picture_says_what_was_answered() -> None:
     assert "Asks for" not in text
 
 
+def with_subflows(*names: str) -> GraphModel:
+    """A run whose subflows, in this order, ask for a whole number."""
+    model = GraphModel()
+    model.apply([FlowCreated(7, 0.0, "0f3c", "reports", "amber-otter", "{}"), FlowState(7, 1.0, Running(at=1.0))])
+    for number, name in enumerate(names, 8):
+        model.apply(
+            [
+                FlowCreated(number, 1.0, "a1", name, "grey-lynx", "{}", (7, number)),
+                FlowState(number, 2.0, Paused(at=2.0), "the flow"),
+                InputAsked(number, 2.0, "pause-1", "int", '{"type": "integer"}'),
+            ]
+        )
+    return model
+
+
+def test_of_several_questions_the_oldest_is_shown_and_the_others_are_counted() -> None:
+    model = with_subflows("clean", "check", "send")
+    drawing = Drawing(model, live=True)
+    run = drawing.run(3.0)
+    assert (run["question"]["flow_run"], run["question"]["asker"], run["questions"]) == (8, "clean 'grey-lynx'", 3)
+    text = Reader(picture(drawing.view(3.0))).text
+    assert "clean 'grey-lynx' asks for a whole number." in text
+    assert "2 more questions wait." in text
+    model.apply([InputGiven(9, 3.0, "pause-1", "5", "you"), FlowState(9, 3.0, Running(at=3.0), "you")])
+    run = drawing.run(4.0)
+    assert (run["question"]["flow_run"], run["questions"]) == (8, 2)
+    assert run["answered"].startswith("The question of check 'grey-lynx' was answered by you at ")
+    assert run["state"]["name"] == "Running"
+    model.apply([FlowState(8, 4.0, Cancelling(at=4.0), "you")])
+    assert drawing.run(4.0)["question"]["flow_run"] == 10
+    model.apply([FlowState(7, 5.0, Crashed(at=5.0)), InputAsked(8, 5.0, "pause-2", "int", "{}")])
+    assert "question" not in drawing.run(5.0)
+
+
+def test_the_run_itself_can_be_resumed_while_only_a_subflow_asks() -> None:
+    model = with_subflows("clean")
+    model.apply([FlowState(7, 3.0, Paused(at=3.0), "you")])
+    assert Drawing(model, live=True).run(4.0)["can"] == ["resume", "cancel"]
+    model.apply([InputAsked(7, 4.0, "pause-1", "int", "{}")])
+    assert Drawing(model, live=True).run(4.0)["can"] == ["cancel"]
+
+
 @given(st.text(max_size=80), st.text(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_hostile_titles_names_and_answers_stay_text(title: str, name: str) -> None:
@@ -410,3 +452,5 @@ def test_hostile_titles_names_and_answers_stay_text(title: str, name: str) -> No
         assert Reader(made).tags == tags
         given_to(model, json.dumps({each: each}))
         assert "<script" not in picture(Drawing(model, live=False).view(3.0))
+    made = picture(Drawing(with_subflows(name + HOSTILE), live=False).view(3.0))
+    assert Reader(made).tags == Reader(picture(Drawing(with_subflows("clean"), live=False).view(3.0))).tags

@@ -13,7 +13,7 @@ from .graph_model import GraphModel, Node
 from .layout import Layout, layout
 from .palette import node_size
 from .protocol import VERSION, Delta, EdgeView, NodeView, QuestionView, RunView, Verb, View
-from .wording import answered, counts_view, node_alert, node_line, node_state, note, state_view
+from .wording import answered, asker, counts_view, node_alert, node_line, node_state, note, state_view
 
 CELLS = 336
 """Cells of a strip at most; beyond that, one cell stands for several task runs."""
@@ -97,6 +97,7 @@ class Drawing:
         }
         if model.asked is not None:
             run["question"] = self._question(model.asked)
+            run["questions"] = len(model.questions)
         if model.given is not None:
             run["answered"] = self._answer(*model.given)
         return run
@@ -106,19 +107,20 @@ class Drawing:
     def _question(self, asked: InputAsked) -> QuestionView:
         if self._form is None or self._form[0] is not asked:
             form = Form.of(asked.key, asked.title, json.loads(asked.schema))
-            self._form = asked, form.view(asked.flow_run)
+            self._form = asked, form.view(asked.flow_run, asker(self.model, asked.flow_run))
         return self._form[1]
 
     def _answer(self, asked: InputAsked, given: InputGiven) -> str:
         if self._answered is None or self._answered[0] is not given:
-            self._answered = given, answered(asked, given)
+            self._answered = given, answered(asked, given, asker(self.model, asked.flow_run))
         return self._answered[1]
 
     def _can(self) -> list[Verb]:
         if not self.live or self.model.state.type in TERMINAL:
             return []
         if self.model.state.type is StateType.PAUSED:
-            return ["cancel"] if self.model.asked is not None else ["resume", "cancel"]
+            asks = self.model.created is not None and self.model.created.flow_run in self.model.questions
+            return ["cancel"] if asks else ["resume", "cancel"]
         return ["pause", "cancel"] if self.model.state.type is StateType.RUNNING else []
 
     def _left(self, now: float) -> float | None:

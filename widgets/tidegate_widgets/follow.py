@@ -24,7 +24,8 @@ INTERVAL = 0.1
 
 
 class Follower:
-    """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order.
+    """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
+    what a person is asked there.
 
     The first drawing of a burst comes at once, so that a click is answered when it is heard; the end comes at once too.
     """
@@ -39,7 +40,8 @@ class Follower:
         self._loop = engine.portal.loop()
         self._last = 0.0
         self._context = context
-        self._end = engine.subscribe(flow_run, self._note)
+        self._flow_run = flow_run
+        self._end = engine.subscribe(flow_run, self._note, subflows=True)
 
     def _note(self, events: Sequence[Event]) -> None:
         self._news.extend(events)
@@ -63,13 +65,16 @@ class Follower:
                 except Exception:
                     # A message that could not be sent must not end the graph; the page asks again when one is missing.
                     log.warning("The run graph could not be updated.", exc_info=True)
-            if any(isinstance(each, FlowState) and each.state.type in TERMINAL for each in news):
+            if any(map(self._is_end, news)):
                 self._end()
                 return
             self._asleep = True
             # What came before the line above was noted by one who saw us awake, and woke nobody.
             if not self._news or not self._claim():
                 return
+
+    def _is_end(self, event: Event) -> bool:
+        return isinstance(event, FlowState) and event.flow_run == self._flow_run and event.state.type in TERMINAL
 
     def _claim(self) -> bool:
         claimed, self._asleep = self._asleep, False

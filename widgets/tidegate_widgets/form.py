@@ -144,10 +144,12 @@ class Form:
             title = _PLAIN.get(field.kind, f"{title}, as JSON")
         return cls(key, shortened(title, 80), about, (field,), whole=True)
 
-    def view(self, flow_run: int) -> QuestionView:
-        """The form as the page draws it."""
+    def view(self, flow_run: int, asker: str = "") -> QuestionView:
+        """The form as the page draws it; `asker` names a subflow that asks."""
         return {
             "key": self.key,
+            "flow_run": flow_run,
+            "asker": asker,
             "title": self.title,
             "about": self.about,
             "fields": [field.view() for field in self.fields],

@@ -89,8 +89,10 @@ class GraphModel:
         self.ended: float | None = None
         self.problem = ""
         """Why nothing is being saved; empty while all is well."""
-        self.asked: InputAsked | None = None
-        """The question that waits for an answer."""
+        self.questions: dict[int, InputAsked] = {}
+        """The questions that wait for an answer, of the run and of its subflows, by flow run; the oldest first."""
+        self.subflows: dict[int, FlowCreated] = {}
+        """The flow runs below this one, by number."""
         self.given: tuple[InputAsked, InputGiven] | None = None
         """The last question that was answered, and its answer."""
         self.nodes: dict[int, Node] = {}
@@ -110,6 +112,11 @@ class GraphModel:
         """Task runs known so far."""
         return len(self._sites) - 1
 
+    @property
+    def asked(self) -> InputAsked | None:
+        """The question that is to be answered first."""
+        return next(iter(self.questions.values()), None)
+
     def letters(self, node: Node) -> str:
         """One letter a member, in the order of the calls."""
         return bytes(map(self._letters.__getitem__, node.members)).decode()
@@ -124,25 +131,36 @@ class GraphModel:
             elif isinstance(event, FlowState):
                 self._flow_state(event)
             elif isinstance(event, InputAsked):
-                self.asked = event
+                if self.state.type not in TERMINAL:
+                    self.questions[event.flow_run] = event
             elif isinstance(event, InputGiven):
-                if self.asked is not None:
-                    self.given = self.asked, event
+                asked = self.questions.get(event.flow_run)
+                if asked is not None:
+                    self.given = asked, event
             elif isinstance(event, SavingChanged):
                 self.problem = event.problem
             elif isinstance(event, FlowCreated):
-                self.created = event
+                self._flow_created(event)
+
+    def _flow_created(self, event: FlowCreated) -> None:
+        if self.created is None or self.created.flow_run == event.flow_run:
+            self.created = event
+        else:
+            self.subflows[event.flow_run] = event
 
     def _flow_state(self, event: FlowState) -> None:
+        if event.state.type is not StateType.PAUSED:
+            self.questions.pop(event.flow_run, None)
+        if event.flow_run in self.subflows:
+            return
         if self.state.type in TERMINAL and event.state.type not in TERMINAL:
             return  # what was asked of the run from outside may be shown after its end
         self.state, self.by = event.state, event.by
-        if event.state.type is not StateType.PAUSED:
-            self.asked = None
         if event.state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         if event.state.type in TERMINAL:
             self.ended = event.at
+            self.questions.clear()
 
     def _task_created(self, event: TaskCreated) -> None:
         node = self.nodes.get(event.site)

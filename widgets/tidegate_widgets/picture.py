@@ -77,7 +77,7 @@ def _fragment(view: View, body: str) -> str:
         )
     notes = "".join(_line(plain(line, 400), _NOTE) for line in (run["note"], run.get("answered", "")) if line)
     if "question" in run:
-        notes += _question(run["question"])
+        notes += _question(run["question"], run.get("questions", 1))
     return (
         f'<div class="tidegate-picture" data-tidegate-picture="{plain(run["id"])}" style="font:13px/1.4 system-ui,'
         "-apple-system,'Segoe UI','Noto Sans',sans-serif;border:1px solid rgba(128,128,128,.4);border-radius:8px;"
@@ -108,14 +108,17 @@ def _head(run: RunView) -> str:
     )
 
 
-def _question(question: QuestionView) -> str:
+def _question(question: QuestionView, open_: int) -> str:
     """What is asked, and how to answer where no form can be drawn."""
     fields = question["fields"]
     names = ", ".join(plain(each["label"], 40) for each in fields[:_SHOWN_FIELDS])
     more = f" and {len(fields) - _SHOWN_FIELDS} more" if len(fields) > _SHOWN_FIELDS else ""
     inner = f" ({names}{more})" if any(each["name"] for each in fields) else ""
     how = f"Answer from code in this process: <code>{plain(question['code'], 400)}</code>"
-    return _line(f"Asks for <b>{plain(question['title'])}</b>{inner}. {how}", _NOTE)
+    asks = f"<b>{plain(question['asker'], 180)}</b> asks" if question["asker"] else "Asks"
+    behind = open_ - 1
+    others = f" {behind:,} more question{'s wait' if behind > 1 else ' waits'}." if behind else ""
+    return _line(f"{asks} for <b>{plain(question['title'])}</b>{inner}. {how}{others}", _NOTE)
 
 
 def _icon(name: str, family: Family) -> str:

@@ -15,8 +15,8 @@ Page to kernel:
 - ``{"kind": "hello", "id": str}``      a page model exists; repeated at 0, 0.3, 1, 2, 4 s until a ``snap`` comes
 - ``{"kind": "resync"}``                a gap in ``seq`` was seen
 - ``{"kind": "do", "id": str, "verb": "pause" | "resume" | "cancel"}``
-- ``{"kind": "do", "id": str, "verb": "resume", "key": str, "input": {name: str | bool}}``
-  the answer to the question of that key: what was typed, by field; a choice as its number
+- ``{"kind": "do", "id": str, "verb": "resume", "flow_run": int, "key": str, "input": {name: str | bool}}``
+  the answer to that flow run's question of that key: what was typed, by field; a choice as its number
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
 """
 
@@ -78,6 +78,10 @@ class QuestionView(TypedDict):
     """What a paused run asks, as a form."""
 
     key: str
+    flow_run: int
+    """Whom to answer: the run, or a subflow of it."""
+    asker: str
+    """The subflow that asks, ``clean 'amber-otter'``; empty for the run itself."""
     title: str
     """What is asked for: ``Approval``, ``a whole number``."""
     about: str
@@ -107,13 +111,15 @@ class RunView(TypedDict):
     total: int
     """Task runs known so far."""
     can: list[Verb]
-    """What may be asked now, in the order of the buttons; without ``resume`` while there is a `question`."""
+    """What may be asked now, in the order of the buttons; without ``resume`` while the run itself has a `question`."""
     note: str
     """One line under the header (who paused it, what failed), or empty."""
     saved: bool
     """False while the store cannot be written; `note` then says so."""
     question: NotRequired[QuestionView]
-    """What is asked; missing where nothing is."""
+    """What is asked, by the run or by a subflow, the oldest question; missing where nothing is."""
+    questions: NotRequired[int]
+    """How many questions are open, with that one."""
     answered: NotRequired[str]
     """One line on the last question that was answered."""
 

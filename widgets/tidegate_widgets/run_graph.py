@@ -56,7 +56,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         # By it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
         self._context = copy_context()
         self.on_question: Callable[[View], None] | None = None
-        """Called on the engine's loop when the run asks something, and when it no longer does but goes on."""
+        """Called on the engine's loop when what the run and its subflows ask has changed, and it has not ended."""
         self.on_final: Callable[[View], None] | None = None
         """Called on the engine's loop with the final view."""
         super().__init__(_view=self._drawing.view(time.time()), _live=live)
@@ -108,7 +108,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
             if self._run is None:
                 raise NotRunning("The run has ended.")
             if verb == "resume" and "input" in content:
-                error, fields = _answer(self._run, content.get("key"), content["input"])
+                error, fields = _answer(self._asker(content.get("flow_run")), content.get("key"), content["input"])
             else:
                 getattr(self._run, verb)()
         except ControlError as refused:
@@ -117,6 +117,13 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         if fields:
             answer["fields"] = fields
         self._soon(self.send, answer)
+
+    def _asker(self, number: object) -> FlowRun | None:
+        """The flow run of that number, if it is this one or below it, and has not ended."""
+        found = run = self._run.engine.live.get(number) if self._run and isinstance(number, int) else None
+        while run is not None and run is not self._run:
+            run = None if run.tracking is None else run.tracking.flow_run
+        return found if run is not None else None
 
     def _soon(self, call: Callable[..., object], *arguments: object) -> None:
         """Call on the engine's loop, in the context of the cell that the graph was made in."""
@@ -133,14 +140,14 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
             self.send({"kind": "detail", "id": key, "detail": detail(self._model, node, number)})
 
     def _news(self, events: Sequence[Event]) -> None:
-        asked = self._model.asked
+        asked = list(self._model.questions.values())
         self._model.apply(events)
         now = time.time()
         over = self._model.state.type in TERMINAL
         if over:
             self._drawing.live = False
         self.send({"kind": "delta", "delta": self._drawing.delta(now)})
-        if self._model.asked is not asked and not over and self.on_question is not None:
+        if list(self._model.questions.values()) != asked and not over and self.on_question is not None:
             self.on_question(self.view)
         if over or now - self._snapped >= SNAPSHOT_SECONDS:
             self._snapped = now
@@ -165,13 +172,13 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         return f"RunGraph({name!r})" if name else "RunGraph()"
 
 
-def _answer(run: FlowRun, key: object, given: object) -> tuple[str | None, dict[str, str]]:
+def _answer(run: FlowRun | None, key: object, given: object) -> tuple[str | None, dict[str, str]]:
     """Answer what a run asks with what was typed into its form; what is wrong with that, in all and by field.
 
     Raises `NotPaused` if the question of that key is not asked any more.
     """
-    question = run.pauses.asked
-    if question is None or question.key != key:
+    question = None if run is None else run.pauses.asked
+    if run is None or question is None or question.key != key:
         raise NotPaused("This is not asked any more.")
     form = Form.of(question.key, question.title, question.schema)
     try:

@@ -90,6 +90,8 @@ def node_line(node: Node, waits_for: int) -> str:
         return line
     if counts["d"]:
         return duration(node.seconds) + (f" · attempt {node.attempts}" if node.attempts > 1 else "")
+    if node.state.type is StateType.PAUSED:
+        return "paused"
     if counts["r"]:
         return "running" if node.attempts < 2 else f"running, attempt {node.attempts}"
     if counts["a"]:
@@ -129,10 +131,20 @@ def note(model: GraphModel, counts: Counter[str]) -> str:
     return state.message if state.type is StateType.CANCELLED else ""
 
 
-def answered(asked: InputAsked, given: InputGiven) -> str:
-    """The line on a question that was answered."""
+def asker(model: GraphModel, flow_run: int) -> str:
+    """The subflow of that number, ``clean 'amber-otter'``; empty for the run itself."""
+    created = model.subflows.get(flow_run)
+    return f"{shortened(created.flow, 80)} '{shortened(created.name, 80)}'" if created else ""
+
+
+def answered(asked: InputAsked, given: InputGiven, asker: str = "") -> str:
+    """The line on a question that was answered; `asker` names the subflow that asked."""
     form = Form.of(asked.key, asked.title, json.loads(asked.schema))
-    what = "Answered" if form.whole else f"{form.title} was answered"
+    what = f"{form.title} was answered"
+    if asker:
+        what = f"{'The question' if form.whole else form.title} of {asker} was answered"
+    elif form.whole:
+        what = "Answered"
     return f"{what} by {shortened(given.by, 80)} at {_clock(given.at)}: {told(given.answer)}"
 
 

@@ -92,7 +92,8 @@ class Controlled:
     def resume(self, by: str = "you", run_input: Any = None, *, unanswered: bool = False) -> None:
         """Go on after a pause; this is no new attempt.
 
-        `run_input` answers what the run asks; `unanswered` goes on without.  Raises `NotPaused` if the run is not
+        `run_input` answers what the run asks; `unanswered` goes on without.  A subflow whose caller is paused stays
+        paused with it; one that asks something of its own waits for that answer.  Raises `NotPaused` if the run is not
         paused, and `InvalidInput`, with the run still paused, for an answer that does not fit.
         """
         now = self.engine.now()
@@ -110,14 +111,22 @@ class Controlled:
                 given = InputGiven(self.number, now, question.key, text, by, whole)
                 self.engine.commit_soon(given, lambda: None)
             passed = self.pauses.pass_on(answer, answered=answered)
-            self.gate = StateType.RUNNING
+            above = None if self.tracking is None else self.tracking.flow_run
+            held = above is not None and above.gate is StateType.PAUSED
+            self.gate = StateType.PAUSED if held else StateType.RUNNING
             moved, kept = self.moved, Latch()
             self._ask(Running("Resuming", at=now), by, kept.set, pause=passed)
+            if held:
+                self.moved = Latch()
+                self._ask(Paused("Paused by the flow that called it.", at=now))
         # Not before it is kept and shown: what the run does next would be shown first, its end at worst.
         kept.on_done(moved.set)
-        for subflow in list(self.subflows):
-            with suppress(NotPaused):
-                subflow.resume(by)
+        for subflow in [] if held else list(self.subflows):
+            with subflow.lock:  # or it could be answered just now, and have seen this run paused
+                asks = subflow.pauses.asked is not None
+            if not asks:
+                with suppress(NotPaused):
+                    subflow.resume(by)
 
     def suspend(self, by: str = "you") -> None:
         """Let go of the run: its code goes no further than the next call that the engine sees, and it can be resumed

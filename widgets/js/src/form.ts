@@ -5,6 +5,9 @@ import { LABELS } from "./header";
 import { icon } from "./icons";
 import type { FieldView, Input, QuestionView } from "./protocol";
 import type { Refusal, Store } from "./store";
+import { plural } from "./text";
+
+const ANSWER = ["Answer", "Answering…"] as const;
 
 type Typed = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
@@ -107,7 +110,9 @@ function control(view: FieldView, id: string): Typed {
 export class QuestionForm {
   readonly element: HTMLElement;
   #store: Store;
+  #asks = html("span");
   #title = html("b");
+  #others = html("span", { class: "about" });
   #about = html("p", { class: "about" });
   #fields = new Map<string, Field>();
   #list = html("div", { class: "fields" });
@@ -117,7 +122,7 @@ export class QuestionForm {
   #form: HTMLFormElement;
   #code = html("code");
   #hint = html("p", { class: "about" }, "It can be answered from code, in the same process: ", this.#code);
-  #key = "";
+  #question: QuestionView | null = null;
   #drawn = "";
   #told: Refusal | null = null;
 
@@ -136,7 +141,7 @@ export class QuestionForm {
       event.preventDefault();
       this.#send();
     });
-    const heading = html("p", { class: "asks" }, "Asks for ", this.#title);
+    const heading = html("p", { class: "asks" }, this.#asks, this.#title, this.#others);
     this.element = html("section", { class: "question", "aria-label": "Question", hidden: true }, heading, this.#about, this.#form, this.#hint);
   }
 
@@ -154,14 +159,18 @@ export class QuestionForm {
     // What was typed stays while the connection is gone.
     show(this.#form, connection === "live" || connection === "connecting");
     show(this.#hint, connection === "lost" || connection === "saved");
-    const [rest, busy] = LABELS.resume;
-    setText(this.#word, pending.has("resume") ? busy : rest);
-    set(this.#button, { "aria-disabled": (pending.has("resume") || connection !== "live") && "true" });
+    const others = (view.run.questions ?? 1) - 1;
+    setText(this.#others, others ? `${plural(others, "more question")} ${others === 1 ? "waits" : "wait"}.` : "");
+    // Beside the button that resumes a run whose subflow asks there must not be another of that name.
+    const [rest, busy] = question.asker ? ANSWER : LABELS.resume;
+    setText(this.#word, pending.has("answer") ? busy : rest);
+    set(this.#button, { "aria-disabled": (pending.has("answer") || connection !== "live") && "true" });
     if (refusal !== this.#told) this.#tell(refusal);
   }
 
   #draw(question: QuestionView): void {
-    this.#key = question.key;
+    this.#question = question;
+    this.#asks.replaceChildren(...(question.asker ? [html("b", {}, question.asker), " asks for "] : ["Asks for "]));
     setText(this.#title, question.title);
     setText(this.#about, question.about);
     show(this.#about, question.about !== "");
@@ -178,9 +187,11 @@ export class QuestionForm {
   };
 
   #send(): void {
+    const question = this.#question;
+    if (!question) return;
     const input: Input = {};
     for (const [name, field] of this.#fields) input[name] = field.value;
-    this.#store.answer(this.#key, input);
+    this.#store.answer(question.flow_run, question.key, input);
   }
 
   #tell(refusal: Refusal | null): void {

@@ -33,6 +33,10 @@ export interface FieldView {
 
 export interface QuestionView {
   key: string;
+  /** Whom to answer: the run, or a subflow of it. */
+  flow_run: number;
+  /** The subflow that asks; empty for the run itself. */
+  asker: string;
   title: string;
   about: string;
   fields: FieldView[];
@@ -59,6 +63,8 @@ export interface RunView {
   note: string;
   saved: boolean;
   question?: QuestionView;
+  /** How many are open, with that one. */
+  questions?: number;
   answered?: string;
 }
 
@@ -133,5 +139,5 @@ export type FromKernel =
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
-  | { kind: "do"; id: string; verb: Verb; key?: string; input?: Input }
+  | { kind: "do"; id: string; verb: Verb; flow_run?: number; key?: string; input?: Input }
   | { kind: "get"; id: string; node: number };

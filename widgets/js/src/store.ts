@@ -23,8 +23,8 @@ export class Store {
   view: View | null = null;
   nodes = new Map<number, NodeView>();
   connection: Connection = "connecting";
-  /** The verbs that were asked for and not yet answered. */
-  pending = new Set<Verb>();
+  /** What was asked for and not yet answered: verbs, and the answer to a question. */
+  pending = new Set<Verb | "answer">();
   /** Why the last verb did not work, or empty. */
   error = "";
   /** Why the last answer to a question was not taken; null while there is nothing to say. */
@@ -36,7 +36,7 @@ export class Store {
   #model: Model;
   #listeners = new Set<() => void>();
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
-  #asked = new Map<string, { verb: Verb; answer: boolean }>();
+  #asked = new Map<string, Verb | "answer">();
   #resyncing = false;
   #counter = 0;
   #prefix = Math.random().toString(36).slice(2, 8);
@@ -69,25 +69,25 @@ export class Store {
 
   /** Asks the kernel for `verb`; one question of a kind at a time. */
   ask(verb: Verb): void {
-    this.#do(verb, {});
+    this.#do(verb, { verb });
   }
 
-  /** Resumes with the answer to the question of that key. */
-  answer(key: string, input: Input): void {
-    this.#do("resume", { key, input });
+  /** Resumes with the answer to a question: that of this flow run, of this key. */
+  answer(flow_run: number, key: string, input: Input): void {
+    this.#do("answer", { verb: "resume", flow_run, key, input });
   }
 
-  #do(verb: Verb, answer: { key?: string; input?: Input }): void {
-    if (this.connection !== "live" || this.pending.has(verb)) return;
+  #do(what: Verb | "answer", message: { verb: Verb; flow_run?: number; key?: string; input?: Input }): void {
+    if (this.connection !== "live" || this.pending.has(what)) return;
     const id = this.#id();
-    this.pending.add(verb);
+    this.pending.add(what);
     this.error = "";
-    if (answer.input) this.refusal = null;
-    this.#asked.set(id, { verb, answer: answer.input !== undefined });
+    if (what === "answer") this.refusal = null;
+    this.#asked.set(id, what);
     this.#after(id, ACK_LIMIT, () =>
       this.#answer(id, "The kernel has not answered; the notebook's stop button interrupts the run."),
     );
-    this.#send({ kind: "do", id, verb, ...answer });
+    this.#send({ kind: "do", id, ...message });
     this.#notify();
   }
 
@@ -170,8 +170,8 @@ export class Store {
     if (!asked) return;
     this.#asked.delete(id);
     this.#cancel(id);
-    this.pending.delete(asked.verb);
-    if (asked.answer) this.refusal = error ? { error, fields } : null;
+    this.pending.delete(asked);
+    if (asked === "answer") this.refusal = error ? { error, fields } : null;
     else this.error = error;
     this.#notify();
   }

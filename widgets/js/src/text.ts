@@ -21,14 +21,26 @@ export function plural(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
-/** Seconds as `0.4s`, `48s`, `2m 46s` or `3h 05m`. */
+/** Seconds as `43ms`, `0.4s`, `48s`, `2m 46s` or `3h 05m`, by the rule of `tidegate/moments.py`. */
 export function duration(seconds: number): string {
-  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)}s`;
-  const whole = Math.round(seconds);
+  if (seconds < 0.095) return `${Math.max(0, round(seconds * 1000))}ms`;
+  if (seconds < 9.95) return `${tenths(seconds)}s`;
+  const whole = round(seconds);
   if (whole < 60) return `${whole}s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${pad(whole % 60)}s`;
   const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}m ${pad(whole % 60)}s`;
   return `${Math.floor(minutes / 60)}h ${pad(minutes % 60)}m`;
+}
+
+/** As Python rounds: what lies in the middle goes to the even neighbour. */
+function round(value: number): number {
+  const up = Math.round(value);
+  return up - value === 0.5 && up % 2 !== 0 ? up - 1 : up;
+}
+
+function tenths(value: number): string {
+  // Of all numbers, only those that end in exactly .25 or .75 lie in the middle of two tenths.
+  return ((value * 4) % 2 === 1 ? round(value * 10) / 10 : value).toFixed(1);
 }
 
 function pad(value: number): string {

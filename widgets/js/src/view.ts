@@ -99,7 +99,8 @@ export class RunGraph {
     setText(this.#status, text);
     set(this.#dot, { class: `dot b-${dot}` });
     setText(this.#size, run.total ? `${plural(run.total, "task run")} · ${count(view.nodes.length)} shown as nodes` : "");
-    const asks = run.question ? `, asks for ${run.question.title}` : "";
+    const { question } = run;
+    const asks = question ? `, ${[question.asker, `asks for ${question.title}`].filter(Boolean).join(" ")}` : "";
     this.#announce(`${run.flow} ${run.name}: ${run.state.name}${asks}`);
     if (this.#covered !== run.id) {
       this.#covered = run.id;

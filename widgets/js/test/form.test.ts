@@ -30,11 +30,20 @@ function field(name: string, some: Partial<FieldView> = {}): FieldView {
 }
 
 function question(fields: FieldView[], some: Partial<QuestionView> = {}): QuestionView {
-  return { key: "pause-1", title: "Approval", about: "", fields, code: "resume_flow_run(7, run_input=...)", ...some };
+  return {
+    key: "pause-1",
+    flow_run: 7,
+    asker: "",
+    title: "Approval",
+    about: "",
+    fields,
+    code: "resume_flow_run(7, run_input=...)",
+    ...some,
+  };
 }
 
-function head(asked?: QuestionView): Partial<RunView> {
-  return asked ? { state: PAUSED, can: ["cancel"], question: asked } : {};
+function head(asked?: QuestionView, questions = 1): Partial<RunView> {
+  return asked ? { state: PAUSED, can: ["cancel"], question: asked, questions } : {};
 }
 
 /** A live view of a run that asks this. */
@@ -46,8 +55,8 @@ function asks(asked?: QuestionView): void {
   frame();
 }
 
-function then(asked?: QuestionView): void {
-  model.say({ kind: "delta", delta: { seq: ++seq, run: run(head(asked)), nodes: [] } });
+function then(asked?: QuestionView, questions = 1): void {
+  model.say({ kind: "delta", delta: { seq: ++seq, run: run(head(asked, questions)), nodes: [] } });
   frame();
 }
 
@@ -128,6 +137,7 @@ test("what was typed is sent by field, as text and truth values, under the key o
     kind: "do",
     id: expect.any(String),
     verb: "resume",
+    flow_run: 7,
     key: "pause-1",
     input: {
       reason: "fine", rows: "3", share: "", sure: false, loud: true, where: "1", when: "1", rest: '{"a": 1}', letter: "two\nlines",
@@ -267,4 +277,49 @@ test("hostile texts stay text", () => {
   expect(one("option:not([value=''])").textContent).toBe(HOSTILE);
   one(".send button").click();
   expect(model.last("do").input![HOSTILE]).toBe(HOSTILE);
+});
+
+test("a subflow that asks is named, is the one that is answered, and the others wait", () => {
+  asks(question([field("reason")], { flow_run: 9, asker: "clean 'amber-otter'" }));
+  expect(one(".asks").textContent).toBe("clean 'amber-otter' asks for Approval");
+  typed("reason", "half");
+  then(question([field("reason")], { flow_run: 9, asker: "clean 'amber-otter'" }), 2);
+  expect(one(".asks").textContent).toContain("1 more question waits.");
+  then(question([field("reason")], { flow_run: 9, asker: "clean 'amber-otter'" }), 3);
+  expect(one(".asks").textContent).toContain("2 more questions wait.");
+  expect(typed("reason", "half way").isConnected).toBe(true);
+  expect(one(".send button").textContent).toBe("Answer");
+  one(".send button").click();
+  frame();
+  expect(model.last("do")).toMatchObject({ verb: "resume", flow_run: 9, key: "pause-1", input: { reason: "half way" } });
+  expect(one(".send button").textContent).toBe("Answering…");
+  model.say({ kind: "ack", id: model.last("do").id, ok: true, error: null });
+  // The same pause of another subflow is another question.
+  then(question([field("reason")], { flow_run: 10, asker: "clean 'grey-lynx'" }), 2);
+  expect(one<HTMLInputElement>("[data-field=reason] input").value).toBe("");
+  one(".send button").click();
+  expect(model.last("do")).toMatchObject({ flow_run: 10, input: { reason: "" } });
+});
+
+test("the answer to a subflow and the resume of the run are two things", () => {
+  asks(question([field("reason")], { flow_run: 9, asker: "clean 'amber-otter'" }));
+  model.say({
+    kind: "delta",
+    delta: {
+      seq: ++seq,
+      run: run({ ...head(question([field("reason")], { flow_run: 9, asker: "clean 'amber-otter'" })), can: ["resume"] }),
+      nodes: [],
+    },
+  });
+  frame();
+  one(".send button").click();
+  one("[data-verb=resume]").click();
+  frame();
+  expect(model.sent.filter((each) => each.kind === "do").map((each) => "input" in each)).toEqual([true, false]);
+});
+
+test("hostile names of a subflow stay text", () => {
+  asks(question([field("reason")], { asker: HOSTILE }));
+  expect(one(".asks").textContent).toBe(`${HOSTILE} asks for Approval`);
+  expect(root().querySelectorAll("img, script")).toHaveLength(0);
 });
