@@ -20,6 +20,7 @@ class Extension:
         self._settings = TideGate(parent=shell)
         self._session = Session(shell, self._settings)
         self._magics = FlowMagics(shell, self._session)
+        self._session.flow_again = self._magics.flow_again
         self._awaiting = AwaitingCells(shell, self._magics)
 
     def load(self) -> None:

@@ -66,14 +66,17 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             raise UsageError(str(error)) from None
         return outcome(state, body)
 
-    def prepare(self, line: str, cell: str) -> tuple[Flow[..., Any], Body]:
-        """The flow of a cell.  Raises `UsageError` for bad arguments, and the user's own SyntaxError."""
+    def prepare(self, line: str, cell: str, filename: str | None = None) -> tuple[Flow[..., Any], Body]:
+        """The flow of a cell, by default the present one.
+
+        Raises `UsageError` for bad arguments, and the user's own SyntaxError.
+        """
         arguments = parse_line(self.flow, line)
         if frame.get() is not None:
             raise UsageError("%%flow does not go inside a flow. Call a @flow function there instead.")
         if re.search(r"^%%flow\b", cell, re.MULTILINE):
             raise UsageError("%%flow goes on the first line of a cell, once. Put the other flow in a cell of its own.")
-        body = Body(self.shell, line, cell, cell_filename(self.shell))
+        body = Body(self.shell, line, cell, filename or cell_filename(self.shell))
         try:
             made: Flow[..., Any] = Flow(
                 body.function,
@@ -88,7 +91,9 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     def tidegate(self, line: str) -> Any:
         """``%tidegate runs`` lists the newest flow runs; ``%tidegate show N`` shows the graph of run N.
 
-        ``%tidegate resume N`` goes on with a run that failed, crashed or was cancelled: what completed is kept.
+        ``%tidegate resume N`` goes on with a run that is suspended, failed, crashed or was cancelled: what completed is
+        kept.  ``%tidegate attach`` brings the graph of the newest run back, with a button for that; ``attach N`` that
+        of run N.
         """
         __tracebackhide__ = True
         words = line.split()
@@ -96,17 +101,21 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             case [] | ["runs"]:
                 return RunTable(_store_call(_newest_runs))
             case ["show", number] if number.isdecimal():
-                row = _store_call(lambda: engine().store.flow_run(int(number)))
-                if row is None:
-                    raise UsageError(f"There is no flow run {number}. `%tidegate runs` lists those that are there.")
-                self._session.show_record(int(number))
+                self._session.show_record(_found(int(number)).number)
                 return None
+            case ["attach"]:
+                newest = [row for row in _store_call(lambda: engine().store.flow_runs(100)) if row.parent is None]
+                if not newest:
+                    raise UsageError("There is no flow run yet: nothing to attach to.")
+                return self._session.attach(newest[0])
+            case ["attach", number] if number.isdecimal():
+                return self._session.attach(_found(int(number)))
             case ["resume", number] if number.isdecimal():
                 return self._resume(int(number))
             case _:
                 raise UsageError(
                     f"%tidegate {line}: not understood. "
-                    "Try `%tidegate runs`, `%tidegate show N` or `%tidegate resume N`."
+                    "Try `%tidegate runs`, `%tidegate show N`, `%tidegate attach` or `%tidegate resume N`."
                 )
 
     def _resume(self, number: int) -> Any:
@@ -116,17 +125,23 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         """
         __tracebackhide__ = True
         plan = _store_call(lambda: resume_plan(number))
-        row = _store_call(lambda: engine().store.flow_run(number))
-        if row.body:
-            made, body = self.prepare(shlex.join(["--name", row.flow]), row.body)
-        else:
-            made, body = _store_call(lambda: flow_of(row)), None
+        made, body = self._again(number)
         if made.is_async:
             self._awaited = made
             raise UsageError(f"{plan.title} awaits. `await tidegate.resume({number})` goes on with it.")
         print(plan)
         state: Any = _store_call(lambda: resume(number, made))
         return state if body is None else outcome(state, body)
+
+    def flow_again(self, number: int) -> Flow[..., Any]:
+        """The flow of a run of the record, as it is now; for no cell.  Raises what a cell that cannot be run raises."""
+        return self._again(number, f"<flow run {number}>")[0]
+
+    def _again(self, number: int, filename: str | None = None) -> tuple[Flow[..., Any], Body | None]:
+        row = _found(number)
+        if row.body:
+            return self.prepare(shlex.join(["--name", row.flow]), row.body, filename)
+        return _store_call(lambda: flow_of(row)), None
 
 
 class AwaitingCells:
@@ -174,6 +189,9 @@ def outcome(state: State, body: Body) -> Any:
     failed, and the cells below can deal with it.
     """
     __tracebackhide__ = True
+    if state.is_suspended():
+        print(state.message)
+        return None
     if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
         raise from_cell(state.error(), body.filename)
     return body.value
@@ -204,6 +222,13 @@ def _newest_runs() -> list[FlowRow]:
     """The newest, after those whose process is gone were recorded as crashed."""
     bury_all(engine())
     return engine().store.flow_runs(30)
+
+
+def _found(number: int) -> FlowRow:
+    row: FlowRow | None = _store_call(lambda: engine().store.flow_run(number))
+    if row is None:
+        raise UsageError(f"There is no flow run {number}. `%tidegate runs` lists those that are there.")
+    return row
 
 
 def _store_call(call: Any) -> Any:

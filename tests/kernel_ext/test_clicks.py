@@ -187,7 +187,7 @@ def test_a_paused_cell_starts_nothing_until_it_is_resumed(ready: FrontEnd, call:
     ready.wait_text(running, "between")
     ready.wait_until(lambda _: views(shown)[-1]["counts"]["running"] == 0, 5, "the end of what had begun")
     run = ask(ready, shown, {"kind": "hello"}, "snap", subshell, keyed=False).content["view"]["run"]
-    assert (run["state"]["name"], run["can"]) == ("Paused", ["resume", "cancel"])
+    assert (run["state"]["name"], run["can"]) == ("Paused", ["resume", "suspend", "cancel"])
     assert (run["counts"]["done"], run["counts"]["running"]) == (1, 0)
     click(ready, shown, "resume", subshell)
     reply = ready.reply(running)

@@ -99,7 +99,7 @@ def test_a_person_answers_while_the_cell_runs(ready: FrontEnd, cell: str, way: s
     assert misfits(asked, protocol.QuestionView) == []
     assert [each["name"] for each in asked["fields"]] == ["reason", "rows", "level"]
     head = question(ready, shown)
-    assert (head["state"]["name"], head["can"]) == ("Paused", ["cancel"])
+    assert (head["state"]["name"], head["can"]) == ("Paused", ["suspend", "cancel"])
 
     refused = give(ready, shown, {"reason": "", "rows": "many", "level": "7"}, subshell)
     assert refused["ok"] is False
@@ -253,7 +253,7 @@ def test_several_questions_are_shown_one_after_the_other_the_oldest_first(ready:
     running = ready.execute(TWO)
     shown = graph(ready, running)
     first = question(ready, shown, questions=3)
-    assert (first["question"]["title"], first["can"]) == ("Approval", ["cancel"])
+    assert (first["question"]["title"], first["can"]) == ("Approval", ["suspend", "cancel"])
     assert give(ready, shown, {**RIGHT, "reason": "one"})["ok"]
     second = question(ready, shown, questions=2)["question"]
     assert second["flow_run"] != first["question"]["flow_run"]
@@ -270,7 +270,7 @@ def test_a_run_whose_subflow_asks_can_be_paused_resumed_and_cancelled(ready: Fro
     running, shown, _ = begin(ready, SUBFLOWS["sync"][0])
     assert ask(ready, shown, {"kind": "do", "verb": "pause"}, "ack").content["ok"]
     wait_state(ready, shown, "Paused")
-    assert views(shown)[-1]["can"] == ["resume", "cancel"]
+    assert views(shown)[-1]["can"] == ["resume", "suspend", "cancel"]
     assert question(ready, shown)["question"]["title"] == "Approval"
     assert ask(ready, shown, {"kind": "do", "verb": "resume"}, "ack").content["ok"]
     wait_state(ready, shown, "Resuming")

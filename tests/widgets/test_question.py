@@ -326,7 +326,7 @@ def test_a_question_takes_the_place_of_the_resume_button_until_it_is_answered() 
     model = paused("Approval", Question.of(Inner, "pause-1").schema)  # type: ignore[arg-type]
     drawing = Drawing(model, live=True)
     run = drawing.run(2.5)
-    assert run["can"] == ["cancel"]
+    assert run["can"] == ["suspend", "cancel"]
     assert run["question"]["fields"][0]["name"] == "zip"
     assert "answered" not in run
     assert drawing.run(2.6)["question"] is run["question"]
@@ -434,9 +434,9 @@ def test_of_several_questions_the_oldest_is_shown_and_the_others_are_counted() -
 def test_the_run_itself_can_be_resumed_while_only_a_subflow_asks() -> None:
     model = with_subflows("clean")
     model.apply([FlowState(7, 3.0, Paused(at=3.0), "you")])
-    assert Drawing(model, live=True).run(4.0)["can"] == ["resume", "cancel"]
+    assert Drawing(model, live=True).run(4.0)["can"] == ["resume", "suspend", "cancel"]
     model.apply([InputAsked(7, 4.0, "pause-1", "int", "{}")])
-    assert Drawing(model, live=True).run(4.0)["can"] == ["cancel"]
+    assert Drawing(model, live=True).run(4.0)["can"] == ["suspend", "cancel"]
 
 
 @given(st.text(max_size=80), st.text(max_size=60))

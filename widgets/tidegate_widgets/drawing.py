@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 from tidegate.model.events import InputAsked, InputGiven
-from tidegate.model.states import TERMINAL, StateType
+from tidegate.model.states import StateType
 
 from .form import Form
 from .graph_model import GraphModel, Node
@@ -31,6 +31,8 @@ class Drawing:
     def __init__(self, model: GraphModel, live: bool) -> None:
         self.model = model
         self.live = live
+        self.resumable = False
+        """True if somebody here can go on with a run that no process has any more."""
         self.seq = 0
         self._layout: Layout | None = None
         self._sizes: dict[int, tuple[float, float]] = {}
@@ -76,7 +78,7 @@ class Drawing:
         for node in model.nodes.values():
             counts.update(node.counts)
         created = model.created
-        over = model.state.type in TERMINAL
+        over = model.state.is_at_rest()
         started = model.started
         end = model.ended if over and model.ended is not None else now
         run: RunView = {
@@ -116,12 +118,18 @@ class Drawing:
         return self._answered[1]
 
     def _can(self) -> list[Verb]:
-        if not self.live or self.model.state.type in TERMINAL:
+        state = self.model.state
+        if state.is_at_rest():
+            again: Verb = "retry" if state.is_failed() else "resume"
+            return [] if state.is_completed() or not self.resumable else [again]
+        if not self.live:
             return []
-        if self.model.state.type is StateType.PAUSED:
+        if state.name == "Suspending":
+            return ["cancel"]
+        if state.type is StateType.PAUSED:
             asks = self.model.created is not None and self.model.created.flow_run in self.model.questions
-            return ["cancel"] if asks else ["resume", "cancel"]
-        return ["pause", "cancel"] if self.model.state.type is StateType.RUNNING else []
+            return ["suspend", "cancel"] if asks else ["resume", "suspend", "cancel"]
+        return ["pause", "cancel"] if state.type is StateType.RUNNING else []
 
     def _left(self, now: float) -> float | None:
         """Seconds left of the groups at work, at the pace they had so far; null before there is a pace."""

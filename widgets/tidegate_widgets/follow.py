@@ -14,7 +14,6 @@ from contextvars import Context
 
 from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowState, InputAsked
-from tidegate.model.states import TERMINAL
 from tidegate.portal import spawn
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class Follower:
                 return
 
     def _is_end(self, event: Event) -> bool:
-        return isinstance(event, FlowState) and event.flow_run == self._flow_run and event.state.type in TERMINAL
+        return isinstance(event, FlowState) and event.flow_run == self._flow_run and event.state.is_at_rest()
 
     def _claim(self) -> bool:
         claimed, self._asleep = self._asleep, False

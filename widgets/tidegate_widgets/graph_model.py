@@ -149,16 +149,21 @@ class GraphModel:
             self.subflows[event.flow_run] = event
 
     def _flow_state(self, event: FlowState) -> None:
-        if event.state.type is not StateType.PAUSED:
+        state = event.state
+        if state.type is not StateType.PAUSED or state.is_suspended():
             self.questions.pop(event.flow_run, None)
-        if event.flow_run in self.subflows:
+        if self.created is not None and event.flow_run != self.created.flow_run:
             return
-        if self.state.type in TERMINAL and event.state.type not in TERMINAL:
-            return  # what was asked of the run from outside may be shown after its end
-        self.state, self.by = event.state, event.by
-        if event.state.type is StateType.RUNNING and self.started is None:
+        if self.ended is not None and not state.is_at_rest():
+            if event.at < self.ended:
+                return  # what was asked of the run from outside may be shown after its end
+            if self.started is not None:  # it is resumed; the time in between was none of its own
+                self.started += event.at - self.ended
+            self.ended = None
+        self.state, self.by = state, event.by or (self.by if state.is_suspended() else "")
+        if state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
-        if event.state.type in TERMINAL:
+        if state.is_at_rest():
             self.ended = event.at
             self.questions.clear()
 

@@ -7,6 +7,7 @@ Kernel to page, as custom messages:
 
 - ``{"kind": "snap", "view": View}``    everything; the answer to ``hello`` and ``resync``
 - ``{"kind": "delta", "delta": Delta}`` what changed since the view or delta numbered ``seq - 1``
+- ``{"kind": "problem", "error": str}`` something that was begun could not be done
 - ``Ack``                               the answer to a ``do``
 - ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get``
 
@@ -14,7 +15,7 @@ Page to kernel:
 
 - ``{"kind": "hello", "id": str}``      a page model exists; repeated at 0, 0.3, 1, 2, 4 s until a ``snap`` comes
 - ``{"kind": "resync"}``                a gap in ``seq`` was seen
-- ``{"kind": "do", "id": str, "verb": "pause" | "resume" | "cancel"}``
+- ``{"kind": "do", "id": str, "verb": Verb}``
 - ``{"kind": "do", "id": str, "verb": "resume", "flow_run": int, "key": str, "input": {name: str | bool}}``
   the answer to that flow run's question of that key: what was typed, by field; a choice as its number
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
@@ -27,7 +28,8 @@ VERSION = 1
 Family = Literal["idle", "active", "done", "attention", "bad"]
 """Five families of state, each with a colour and a shape of its own (never colour alone)."""
 
-Verb = Literal["pause", "resume", "cancel"]
+Verb = Literal["pause", "resume", "suspend", "retry", "cancel"]
+"""``suspend`` releases the cell; ``resume`` and ``retry`` also go on with a run that no process has any more."""
 
 FieldKind = Literal["text", "number", "integer", "boolean", "choice", "json"]
 """The control of a form's field; ``json`` is text, and ``boolean`` without a default is a choice of yes and no."""

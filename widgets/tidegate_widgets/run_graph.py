@@ -7,15 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anywidget
 import traitlets
 
 from tidegate.engine import Engine, engine
-from tidegate.errors import ControlError, InvalidInput, NotPaused, NotRunning
+from tidegate.errors import ControlError, InvalidInput, NotPaused, NotRunning, TidegateError
 from tidegate.model.events import Event
-from tidegate.model.states import TERMINAL
 from tidegate.rules.outcome import describe
 from tidegate.run.flow_run import FlowRun
 
@@ -23,7 +22,7 @@ from .drawing import Drawing
 from .follow import Follower
 from .form import Form, sentence
 from .graph_model import GraphModel
-from .protocol import Ack, View
+from .protocol import Ack, Verb, View
 from .wording import detail
 
 _BUNDLE = Path(__file__).parent / "static" / "run_graph.js"
@@ -54,11 +53,12 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self._snapped = 0.0
         self._loop = engine().portal.loop()
         # By it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
-        self._context = copy_context()
+        self.context = copy_context()
         self.on_question: Callable[[View], None] | None = None
         """Called on the engine's loop when what the run and its subflows ask has changed, and it has not ended."""
         self.on_final: Callable[[View], None] | None = None
         """Called on the engine's loop with the final view."""
+        self._resume: Callable[[], None] | None = None
         super().__init__(_view=self._drawing.view(time.time()), _live=live)
         self.on_msg(self._heard)
 
@@ -69,8 +69,20 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         model.apply([run.created])
         graph = cls(model, live=True)
         graph._run = run
-        Follower(run.engine, run.number, graph._news, graph._context)
+        Follower(run.engine, run.number, graph._news, graph.context)
         return graph
+
+    def offer_resume(self, resume: Callable[[], None]) -> None:
+        """Let the page go on with a run that no process has any more: `resume` begins that, or raises why it cannot."""
+        self._resume = resume
+        self._drawing.resumable = self._live = True
+        self._view = self.view
+
+    def again(self, run: FlowRun) -> None:
+        """Follow the same run, which has just begun once more in this process."""
+        self._run = run
+        self._drawing.live = True
+        Follower(run.engine, run.number, self._news, self.context)
 
     @classmethod
     def of_record(cls, engine: Engine, number: int) -> RunGraph:
@@ -95,7 +107,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
             self._soon(self._snap)
         elif not isinstance(key, str) or len(key) > MAX_ID:
             return
-        elif kind == "do" and content.get("verb") in ("pause", "resume", "cancel"):
+        elif kind == "do" and content.get("verb") in get_args(Verb):
             self._do(key, content["verb"], content)
         elif kind == "get" and isinstance(content.get("node"), int):
             self._soon(self._tell, key, content["node"])
@@ -105,13 +117,15 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         error: str | None = None
         fields: dict[str, str] = {}
         try:
-            if self._run is None:
+            if verb in ("resume", "retry") and self._model.state.is_at_rest() and self._resume is not None:
+                self._resume()
+            elif self._run is None or verb == "retry":
                 raise NotRunning("The run has ended.")
-            if verb == "resume" and "input" in content:
+            elif verb == "resume" and "input" in content:
                 error, fields = _answer(self._asker(content.get("flow_run")), content.get("key"), content["input"])
             else:
                 getattr(self._run, verb)()
-        except ControlError as refused:
+        except TidegateError as refused:
             error = str(refused)
         answer: Ack = {"kind": "ack", "id": key, "ok": error is None, "error": error}
         if fields:
@@ -125,9 +139,13 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
             run = None if run.tracking is None else run.tracking.flow_run
         return found if run is not None else None
 
+    def tell(self, problem: str) -> None:
+        """Say in the page that something could not be done; from any thread."""
+        self._soon(self.send, {"kind": "problem", "error": problem})
+
     def _soon(self, call: Callable[..., object], *arguments: object) -> None:
         """Call on the engine's loop, in the context of the cell that the graph was made in."""
-        self._loop.call_soon_threadsafe(call, *arguments, context=self._context)
+        self._loop.call_soon_threadsafe(call, *arguments, context=self.context)
 
     # What the page is told, always from the engine's loop ----------------------------------------------------------
 
@@ -143,7 +161,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         asked = list(self._model.questions.values())
         self._model.apply(events)
         now = time.time()
-        over = self._model.state.type in TERMINAL
+        over = self._model.state.is_at_rest()
         if over:
             self._drawing.live = False
         self.send({"kind": "delta", "delta": self._drawing.delta(now)})

@@ -117,6 +117,8 @@ def note(model: GraphModel, counts: Counter[str]) -> str:
     if model.problem:
         return f"Not being saved. {model.problem}"
     state = model.state
+    if state.is_suspended():
+        return f"Suspended by {model.by or 'the flow'} at {_clock(state.timestamp)}. What completed is kept."
     if state.type is StateType.PAUSED:
         return _paused(model, counts)
     if state.type is StateType.CANCELLING:
@@ -155,6 +157,10 @@ def _clock(at: float) -> str:
 def _paused(model: GraphModel, counts: Counter[str]) -> str:
     at = _clock(model.state.timestamp)
     busy = counts["r"]
+    if model.state.name == "Suspending":
+        has = "has" if busy == 1 else "have"
+        when = f"when {_runs(busy)} that had started {has} ended" if busy else "at its next call of a task"
+        return f"Suspended by {model.by or 'the flow'} at {at}. The cell is released {when}."
     ending = f"{_runs(busy)} that had started {'goes' if busy == 1 else 'go'} on; no" if busy else "No"
     return f"Paused by {model.by or 'the flow'} at {at}. {ending} new task run starts."
 

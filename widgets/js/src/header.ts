@@ -15,6 +15,8 @@ const NO_CONNECTION =
 export const LABELS: Record<Verb, readonly [rest: string, pending: string]> = {
   pause: ["Pause", "Pausing…"],
   resume: ["Resume", "Resuming…"],
+  suspend: ["Release cell", "Releasing…"],
+  retry: ["Retry failed", "Retrying…"],
   cancel: ["Cancel", "Cancelling…"],
 };
 
@@ -129,7 +131,7 @@ export class Header {
 
   #updateButtons(can: readonly Verb[]): void {
     if (!can.includes("cancel")) this.#stopConfirming();
-    for (const verb of ["pause", "resume", "cancel"] as const) {
+    for (const verb of Object.keys(LABELS) as Verb[]) {
       let button = this.#buttons.get(verb);
       if (!button) {
         if (!can.includes(verb)) continue;
@@ -142,7 +144,7 @@ export class Header {
       set(button, {
         // Not `disabled`: that would drop the focus of whoever pressed it.
         "aria-disabled": pending && "true",
-        class: verb === "resume" ? "primary" : asking ? "danger" : null,
+        class: verb === "resume" || verb === "retry" ? "primary" : asking ? "danger" : null,
       });
       show(button, can.includes(verb));
       button.style.order = String(can.indexOf(verb));

@@ -34,6 +34,8 @@ export type ShapeName = keyof typeof SHAPES;
 const BUTTONS = {
   pause: [["line", "M5.5,3.5v9M10.5,3.5v9"]],
   resume: [["fill", "M5,3.4v9.2l7.4,-4.6z"]],
+  suspend: [["line", "M3,8h7.5M7.5,4.8l3.2,3.2-3.2,3.2M13,3.5v9"]],
+  retry: [["line", "M12.4,8a4.4,4.4 0 1 1 -1.3,-3.1M12.4,2.4v2.8h-2.8"]],
   cancel: [["line", "M4.5,3.5h7a1,1 0 0 1 1,1v7a1,1 0 0 1 -1,1h-7a1,1 0 0 1 -1,-1v-7a1,1 0 0 1 1,-1z"]],
   plus: [["line", "M8,3v10M3,8h10"]],
   minus: [["line", "M3,8h10"]],

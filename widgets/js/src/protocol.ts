@@ -1,7 +1,7 @@
 /** What the kernel and the page say to each other: the mirror of `tidegate_widgets/protocol.py`. */
 
 export type Family = "idle" | "active" | "done" | "attention" | "bad";
-export type Verb = "pause" | "resume" | "cancel";
+export type Verb = "pause" | "resume" | "suspend" | "retry" | "cancel";
 
 export interface StateView {
   type: string;
@@ -133,6 +133,7 @@ export interface Detail {
 export type FromKernel =
   | { kind: "snap"; view: View }
   | { kind: "delta"; delta: Delta }
+  | { kind: "problem"; error: string }
   | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string> }
   | { kind: "detail"; id: string; detail: Detail };
 

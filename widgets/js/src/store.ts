@@ -151,6 +151,9 @@ export class Store {
       case "ack":
         this.#answer(message.id, message.ok ? "" : message.error || "The kernel refused.", message.fields);
         break;
+      case "problem":
+        this.error = message.error;
+        break;
       case "detail":
         this.details.set(message.detail.node, message.detail);
         break;

@@ -1,0 +1,127 @@
+"""Pause, release the cell, mend the task in another cell, resume: the same run goes on, in a real JupyterLab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from support.lab import Lab, why_not
+from support.page import SHOTS, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+SETUP = """
+%load_ext tidegate
+import os, signal, time
+from pathlib import Path
+from tidegate import task
+"""
+STEP = """
+@task
+def step(x):
+    with open("ran", "a") as file: file.write(f"{x}{mark} ")
+    end = time.monotonic() + 60
+    while not Path(f"go-{x}").exists() and time.monotonic() < end: time.sleep(0.02)
+    if Path("die").exists(): os.kill(os.getpid(), signal.SIGKILL)
+    if Path("fail").exists(): raise ValueError("a bad row")
+    return x + 1
+"""
+CHAIN = "%%flow --name chain\nx = 0\nfor _ in range(4): x = step(x)\nprint('the end is', x)"
+MENDED = STEP.replace("{mark}", "!")
+
+
+@pytest.fixture
+def folder(lab: Lab) -> Iterator[Path]:
+    yield lab.root
+    for each in lab.root.iterdir():
+        if each.is_file() and not each.suffix:
+            each.unlink()
+
+
+def cells(lab: Lab, *more: str) -> Page:
+    return lab.open([SETUP, STEP.replace("{mark}", ""), CHAIN, *more])
+
+
+def begun(page: Page, folder: Path) -> None:
+    for at in (0, 1):
+        page.run_to_end(at)
+    page.run(2)
+    (folder / "go-0").touch()
+
+
+def button(page: Page, cell: int, verb: str) -> None:
+    page.cell(cell).locator(f"[data-verb={verb}]").click()
+
+
+def test_a_released_cell_is_mended_elsewhere_and_resumed_from_its_page(lab: Lab, folder: Path) -> None:
+    with cells(lab, MENDED, "x") as page:
+        begun(page, folder)
+        panel = page.cell(2).locator(".panel")
+        expect(panel).to_contain_text("1 done", timeout=20_000)
+        button(page, 2, "pause")
+        expect(panel).to_contain_text("Paused by you")
+        page.screenshot(SHOTS / "release-paused.png")
+        button(page, 2, "suspend")
+        (folder / "go-1").touch()
+        expect(panel).to_contain_text("Suspended by you", timeout=20_000)
+        page.wait_idle()
+        expect(page.cell(2)).to_contain_text("Suspended by you. `tidegate.resume(1)` goes on with it.")
+        expect(panel.locator("[data-verb=resume]")).to_be_visible()
+        expect(panel.locator("[data-verb=cancel]")).to_be_hidden()
+        page.screenshot(SHOTS / "release-released.png")
+        page.run_to_end(3)
+        for at in (2, 3):
+            (folder / f"go-{at}").touch()
+        button(page, 2, "resume")
+        expect(panel).to_contain_text("Completed", timeout=20_000)
+        expect(page.cell(2)).to_contain_text("the end is 4")
+        assert page.run_to_end(4) == ["4"]
+        # All of them ran with the new code: what had completed with the old one is not the same task any more.
+        assert (folder / "ran").read_text().split() == ["0", "1", "0!", "1!", "2!", "3!"]
+        expect(panel.locator("[data-verb=resume]")).to_be_hidden()
+        page.screenshot(SHOTS / "release-resumed.png")
+        assert page.errors == []
+
+
+def test_what_failed_is_retried_from_the_page(lab: Lab, folder: Path) -> None:
+    (folder / "fail").touch()
+    with cells(lab) as page:
+        begun(page, folder)
+        panel = page.cell(2).locator(".panel")
+        expect(panel).to_contain_text("a bad row", timeout=20_000)
+        page.wait_idle()
+        page.screenshot(SHOTS / "retry-failed.png")
+        (folder / "fail").unlink()
+        for at in range(4):
+            (folder / f"go-{at}").touch()
+        button(page, 2, "retry")
+        expect(panel).to_contain_text("Completed", timeout=20_000)
+        assert (folder / "ran").read_text().split() == ["0", "0", "1", "2", "3"]
+
+
+def test_after_the_death_of_a_kernel_attach_brings_the_graph_back(lab: Lab, folder: Path) -> None:
+    with cells(lab, "%tidegate attach", "x") as page:
+        begun(page, folder)
+        expect(page.cell(2).locator(".panel")).to_contain_text("1 done", timeout=20_000)
+        (folder / "die").touch()
+        (folder / "go-1").touch()
+        page.raw.get_by_text("appears to have died").wait_for()
+        page.raw.get_by_role("button", name="Ok").click()
+        (folder / "die").unlink()
+        page.wait_idle()
+        for at in (0, 1, 3):
+            page.run_to_end(at)
+        panel = page.cell(3).locator(".panel")
+        expect(panel).to_contain_text("Crashed")
+        expect(panel).to_contain_text("1 done")
+        page.screenshot(SHOTS / "attach.png")
+        for at in (2, 3):
+            (folder / f"go-{at}").touch()
+        button(page, 3, "resume")
+        expect(panel).to_contain_text("Completed", timeout=20_000)
+        assert page.run_to_end(4) == ["4"]
+        assert (folder / "ran").read_text().split() == ["0", "1", "1", "2", "3"]
+        page.screenshot(SHOTS / "attach-resumed.png")
