@@ -40,6 +40,7 @@ from .errors import (
     MappingMissingIterable,
     MissingContext,
     MissingResult,
+    NondeterminismError,
     NotPaused,
     NotRunning,
     NotStartable,
@@ -67,7 +68,7 @@ from .flow_graph import FlowGraph
 from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
 from .logs import get_run_logger
 from .model.states import State, StateType
-from .recovery import ResumePlan, resume, resume_plan
+from .recovery import ResumePlan, rerun, resume, resume_plan, retry_failed
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
 from .settings import temporary_settings
@@ -104,6 +105,7 @@ __all__ = (
     "MappingMissingIterable",
     "MissingContext",
     "MissingResult",
+    "NondeterminismError",
     "NotPaused",
     "NotRunning",
     "NotStartable",
@@ -151,10 +153,12 @@ __all__ = (
     "pause_flow_run",
     "quote",
     "read_concurrency_limit",
+    "rerun",
     "reset_concurrency_limit",
     "resume",
     "resume_flow_run",
     "resume_plan",
+    "retry_failed",
     "suspend_flow_run",
     "tags",
     "task",

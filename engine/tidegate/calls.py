@@ -13,6 +13,7 @@ from .generators import collected, is_async_generator, is_kind
 from .hooks import STATES, hooks_of
 from .registry import register
 from .retries import is_seconds, senseless
+from .run.terms import Rerun
 from .run_names import RunName, check_run_name
 from .saving import check_saving
 from .tags import tags_of
@@ -31,6 +32,7 @@ class CallFace:
     """
 
     kind = "task"
+    rerun: Rerun = "always"
 
     def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
         kind = self.kind

@@ -17,6 +17,7 @@
     + UnspecifiedFlow                  several flows to choose from, and none named
     + ScriptError                      the script or notebook raised while it was loaded
     + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
+    + NondeterminismError              a strict resume met a call or code that is not as recorded
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
   . RunError                         how a run ended, raised by its result
     + FailedRun
@@ -113,6 +114,10 @@ class ScriptError(UsageError):
     def _render_traceback_(self) -> list[str]:
         """In a notebook: the text alone, which has the frames that matter."""
         return [f"ScriptError: {self}"]
+
+
+class NondeterminismError(UsageError):
+    """A flow that is resumed strictly does something else than its record says."""
 
 
 class MissingContext(UsageError, RuntimeError):

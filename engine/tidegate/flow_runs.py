@@ -24,6 +24,7 @@ from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life
 from .run.recall import Recall
+from .run.terms import Terms
 from .run_names import fill_in
 from .saving import saving_of
 from .tags import NONE, current_tags, tags_of
@@ -76,8 +77,9 @@ def new_flow_run(
     else:
         created = _claimed(here, flow, before)
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving)
-    if before is not None:
-        _remember(run, before)
+    if before is not None and tracking is not None:
+        inner = [row.number for row in here.store.task_runs(before.number)]
+        _remember(run, before, tracking.flow_run.terms.of_subflow(tracking.number, inner))
     run.parameters.update(parameters)
     run.refused = refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
@@ -109,12 +111,13 @@ def _amended(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
     return FlowCreated(*what, flow.version or "", row.tags)
 
 
-def _remember(run: FlowRun, row: FlowRow) -> None:
+def _remember(run: FlowRun, row: FlowRow, terms: Terms) -> None:
     """Know what earlier processes did of the run."""
     store = run.engine.store
     tasks = store.task_runs(row.number)
     run.state, run.reopened, run.attempts = row.state, "Resuming", row.attempts
-    run.recall = Recall.of_record(run, tasks)
+    run.terms = terms
+    run.recall = Recall.of_record(run, tasks, terms)
     run.numbering.go_on_after(tasks)
     run.pauses.recall(store.flow_events(row.number))
 
@@ -220,10 +223,10 @@ def check_startable(row: FlowRow) -> None:
         raise NotStartable(f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}.")
 
 
-def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, resumed: bool = False) -> FlowRun:
+def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, resumed: Terms | None = None) -> FlowRun:
     """A run of the record in this process, not begun; `more` takes the place of recorded parameters.
 
-    One that is `resumed` knows what was done; raises `NotStartable` if another process was first.
+    One that is `resumed`, on these terms, knows what was done; raises `NotStartable` if another process was first.
     """
     setup_logging()
     here = engine()
@@ -233,7 +236,7 @@ def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, re
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
     run.state = row.state
     if resumed:
-        _remember(run, row)
+        _remember(run, row, resumed)
     run.scheduled = row.state.scheduled_time or row.created
     run.policy = row.policy or flow.policy
     run.parameters.update(parameters)

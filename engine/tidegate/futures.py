@@ -14,6 +14,7 @@ from .latch import AllOf, Latch
 
 if TYPE_CHECKING:
     from .model.states import State
+    from .run.identity import Identity
     from .run.task_run import TaskRun
 
 R = TypeVar("R")
@@ -61,8 +62,14 @@ class TaskFuture(Generic[R]):
 
     @property
     def ran_anew(self) -> bool:
-        """True if it ran in the present attempt of its flow run, false if its end is that of an earlier one."""
-        return self._run.attempts > 0
+        """True if it ran in the present attempt of its flow run and gave something new, false if its end is that of an
+        earlier one."""
+        return self._run.attempts > 0 and not self._run.unchanged
+
+    @property
+    def identity(self) -> Identity:
+        """Which call of its task it is."""
+        return self._run.identity
 
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call `callback` at the end, in the thread that saw it; at once if it has ended."""

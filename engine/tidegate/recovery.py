@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias, get_args
 
-from . import flow_runs
+from . import flow_runs, lineage
 from .engine import Engine, engine
 from .errors import FlowNotFound, NotStartable, UsageError
 from .flow import Flow
@@ -25,6 +25,10 @@ from .model.views import FlowRow, TaskRow
 from .registry import registered
 from .results.blob import is_saved
 from .run.flow_run import FlowRun
+from .run.terms import ASKED, BEHIND, OnChange, Terms
+
+Ended: TypeAlias = State | Coroutine[Any, Any, State]
+"""The final state of a run; of an async flow, to be awaited."""
 
 _PLACEHOLDER = re.compile(r"<\w+>")
 
@@ -51,18 +55,34 @@ class ResumePlan:
         return f"{self.title}: {kept} kept." + (f" Again: {reasons}." if reasons else "")
 
 
-def resume_plan(flow_run: int) -> ResumePlan:
-    """What `resume` would keep and run again.  Raises `NotStartable` for a run that cannot be resumed."""
+def resume_plan(flow_run: int, rerun: str | int | None = None, *, cascade: bool = True) -> ResumePlan:
+    """What `resume` would keep and run again, or `rerun` of that task.
+
+    Raises `NotStartable` for a run that cannot be resumed, and `UsageError` for a task that it does not have.
+    """
     here = engine()
     row = _row(here, flow_run)
-    _check(here, row)
+    _check(here, row, ended_well=rerun is not None)
+    tasks = here.store.task_runs(flow_run)
+    asked = {} if rerun is None else _again(tasks, rerun, cascade)
     kept, again = 0, Counter[str]()
-    for each in here.store.task_runs(flow_run):
-        if each.state.type is StateType.COMPLETED and (each.subflow or is_saved(each.result)):
+    for each in tasks:
+        if each.number in asked:
+            again["asked for" if asked[each.number] == ASKED else "behind that"] += 1
+        elif each.state.type is StateType.COMPLETED and (each.subflow or is_saved(each.result)):
             kept += 1
         else:
             again[_why_again(each)] += 1
     return ResumePlan(flow_run, row.name, kept, dict(again))
+
+
+def _again(rows: list[TaskRow], task: str | int, cascade: bool) -> dict[int, str]:
+    """The task runs that a rerun of a task is about, each with the reason."""
+    asked = lineage.named(rows, task)
+    asked |= lineage.below(rows, asked)
+    callers = lineage.above(rows, asked)
+    behind = callers | (lineage.downstream(rows, asked | callers) if cascade else set())
+    return {**dict.fromkeys(behind, BEHIND), **dict.fromkeys(asked, ASKED)}
 
 
 def _why_again(row: TaskRow) -> str:
@@ -73,23 +93,76 @@ def _why_again(row: TaskRow) -> str:
     return row.state.name if row.state.is_at_rest() else "in flight"
 
 
-def resume(flow_run: int, flow: Flow[..., Any] | None = None, **parameters: Any) -> State | Coroutine[Any, Any, State]:
+def resume(
+    flow_run: int,
+    flow: Flow[..., Any] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    on_change: OnChange = "rerun",
+    strict: bool = False,
+) -> Ended:
     """Resume a flow run that is suspended, that failed, crashed, was cancelled, or whose process is gone; returns its
     final state.
 
-    It is the same run, with the same number: `resume_plan` says what is kept.  `flow` is the flow as it is now, by
-    default the one that is defined under its name; an async flow is to be awaited.  `parameters` take the place of
-    recorded ones, and are needed for those that have no JSON form.
+    It is the same run, with the same number: `resume_plan` says what is kept.
+
+    - ``flow``: the flow as it is now, by default the one defined under its name; an async flow is to be awaited.
+    - ``parameters``: take the place of recorded ones, and are needed for those that have no JSON form.
+    - ``on_change``: what becomes of a task run that completed and whose code has changed since.  ``"rerun"``, the
+      default, runs it again, ``"reuse"`` takes its result all the same, ``"error"`` raises `NondeterminismError` there.
+    - ``strict``: true to raise that, too, in a call that the record does not have while completed ones are left: for
+      tests that a flow still does what it did.
 
     Raises `NotStartable` for a run that completed, that is a subflow, or that is alive, here or elsewhere,
     `FlowNotFound` if its flow is not defined here, and `UsageError` for parameters that cannot be read back.
     """
+    if on_change not in get_args(OnChange):
+        raise UsageError(f"on_change must be one of {', '.join(map(repr, get_args(OnChange)))}, not {on_change!r}.")
     here = engine()
     row = _row(here, flow_run)
-    found = flow or flow_of(row)
     _check(here, row)
+    return _carry_on(here, row, flow, parameters, Terms(on_change, strict))
+
+
+def retry_failed(
+    flow_run: int, flow: Flow[..., Any] | None = None, *, parameters: Mapping[str, Any] | None = None
+) -> Ended:
+    """`resume` of a run that failed: its task runs that did not complete run again.  Raises as that."""
+    state = _row(engine(), flow_run).state
+    if not state.is_failed():
+        raise NotStartable(f"The flow run {flow_run} has not failed: it is {state.name}.")
+    return resume(flow_run, flow, parameters=parameters)
+
+
+def rerun(
+    flow_run: int,
+    task: str | int,
+    flow: Flow[..., Any] | None = None,
+    *,
+    cascade: bool = True,
+    parameters: Mapping[str, Any] | None = None,
+) -> Ended:
+    """Run a task of a run that is over once more, and all that needs its result; returns the run's final state.
+
+    `task` is the name of a task, for all its runs, or the name (``locate-17``) or number of one.  It is the same flow
+    run; its function runs again from the top, and whatever else completed hands back its saved result.  With
+    ``cascade=False`` what needs the result runs again only if that is another one than before.
+
+    Raises as `resume`, other than that the run may have completed, and `UsageError` for a task that it does not have.
+    """
+    here = engine()
+    row = _row(here, flow_run)
+    _check(here, row, ended_well=True)
+    again = _again(here.store.task_runs(flow_run), task, cascade)
+    return _carry_on(here, row, flow, parameters, Terms(again=again))
+
+
+def _carry_on(
+    here: Engine, row: FlowRow, flow: Flow[..., Any] | None, given: Mapping[str, Any] | None, terms: Terms
+) -> Ended:
+    found = flow or flow_of(row)
     bury(here, row)
-    make = partial(_taken_up, here, found, row, parameters)
+    make = partial(_taken_up, found, row, given or {}, terms)
     return flow_runs.carry_out_async(make) if found.is_async else flow_runs.carry_out(make)
 
 
@@ -111,9 +184,10 @@ def _row(here: Engine, flow_run: int) -> FlowRow:
     return row
 
 
-def _check(here: Engine, row: FlowRow) -> None:
+def _check(here: Engine, row: FlowRow, *, ended_well: bool = False) -> None:
+    """Raise `NotStartable` for a run that cannot go on; one that completed may if `ended_well`."""
     told = f"The flow run {row.number} ({row.name})"
-    if row.state.type is StateType.COMPLETED:
+    if row.state.type is StateType.COMPLETED and not ended_well:
         raise NotStartable(f"{told} is {row.state.name}: there is nothing to resume.")
     if row.parent is not None:
         raise NotStartable(f"{told} is a subflow. Resume flow run {row.parent[0]}, which called it.")
@@ -146,13 +220,13 @@ def _gone(now: float) -> State:
     return Crashed(message="Its process ended before it did.", at=now)
 
 
-def _taken_up(here: Engine, flow: Flow[..., Any], row: FlowRow, given: dict[str, Any]) -> FlowRun:
+def _taken_up(flow: Flow[..., Any], row: FlowRow, given: Mapping[str, Any], terms: Terms) -> FlowRun:
     """The run in this process, which knows what was done."""
     lost = [name for name, value in row.recorded_parameters().items() if _is_lost(value) and name not in given]
     if lost:
-        example = f"resume({row.number}, {lost[0]}=...)"
+        example = f"resume({row.number}, parameters={{{lost[0]!r}: ...}})"
         raise UsageError(f"The record holds no value of {', '.join(lost)}. Give it once more: {example}.")
-    return flow_runs.of_record(flow, row, given, resumed=True)
+    return flow_runs.of_record(flow, row, given, resumed=terms)
 
 
 def _is_lost(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from datetime import timedelta
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, get_args, overload
 
 from . import host
 from .cache_policies import CachePolicy
@@ -27,6 +27,7 @@ from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async, start_on_worker
 from .run.lifecycles import task_life
 from .run.task_run import TaskRun
+from .run.terms import Rerun
 from .run_names import RunName
 from .saving import Persist
 from .tags import current_tags
@@ -72,6 +73,7 @@ class Task(CallFace, Generic[P, R]):
         result_serializer: Any = None,
         cache_result_in_memory: bool = True,
         log_prints: bool | None = None,
+        rerun: Rerun = "always",
         viz_return_value: Any = None,
         on_completion: Hook | Iterable[Hook] | None = None,
         on_failure: Hook | Iterable[Hook] | None = None,
@@ -86,6 +88,9 @@ class Task(CallFace, Generic[P, R]):
         ):
             raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
         self.concurrency = concurrency
+        if rerun not in get_args(Rerun):
+            raise senseless("rerun", self.name, "'always' or 'never'", rerun)
+        self.rerun = rerun
         self.caching = caching_of(self.name, options)
         self.needs_results = self.caching is not None
         self._policy: RetryPolicy | None = None
@@ -289,6 +294,7 @@ def task(
     result_serializer: Any = None,
     cache_result_in_memory: bool = True,
     log_prints: bool | None = None,
+    rerun: Rerun = "always",
     viz_return_value: Any = None,
     on_completion: Hook | Iterable[Hook] | None = None,
     on_failure: Hook | Iterable[Hook] | None = None,
@@ -324,6 +330,8 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
       Where caching needs them results are saved all the same, unless ``persist_result`` of the task is false.
     - ``cache_result_in_memory``: as for `flow`; true by default.
     - ``log_prints``: whether ``print`` in it goes to the log; what the flow does by default.
+    - ``rerun``: what a resume does with a run that was at work when its process died, and perhaps had done its work:
+      ``"always"`` runs it again, which is the default, ``"never"`` leaves it Crashed until you call `tidegate.rerun`.
     - ``viz_return_value``: what `Flow.visualize` goes on with as its result; a placeholder by default.
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (task, task run, state) once that state is kept.

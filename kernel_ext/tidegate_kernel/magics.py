@@ -17,7 +17,7 @@ from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
-from tidegate.recovery import bury_all, flow_of, resume, resume_plan
+from tidegate.recovery import bury_all, flow_of, rerun, resume, resume_plan
 
 from .cell import Body, awaits, cell_filename, cell_number
 from .session import Session
@@ -93,7 +93,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
         ``%tidegate resume N`` goes on with a run that is suspended, failed, crashed or was cancelled: what completed is
         kept.  ``%tidegate attach`` brings the graph of the newest run back, with a button for that; ``attach N`` that
-        of run N.
+        of run N.  ``%tidegate rerun N TASK`` runs a task of run N once more, and what needs its result.
         """
         __tracebackhide__ = True
         words = line.split()
@@ -112,25 +112,30 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
                 return self._session.attach(_found(int(number)))
             case ["resume", number] if number.isdecimal():
                 return self._resume(int(number))
+            case ["rerun", number, task] if number.isdecimal():
+                return self._resume(int(number), int(task) if task.isdecimal() else task)
             case _:
                 raise UsageError(
                     f"%tidegate {line}: not understood. "
-                    "Try `%tidegate runs`, `%tidegate show N`, `%tidegate attach` or `%tidegate resume N`."
+                    "Try `%tidegate runs`, `%tidegate show N`, `%tidegate attach`, `%tidegate resume N` or "
+                    "`%tidegate rerun N TASK`."
                 )
 
-    def _resume(self, number: int) -> Any:
-        """Go on with a run; the value of its cell, or the final state of a run that is no cell.
+    def _resume(self, number: int, task: str | int | None = None) -> Any:
+        """Go on with a run, or run a task of it once more; the value of its cell, or the final state of a run that is
+        no cell.
 
         The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.
         """
         __tracebackhide__ = True
-        plan = _store_call(lambda: resume_plan(number))
+        plan = _store_call(lambda: resume_plan(number, task))
         made, body = self._again(number)
+        call = f"resume({number})" if task is None else f"rerun({number}, {task!r})"
         if made.is_async:
             self._awaited = made
-            raise UsageError(f"{plan.title} awaits. `await tidegate.resume({number})` goes on with it.")
+            raise UsageError(f"{plan.title} awaits. `await tidegate.{call}` goes on with it.")
         print(plan)
-        state: Any = _store_call(lambda: resume(number, made))
+        state: Any = _store_call(lambda: resume(number, made) if task is None else rerun(number, task, made))
         return state if body is None else outcome(state, body)
 
     def flow_again(self, number: int) -> Flow[..., Any]:

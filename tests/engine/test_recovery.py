@@ -111,7 +111,7 @@ def test_parameters_without_a_json_form_are_to_be_given_again(stored: Engine) ->
     with pytest.raises(ValueError, match="work"):
         work(threading.Lock(), [1, threading.Lock()], limit=4)
     bodies.fails.clear()
-    told = r"^The record holds no value of connection, many\. Give it once more: resume\(1, connection=\.\.\.\)\.$"
+    told = r"^The record holds no value of connection, many\. .*: resume\(1, parameters=\{'connection': \.\.\.\}\)\.$"
     with pytest.raises(UsageError, match=told):
         resume(1)
     assert states_in_store(stored.store, 1) == ["Running", "Failed"]

@@ -315,7 +315,7 @@ def test_a_task_that_calls_another_one_is_left_and_runs_again(
 
 def test_a_future_of_a_suspended_run_says_so(engine: Engine, start: Start, gate: threading.Event) -> None:
     kept: list[Any] = []
-    at_work = threading.Event()
+    at_work, submitted = threading.Event(), threading.Event()
 
     @task
     def step() -> None:
@@ -326,6 +326,7 @@ def test_a_future_of_a_suspended_run_says_so(engine: Engine, start: Start, gate:
     def work() -> None:
         kept.append(step.submit())
         kept.append(step.submit(wait_for=[kept[0]]))
+        submitted.set()
         kept[0].wait()
         with pytest.raises(RunSuspended):
             kept[1].result()
@@ -333,6 +334,7 @@ def test_a_future_of_a_suspended_run_says_so(engine: Engine, start: Start, gate:
 
     running = start(work)
     opened(at_work)
+    opened(submitted)
     running.run.suspend()
     gate.set()
     with pytest.raises(PausedRun):

@@ -51,6 +51,7 @@ def test_a_cell_whose_kernel_was_killed_goes_on_in_the_next(folder: Path) -> Non
         reply = kernel.run("%tidegate resume 1")
         assert (reply.status, reply.result) == ("ok", "60"), reply.content
         assert "3 task runs are kept" in reply.text
+        assert "could not be updated" not in reply.text
         assert kernel.expr("x") == "6"
         assert (folder / "ran").read_text() == "0 1 2 3 3 4 5 "
         assert str(kernel.run("%tidegate runs").result).splitlines()[1].split()[3] == "Completed"
@@ -92,3 +93,13 @@ def test_what_cannot_be_resumed_is_told_in_one_line(folder: Path) -> None:
         kernel.run("from tidegate import flow\n@flow\ndef gone(): 1/0\ntry: gone()\nexcept ZeroDivisionError: pass")
     with started(folder) as kernel:
         assert "'gone'" in one_line(kernel, "%tidegate resume 2")
+
+
+def test_a_task_of_a_run_that_is_over_runs_again(folder: Path) -> None:
+    with started(folder) as kernel:
+        kernel.run(CHAIN)
+        reply = kernel.run("%tidegate rerun 1 step-4")
+        assert (reply.status, reply.result) == ("ok", "60"), reply.content
+        assert "5 task runs are kept. Again: 1 asked for." in reply.text  # small numbers are handed on without a link
+        assert (folder / "ran").read_text() == "0 1 2 3 4 5 4 "
+        assert one_line(kernel, "%tidegate rerun 1 stop").endswith("has no task run 'stop'. Its tasks are step.")

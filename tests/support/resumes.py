@@ -12,7 +12,7 @@ from tidegate.model.states import State
 
 def resumed(flow_run: int, *flow: Any, **parameters: Any) -> Any:
     """The result of a run that is resumed here."""
-    final = tidegate.resume(flow_run, *flow, **parameters)
+    final = tidegate.resume(flow_run, *flow, parameters=parameters)
     assert isinstance(final, State)
     return final.result()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from support.flows import flow, task
+from support.flows import flow, opened, task
 from support.resumes import resumed
 from tidegate import suspend_flow_run
 from tidegate.engine import Engine, using
@@ -23,6 +25,7 @@ from tidegate.model.states import (
 from tidegate.store.memory import MemoryStore
 from tidegate_widgets.drawing import Drawing
 from tidegate_widgets.graph_model import GraphModel
+from tidegate_widgets.run_graph import RunGraph
 
 CREATED = FlowCreated(1, 0.0, "u", "work", "name", "{}")
 
@@ -98,3 +101,26 @@ def test_the_record_of_a_run_that_was_resumed_gives_its_whole_picture() -> None:
         model.apply([event for _, event in engine.store.events(1)])
     head = Drawing(model, live=False).run(0.0)
     assert (head["state"]["name"], head["counts"]["done"], head["total"]) == ("Completed", 2, 2)
+
+
+def test_the_picture_of_a_run_that_is_resumed_holds_what_was_done_before() -> None:
+    @task
+    def step(x: int) -> int:
+        return x
+
+    @flow
+    def work() -> None:
+        step(1)
+        suspend_flow_run()
+        step(2)
+
+    with using(Engine(MemoryStore())) as engine:
+        assert work(return_state=True).is_suspended()
+        graphs: list[RunGraph] = []
+        engine.observers.append(lambda run: graphs.append(RunGraph.follow(run)))
+        ended = threading.Event()
+        engine.observers.append(lambda run: setattr(graphs[0], "on_final", lambda view: ended.set()))
+        resumed(1)
+        opened(ended)
+    run = graphs[0].view["run"]
+    assert (run["state"]["name"], run["counts"]["done"], run["total"]) == ("Completed", 2, 2)

@@ -64,9 +64,9 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     @classmethod
     def follow(cls, run: FlowRun) -> RunGraph:
-        """The graph of a run that has just begun."""
+        """The graph of a run that has just begun, or begins once more: then with all that is known of it."""
         model = GraphModel()
-        model.apply([run.created])
+        model.apply([event for _, event in run.engine.store.events(run.number)] if run.reopened else [run.created])
         graph = cls(model, live=True)
         graph._run = run
         Follower(run.engine, run.number, graph._news, graph.context)

@@ -50,8 +50,21 @@ CODES = {
     metavar="RUN",
     help="Go on with this run, which is suspended, failed, crashed or was cancelled: what completed is kept.",
 )
+@click.option(
+    "--rerun",
+    "again",
+    metavar="TASK",
+    help="With --resume: run this task (locate) or task run (locate-17) again, and what needs its result.",
+)
 @click.pass_context
-def run(context: click.Context, target: str, given: tuple[str, ...], retries: int | None, resumed: int | None) -> None:
+def run(
+    context: click.Context,
+    target: str,
+    given: tuple[str, ...],
+    retries: int | None,
+    resumed: int | None,
+    again: str | None,
+) -> None:
     """Run a flow here and now.
 
     Its progress is shown, and at the end how it went and what failed.
@@ -66,6 +79,8 @@ def run(context: click.Context, target: str, given: tuple[str, ...], retries: in
     from ..engine import Engine, using
     from ..parameters import check_names
 
+    if again is not None and resumed is None:
+        raise click.UsageError("--rerun goes with --resume RUN.")
     parameters = parsed(given)
     search_beside(target)
     flow, arguments = load_with(target, parameters)
@@ -75,7 +90,7 @@ def run(context: click.Context, target: str, given: tuple[str, ...], retries: in
     with opened(make=True) as store, using(Engine(store)) as engine:
         try:
             with following(engine) as follower:
-                state = _call(flow, arguments) if resumed is None else _resume(resumed, flow, arguments)
+                state = _call(flow, arguments) if resumed is None else _resume(resumed, again, flow, arguments)
         finally:
             engine.logs.flush()
         _report(store, 0 if follower.run is None else follower.run.number, state)
@@ -128,12 +143,14 @@ def _call(flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
     return _ended(called(*args, **kwargs, return_state=True))
 
 
-def _resume(number: int, flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
-    """Go on with a run on this thread; the final state."""
-    from ..recovery import resume, resume_plan
+def _resume(number: int, task: str | None, flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
+    """Go on with a run on this thread, or run a task of it once more; the final state."""
+    from ..recovery import rerun, resume, resume_plan
 
-    click.echo(str(resume_plan(number)))
-    return _ended(resume(number, flow, **arguments))
+    click.echo(str(resume_plan(number, task)))
+    if task is None:
+        return _ended(resume(number, flow, parameters=arguments))
+    return _ended(rerun(number, task, flow, parameters=arguments))
 
 
 def _ended(made: State | Coroutine[Any, Any, State]) -> State:

@@ -98,7 +98,8 @@ class FlowState:
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """A task run entered a state; `attempt` counts the times it entered RUNNING.  `name` is a name that it was given;
-    `result` is what a final state keeps of the value, as a blob."""
+    `result` is what a final state keeps of the value, as a blob; `source` is a digest of the code that runs now, where
+    that may be another than the one it was created with."""
 
     flow_run: int
     at: float
@@ -108,6 +109,7 @@ class TaskState:
     name: str = ""
     result: bytes | None = None
     cache: CacheEntry | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ class TaskRow:
         self.state = event.state
         self.attempts, self.result = event.attempt, event.result
         self.given_name = event.name or self.given_name
+        self.source = event.source or self.source
         if event.state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         self.ended = event.at if event.state.type in TERMINAL else None

@@ -8,12 +8,13 @@ from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotPaused, NotRunning
+from ..errors import NotPaused, NotRunning, PausedRun, RunSuspended
 from ..latch import Latch
 from ..model.events import FlowState, InputAsked, InputGiven
-from ..model.states import Cancelling, Paused, Running, State, StateType, Suspending
+from ..model.states import Cancelling, Paused, Running, State, StateType, Suspended, Suspending
 from ..rules import decide as rules
 from .bodies import interrupt
+from .terms import USUAL
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -33,10 +34,16 @@ class Controlled:
     attempts: int
     reopened: str
     gate: StateType
-    suspending: bool
+    suspending = False
+    """True once its code is to go no further, and the run is to be resumed later."""
+    _cut = False
+    """True once its code was ended for that."""
+    terms = USUAL
+    """On what terms it is resumed."""
     lock: Lock
     moved: Latch
     stopped: Latch
+    finished: Latch
     beginning: set[TaskRun]
     bodies: dict[int, TaskRun]
     handle: Any
@@ -149,6 +156,37 @@ class Controlled:
                 subflow.suspend(by)
         woken.set()
         moved.set()
+
+    def go_no_further(self) -> None:
+        """Called where its code meets the engine: ends the code if the run is to be suspended."""
+        if self.suspending:
+            self._cut = True
+            over = self.finished.done()
+            told = f"The flow run {self.name!r} is {'suspended' if over else 'being suspended'}."
+            raise PausedRun(told) if over else RunSuspended(told)
+
+    def suspended(self) -> State:
+        """The state that it is left in."""
+        by = self._root.state.message
+        return Suspended(f"{by} `tidegate.resume({self._root.number})` goes on with it.".strip(), at=self.engine.now())
+
+    @property
+    def _root(self) -> Controlled:
+        return self if self.tracking is None else self.tracking.flow_run._root
+
+    def leave(self, key: str) -> None:
+        """Its code suspends the run, and with it those that have called it; `key` names that pause.
+
+        Always raises: what ends the code, or `NotRunning`.
+        """
+        try:
+            self._root.suspend("the flow")
+        except NotRunning:
+            if not self.suspending:
+                raise
+        else:
+            self.pauses.at = key
+        self.go_no_further()
 
     def cancel(self, by: str = "you") -> None:
         """End the run: nothing new starts, what is at work is told to end.  Raises `NotRunning` if it has ended."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from .. import run_logs
 from ..annotations import quote
 from ..context import Frame
-from ..errors import CancelledRun, NotRunning, PausedRun, RunSuspended
+from ..errors import CancelledRun, NotRunning
 from ..inputs import resolve_to_states
 from ..interrupts import guard
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
-from ..model.states import Cancelled, Pending, Running, State, StateType, Suspended, TimedOut, Unloaded
+from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
 from ..model.views import PENDING
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
@@ -68,10 +68,6 @@ class FlowRun(Controlled):
         """The state in which it ends at once, because its parameters cannot be."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
-        self.suspending = False
-        """True once its code is to go no further, and the run is to be resumed later."""
-        self._cut = False
-        """True once its code was ended for that."""
         self.tracking: TaskRun | None = None
         """What stands for a subflow in the flow that called it."""
         self.attempts = 0
@@ -105,7 +101,7 @@ class FlowRun(Controlled):
         """What earlier attempts did; null where there is one attempt only."""
         self._deadline: Deadline | None = None
         self._links = LinkTable()
-        self.identities = Identities(self._links, self.parameters)
+        self.identities = Identities(self.number, self._links, self.parameters)
         self.numbering = Numbering()
         self._tasks: dict[Called, TaskHere] = {}
         self._quoted = False
@@ -123,7 +119,7 @@ class FlowRun(Controlled):
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         self.go_no_further()
         identity = self.identities.next(task, given, parent)
-        before = None if self.recall is None else self.recall.find(identity)
+        before = None if self.recall is None else self.recall.find(identity, task.name)
         run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
         run.identity = identity
         if self.recall is not None:
@@ -267,41 +263,10 @@ class FlowRun(Controlled):
         self.stopped = Latch()
         self.timed_out = False
         self.pauses.begin_again()
-        self.identities = Identities(self._links, self.parameters)
+        self.identities = Identities(self.number, self._links, self.parameters)
         self.children = Children()
         if self.recall is not None:
             self.recall.begin_again()
-
-    def go_no_further(self) -> None:
-        """Called where its code meets the engine: ends the code if the run is to be suspended."""
-        if self.suspending:
-            self._cut = True
-            over = self.finished.done()
-            told = f"The flow run {self.name!r} is {'suspended' if over else 'being suspended'}."
-            raise PausedRun(told) if over else RunSuspended(told)
-
-    def suspended(self) -> State:
-        """The state that it is left in."""
-        by = self._root.state.message
-        return Suspended(f"{by} `tidegate.resume({self._root.number})` goes on with it.".strip(), at=self.engine.now())
-
-    @property
-    def _root(self) -> FlowRun:
-        return self if self.tracking is None else self.tracking.flow_run._root
-
-    def leave(self, key: str) -> None:
-        """Its code suspends the run, and with it those that have called it; `key` names that pause.
-
-        Always raises: what ends the code, or `NotRunning`.
-        """
-        try:
-            self._root.suspend("the flow")
-        except NotRunning:
-            if not self.suspending:
-                raise
-        else:
-            self.pauses.at = key
-        self.go_no_further()
 
     @property
     def told_to_end(self) -> bool:

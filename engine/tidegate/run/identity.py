@@ -43,9 +43,10 @@ class Identity(NamedTuple):
 class Identities:
     """Gives the calls of one attempt of a flow run their identities.  Safe from any thread."""
 
-    __slots__ = ("_calls", "_links", "_lock", "_parameters")
+    __slots__ = ("_calls", "_flow_run", "_links", "_lock", "_parameters")
 
-    def __init__(self, links: LinkTable, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, flow_run: int, links: LinkTable, parameters: Mapping[str, Any]) -> None:
+        self._flow_run = flow_run
         self._parameters = parameters
         self._lock = Lock()
         self._links = links
@@ -77,12 +78,14 @@ class Identities:
         return _TOO_LARGE if _is_large(value) else type(value).__qualname__
 
     def _token(self, value: Any) -> str | None:
-        """A future, or something large that a task run returned, stands for that task run, whose number it keeps.
+        """A future stands for the call that it is of, something large that a task run returned for its number.
 
         Something large that the flow was called with stands for the parameter.
         """
         if isinstance(value, TaskFuture):
-            return f"task run {value.flow_run}/{value.number}"
+            call = value.identity
+            here = value.flow_run == self._flow_run and call.key
+            return f"call {call.key}/{call.nth}" if here else f"task run {value.flow_run}/{value.number}"
         if not _is_large(value):
             return None
         task_run = self._links.find(value)

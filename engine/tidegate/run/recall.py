@@ -6,13 +6,19 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..errors import NondeterminismError
 from ..model.views import TaskRow
 from .identity import Identity
 from .recorded import RecordedRun
+from .terms import Terms
 
 if TYPE_CHECKING:
     from .flow_run import FlowRun
     from .task_run import TaskRun
+
+
+NAMED = 3
+"""Task runs that an error names; the others are counted."""
 
 
 class Recall:
@@ -22,18 +28,19 @@ class Recall:
     something else; what has no identity, because its inputs cannot be told, runs again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
         self._lock = Lock()
         self._earlier: dict[Identity, TaskRun | RecordedRun] = {}
         self._sites: dict[int, int] = {}
         self._present: dict[Identity, TaskRun] = {}
 
     @classmethod
-    def of_record(cls, flow_run: FlowRun, rows: Iterable[TaskRow]) -> Recall:
+    def of_record(cls, flow_run: FlowRun, rows: Iterable[TaskRow], terms: Terms) -> Recall:
         """What the record has of a flow run."""
-        made = cls()
+        made = cls(terms.strict)
         for row in rows:
-            made._earlier[Identity(row.key, row.nth)] = RecordedRun(flow_run, row)
+            made._earlier[Identity(row.key, row.nth)] = RecordedRun(flow_run, row, terms)
             made._sites[row.number] = row.site
         return made
 
@@ -47,9 +54,29 @@ class Recall:
             self._earlier.update(self._present)
             self._present.clear()
 
-    def find(self, identity: Identity) -> TaskRun | RecordedRun | None:
-        """The task run of an earlier attempt that a call is once more."""
-        return self._earlier.get(identity) if identity.key else None
+    def find(self, identity: Identity, task: str) -> TaskRun | RecordedRun | None:
+        """The task run of an earlier attempt that a call of `task` is once more.
+
+        Raises `NondeterminismError` for one that there is not, where that matters.
+        """
+        found = self._earlier.get(identity) if identity.key else None
+        if found is None and self._strict:
+            self._refuse(task)
+        return found
+
+    def _refuse(self, task: str) -> None:
+        with self._lock:
+            left = [
+                each.row.name
+                for identity, each in self._earlier.items()
+                if isinstance(each, RecordedRun) and each.row.state.is_completed() and identity not in self._present
+            ]
+        if left:
+            more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+            raise NondeterminismError(
+                f"This call of {task!r} is not in the record, where these stand that nobody has asked for yet: "
+                f"{', '.join(left[:NAMED])}{more}. Its inputs or the order of the flow have changed."
+            )
 
     def note(self, run: TaskRun) -> None:
         """Remember a task run of the present attempt."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import RunError
+from ..errors import NondeterminismError, RunError
 from ..model.states import UNSUCCESSFUL, State, StateType
 from ..model.views import FlowRow, TaskRow
 from .task_run import TaskRun
@@ -12,35 +13,55 @@ from .task_run import TaskRun
 if TYPE_CHECKING:
     from .flow_run import FlowRun
     from .task_run import Called
+    from .terms import Terms
 
 
 class RecordedRun:
     """A task run that an earlier process began."""
 
-    __slots__ = ("_flow_run", "row")
+    __slots__ = ("_flow_run", "_terms", "row")
 
-    def __init__(self, flow_run: FlowRun, row: TaskRow) -> None:
+    def __init__(self, flow_run: FlowRun, row: TaskRow, terms: Terms) -> None:
         self._flow_run = flow_run
+        self._terms = terms
         self.row = row
 
     def again(self, task: Called) -> TaskRun:
-        """The same task run in this process: it has ended if it completed, and its code and its result are there."""
+        """The same task run in this process: it has ended if it completed, and its code and its result are there.
+
+        Raises `NondeterminismError` if its code has changed and that is not to be.
+        """
         row = self.row
         run = TaskRun(self._flow_run, row.number, row.index, task)
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, row.state
         if row.state.type is not StateType.COMPLETED:
+            if task.rerun == "never" and row.state.is_crashed() and row.number not in self._terms.again:
+                run.state = replace(row.state, message=f"{row.state.message} It is not to run again by itself.".strip())
+                return run
             run.reopened = "Retrying" if row.state.type in UNSUCCESSFUL else ""
             if row.state.is_suspended():
                 run.reopened = "Resuming"
             return run
-        if row.source != self._flow_run.of(task).source:
-            run.reopened, run.why_missed = "Rerunning", "Its code has changed."
-            return run
-        try:
-            run.state = self._with_result(task)
-        except RunError as error:
-            run.reopened, run.why_missed = "Rerunning", f"{error}"
+        run.before = row.result
+        run.why_missed = self._why_again(task)
+        if not run.why_missed:
+            try:
+                run.state = self._with_result(task)
+            except RunError as error:
+                run.why_missed = f"{error}"
+        if run.why_missed:
+            run.reopened = "Rerunning"
         return run
+
+    def _why_again(self, task: Called) -> str:
+        row, terms = self.row, self._terms
+        if row.number in terms.again:
+            return terms.again[row.number]
+        if terms.on_change == "reuse" or row.source == self._flow_run.of(task).source:
+            return ""
+        if terms.on_change == "error":
+            raise NondeterminismError(f"The code of {row.name} has changed since it completed.")
+        return "Its code has changed."
 
     def _with_result(self, task: Called) -> State:
         """The recorded state with its result, loaded now: later it would be too late to run again."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .effects import Lifecycle
     from .flow_run import FlowRun
     from .identity import Identity
+    from .terms import Rerun
 
 
 ONCE = RetryPolicy()
@@ -52,6 +53,8 @@ class Called(Protocol):
     run_name: RunName | None
     caching: Caching | None
     needs_results: bool
+    rerun: Rerun
+    """What a resume does with a run that was at work when its process died."""
     options: Mapping[str, Any]
     log_prints: bool | None
     is_async: bool
@@ -80,6 +83,7 @@ class TaskRun(Latch):
     __slots__ = (
         "args",
         "attempts",
+        "before",
         "cache_key",
         "cached",
         "called",
@@ -104,6 +108,7 @@ class TaskRun(Latch):
         "tags",
         "task",
         "ticket",
+        "unchanged",
         "why_missed",
     )
 
@@ -121,6 +126,10 @@ class TaskRun(Latch):
         self.identity: Identity
         self.state: State = PENDING
         self.attempts = 0
+        self.before: bytes | None = None
+        """What an earlier process kept of its result, for the case that it runs once more all the same."""
+        self.unchanged = False
+        """True if it ran once more, and what came of it is what it was."""
         self.earlier = 0
         """How often it entered RUNNING in earlier attempts of its flow run."""
         self.reopened = ""
@@ -191,7 +200,10 @@ class TaskRun(Latch):
         if state.type is StateType.RUNNING:
             self.attempts += 1
         self.state = state
-        self.flow_run.engine.note(self.event(state))
+        event = self.event(state)
+        if self.reopened and state.type is StateType.RUNNING:
+            event = replace(event, source=self.flow_run.of(self.task).source)
+        self.flow_run.engine.note(event)
 
     def mirror(self, state: State) -> None:
         """The subflow that it stands for is in a state that is not final."""
@@ -323,6 +335,7 @@ class TaskRun(Latch):
             return state, self.event(state, blob)
         seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
         state, blob = saving.keep(state, seconds, place)
+        self.unchanged = self.before is not None and blob == self.before
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
         if caching is not None and key is not None and is_saved(blob) and state.name == "Completed":

@@ -93,7 +93,7 @@ class MemoryStore:
     def _task_state(self, event: TaskState) -> None:
         if event.state.type in TERMINAL:
             # A record keeps no result alive.  Not `replace`, which takes ten times as long.
-            kept = (event.state.without_data(), event.attempt, event.name, event.result, event.cache)
+            kept = (event.state.without_data(), event.attempt, event.name, event.result, event.cache, event.source)
             event = TaskState(event.flow_run, event.at, event.task_run, *kept)
         self._log.append(event)
         self._tasks[event.flow_run][event.task_run].apply(event)

@@ -127,6 +127,8 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     row[16] = state.scheduled_time
     if event.name:
         row[18] = codec.clean(event.name)
+    if event.source:
+        row[22] = event.source
     row[_RESULT] = event.result
     quiet = event.attempt == 1 and not (named or state.message)
     return codec.STATE + code, None if quiet else codec.state_detail(state, event.attempt)

@@ -115,7 +115,8 @@ TASK_UPSERT = (
     "message = excluded.message, attempts = excluded.attempts, at = excluded.at, "
     "started = COALESCE(started, excluded.started), ended = excluded.ended, scheduled = excluded.scheduled, "
     "ran = ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END, "
-    "name = COALESCE(excluded.name, name), seq = excluded.seq, result = excluded.result"
+    "name = COALESCE(excluded.name, name), source = COALESCE(excluded.source, source), seq = excluded.seq, "
+    "result = excluded.result"
 )
 TASK_TO_LOG = (
     "INSERT INTO event SELECT flow_run, seq, number, ?, ended, NULL FROM task_run "
