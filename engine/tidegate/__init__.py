@@ -42,6 +42,7 @@ from .errors import (
     MissingResult,
     NotPaused,
     NotRunning,
+    NotSendable,
     NotStartable,
     OutsideFlow,
     ParameterBindError,
@@ -59,6 +60,7 @@ from .errors import (
     UpstreamNotCompleted,
     UsageError,
     VisualizationError,
+    WorkerDied,
 )
 from .flow import Flow, flow
 from .flow_graph import FlowGraph
@@ -78,7 +80,7 @@ from .tag_limits import (
 )
 from .tags import tags
 from .task import Task, task
-from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
+from .task_runners import ConcurrentTaskRunner, ProcessTaskRunner, SequentialTaskRunner
 
 __all__ = (
     "AsCompleted",
@@ -104,11 +106,13 @@ __all__ = (
     "MissingResult",
     "NotPaused",
     "NotRunning",
+    "NotSendable",
     "NotStartable",
     "OutsideFlow",
     "ParameterBindError",
     "ParameterTypeError",
     "PauseTimeout",
+    "ProcessTaskRunner",
     "ReservedArgument",
     "ResumePlan",
     "RunError",
@@ -127,6 +131,7 @@ __all__ = (
     "UpstreamNotCompleted",
     "UsageError",
     "VisualizationError",
+    "WorkerDied",
     "allow_failure",
     "artifact",
     "as_completed",

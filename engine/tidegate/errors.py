@@ -18,10 +18,12 @@
     + ScriptError                      the script or notebook raised while it was loaded
     + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
+    + NotSendable                      (also TypeError)   what cannot go to a worker process, or come back from it
   . RunError                         how a run ended, raised by its result
     + FailedRun
     + CrashedRun
     + CancelledRun
+    + WorkerDied                       the process that a task ran in has ended: the run is Crashed, and may be retried
     + MissingResult                    nothing to return, or it was saved and is gone or damaged
     + UntrustedResult                  a saved result whose signature is not yours: not loaded
     + UpstreamNotCompleted             a result asked of a task run that never began
@@ -120,6 +122,10 @@ class VisualizationError(UsageError, TypeError):
     """A flow whose graph is sketched needs a result that nothing has run for; the text says which."""
 
 
+class NotSendable(UsageError, TypeError):
+    """A function, an input, a result or an exception cannot be pickled, and so does not go from process to process."""
+
+
 class RunError(TidegateError):
     """How a run ended, where it holds no exception of the user's code."""
 
@@ -134,6 +140,10 @@ class CrashedRun(RunError):
 
 class CancelledRun(RunError):
     """The run was cancelled."""
+
+
+class WorkerDied(RunError):
+    """The worker process that a task ran in has ended; the text says by which signal, or with which exit code."""
 
 
 class MissingResult(RunError):

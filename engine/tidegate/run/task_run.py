@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
+from inspect import Signature
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +60,9 @@ class Called(Protocol):
     fn: Callable[..., Any]
     body: Callable[..., Any]
     """What runs for it."""
+    names: tuple[str, ...]
+    """Its parameters."""
+    signature: Signature
 
     @property
     def policy(self) -> RetryPolicy:

@@ -1,0 +1,166 @@
+"""What goes to a worker process and comes back: values, and what was raised.
+
+By cloudpickle, which takes along by value what was defined in a notebook or a script.  An exception arrives with its
+type, its arguments, its notes, its causes and its traceback, whose places are rebuilt: it is shown as one that was
+raised here.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from ..errors import NotSendable
+from ..results.serializers import PickleSerializer
+from ..rules.outcome import describe
+
+Place: TypeAlias = tuple[str, int, str, str]
+"""Where a frame was: file, line, function, module."""
+
+Picture: TypeAlias = tuple[bytes, list[Place], Any, Any, bool]
+"""A raised exception: its pickle, where it was, its cause, its context, and whether the context is to be shown."""
+
+LONGEST_CHAIN = 20
+"""Causes and contexts that are taken along."""
+
+_PARTS = "tidegate.task_runners."
+_serializer = PickleSerializer()
+
+dumps = _serializer.dumps
+"""A value as bytes.  Raises whatever pickling raises."""
+
+loads = pickle.loads
+"""The reverse."""
+
+
+def inputs_as_bytes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> bytes:
+    """The arguments of a call.  Raises `NotSendable`, which names the one that cannot go."""
+    try:
+        return dumps((args, kwargs))
+    except Exception as error:
+        for parameter, value in _named(args, kwargs, names):
+            try:
+                dumps(value)
+            except Exception as reason:
+                raise NotSendable(
+                    f"The input {parameter!r} of {name!r} cannot be sent to a worker process: {describe(reason)}. "
+                    "Make it in the task, or use a ConcurrentTaskRunner."
+                ) from None
+        raise NotSendable(f"The inputs of {name!r} cannot be sent to a worker process: {describe(error)}.") from None
+
+
+def _named(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for index, value in enumerate(args):
+        yield names[index] if index < len(names) else f"*{index}", value
+    yield from kwargs.items()
+
+
+def function_as_bytes(name: str, function: Any, signature: Any) -> bytes:
+    """A function with its signature, whose annotations stay here.  Raises `NotSendable`."""
+    plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    try:
+        return dumps((function, signature.replace(parameters=plain, return_annotation=signature.empty)))
+    except Exception as error:
+        raise NotSendable(
+            f"The function of {name!r} cannot be sent to a worker process: {describe(error)}. It holds or names "
+            "something that cannot be pickled: make that in the function, or use a ConcurrentTaskRunner."
+        ) from None
+
+
+# Exceptions -----------------------------------------------------------------------------------------------------------
+
+
+def picture_of(error: BaseException, name: str) -> Picture:
+    """All that is sent of an exception which the run of this name raised."""
+    return _picture(error, name, [])
+
+
+def _picture(error: BaseException, name: str, seen: list[BaseException]) -> Picture:
+    seen.append(error)
+    chained: list[Picture | None] = []
+    for other in (error.__cause__, error.__context__):
+        new = other is not None and len(seen) <= LONGEST_CHAIN and not any(other is each for each in seen)
+        chained.append(_picture(other, name, seen) if new and other is not None else None)
+    cause, context = chained
+    return _as_bytes(error, name), _places(error.__traceback__), cause, context, error.__suppress_context__
+
+
+def _as_bytes(error: BaseException, name: str) -> bytes:
+    reason: Exception = TypeError("its pickle gives another exception")
+    for form in (error, _Bare(type(error), error.args, vars(error))):
+        try:
+            data = dumps(form)
+            back = loads(data)
+            if type(back) is type(error) and _same(back.args, error.args):
+                return data
+        except Exception as problem:
+            reason = problem
+    told = f"{name!r} raised an exception that cannot be sent back from its worker process: {describe(error)}"
+    return dumps(NotSendable(f"{told} ({describe(reason)})."))
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other) or repr(one) == repr(other)
+    except Exception:  # an array has no single truth
+        return True
+
+
+class _Bare:
+    """An exception whose class cannot make it from its arguments: it is put together without asking `__init__`."""
+
+    def __init__(self, kind: type[BaseException], args: tuple[Any, ...], state: Mapping[str, Any]) -> None:
+        self._parts = (kind, args, dict(state))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _put_together, self._parts
+
+
+def _put_together(kind: type[BaseException], args: tuple[Any, ...], state: Mapping[str, Any]) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(state)
+    return error
+
+
+def exception_of(picture: Picture) -> BaseException:
+    """The exception of a picture, to be raised.  Raises whatever unpickling raises."""
+    data, places, cause, context, suppressed = picture
+    error = loads(data)
+    assert isinstance(error, BaseException)
+    error.__traceback__ = _traceback(places)
+    error.__cause__ = None if cause is None else exception_of(cause)
+    error.__context__ = None if context is None else exception_of(context)
+    error.__suppress_context__ = suppressed
+    return error
+
+
+def _places(trace: TracebackType | None) -> list[Place]:
+    found = []
+    while trace is not None:
+        code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__", ""))
+        if not module.startswith(_PARTS):
+            found.append((code.co_filename, trace.tb_lineno, code.co_name, module))
+        trace = trace.tb_next
+    return found
+
+
+def _traceback(places: list[Place]) -> TracebackType | None:
+    """A traceback of these places.  There are no variables in it, but files, lines and names are the true ones."""
+    above: TracebackType | None = None
+    for filename, line, function, module in reversed(places):
+        code = compile("raise _Here", filename, "exec").replace(co_name=function, co_qualname=function)
+        try:
+            exec(code, {"_Here": _Here, "__name__": module, "__file__": filename})
+        except _Here as here:
+            inner = here.__traceback__.tb_next if here.__traceback__ is not None else None
+            assert inner is not None
+            # Without an instruction the line is taken from the traceback, and not from the code above.
+            above = TracebackType(above, inner.tb_frame, -1, line)
+    return above
+
+
+class _Here(Exception):
+    """Raised only for the frame that it comes from."""
