@@ -7,7 +7,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotSendable, UsageError, WorkerDied
+from ..errors import UsageError, WorkerDied
 from ..model.states import State
 from ..rules.outcome import describe, of_death
 from ..run.drivers import attempt
@@ -61,7 +61,7 @@ class ProcessPool(WorkerPool):
         """Have the function of a task run called in a worker process; the state that it proposes."""
         try:
             call = self._call(run)
-        except (NotSendable, WorkerDied) as error:
+        except Exception as error:  # not sendable, or no more processes
             run.fn = partial(_raise, error)
             try:
                 return _judged(attempt(run), error)
@@ -72,7 +72,7 @@ class ProcessPool(WorkerPool):
             return _judged(attempt(run, call), call.death)
         finally:
             run.fn = run.task.body
-            self._processes.give(call.worker, again=call.death is None and not call.told)
+            self._processes.give(call.worker, again=call.leaves_a_worker)
 
     def _call(self, run: TaskRun) -> RemoteCall:
         from .remote_call import RemoteCall  # with what starts processes, which few need

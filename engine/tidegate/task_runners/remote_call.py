@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotSendable, WorkerDied
-from ..printing import unheard
+from ..printing import NOTHING, unheard
 from ..rules.outcome import describe
 from .run_picture import RunPicture
 from .sending import dumps, exception_of, inputs_as_bytes, loads
@@ -28,7 +29,7 @@ ASKED = 0.4
 class RemoteCall:
     """One call: what stands for the function where it is called, and for its thread where it is interrupted."""
 
-    __slots__ = ("_lock", "_run", "_timer", "death", "ended", "function", "told", "worker")
+    __slots__ = ("_lock", "_run", "_timer", "at_work", "death", "ended", "function", "told", "worker")
 
     def __init__(self, run: TaskRun, worker: WorkerProcess, function: tuple[int, bytes]) -> None:
         self._run = run
@@ -37,8 +38,10 @@ class RemoteCall:
         self.worker = worker
         self.function = function
         self.ended = False
+        self.at_work = False
+        """True from the moment in which the call is sent until the function has ended."""
         self.told = False
-        """True once it was told to end; such a worker is not used again."""
+        """True once it was told to end."""
         self.death: WorkerDied | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -48,9 +51,12 @@ class RemoteCall:
         """
         __tracebackhide__ = True
         run, worker = self._run, self.worker
+        if self.told:
+            raise KeyboardInterrupt
         inputs = inputs_as_bytes(run.name, args, kwargs, run.task.names)
         key, function = self.function
         worker.calls += 1
+        self.at_work = True
         try:
             try:
                 first = None if key in worker.known else function
@@ -70,20 +76,25 @@ class RemoteCall:
             return _read_back("What {} returned", run.name, data)
         raise exception_of(_read_back("What {} raised", run.name, data))
 
+    @property
+    def leaves_a_worker(self) -> bool:
+        """True if the worker can be used again: its function has ended, and no interrupt is on its way to the next."""
+        return not self.at_work and not self.told
+
     def _listen(self) -> tuple[str, bytes]:
         """Serve the worker until the function has ended."""
         worker, number = self.worker, self.worker.calls
         while True:
             kind, *rest = worker.receive()
             if kind in ("returned", "raised"):
+                self.at_work = False
                 return kind, rest[0]
             if kind == "ask":
                 worker.send(("answer", *self._answer(rest[0])))
-            elif rest[0] == number:
-                self._take(kind, *rest[1:])
             else:
-                with unheard():  # of a thread that an earlier function has left behind
-                    self._take(kind, *rest[1:])
+                # What a thread says that an earlier function has left behind is none of this one's.
+                with suppress(Exception), NOTHING if rest[0] == number else unheard():
+                    self._take(kind, *rest[1:])  # and a stream that is closed here is no matter of the function's
 
     def _take(self, kind: str, *what: Any) -> None:
         """Text that was printed goes to the stream here, a log record to the handlers here."""

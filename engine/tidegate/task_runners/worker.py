@@ -227,8 +227,8 @@ class _Out(io.RawIOBase):
 
 
 def _stream(worker: Worker, number: int) -> io.TextIOWrapper:
-    buffer = io.BufferedWriter(_Out(worker, number))
-    return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", newline="\n", line_buffering=True)
+    raw: Any = _Out(worker, number)  # with no buffer between: bytes that are written go at once, as lines do
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="\n", line_buffering=True)
 
 
 def _die_with(owner: int) -> None:

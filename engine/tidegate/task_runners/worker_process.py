@@ -52,7 +52,9 @@ class WorkerProcess:
             self.send(_setup())
             self.receive()
         except (EOFError, OSError):
-            raise WorkerDied(f"A worker process could not begin: it {self.see_end()}.") from None
+            how = self.see_end()
+            self.let_go()
+            raise WorkerDied(f"A worker process could not begin: it {how}.") from None
 
     @property
     def is_alive(self) -> bool:
@@ -128,7 +130,7 @@ def ended_how(code: int) -> str:
 
 def _start(descriptor: int) -> subprocess.Popen[bytes]:
     """Start it in a session of its own, so that Ctrl-C and the interrupt of a kernel are for the owner alone."""
-    path = os.pathsep.join(filter(None, sys.path))
+    path = os.pathsep.join(str(each) for each in sys.path if each)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", MODULE, str(descriptor), str(os.getpid())],
         stdin=subprocess.DEVNULL,
@@ -141,4 +143,9 @@ def _start(descriptor: int) -> subprocess.Popen[bytes]:
 def _setup() -> dict[str, Any]:
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
     levels = {each.name: each.level for each in loggers if isinstance(each, logging.Logger) and each.level}
-    return {"path": sys.path, "argv": sys.argv, "pythonpath": os.environ.get("PYTHONPATH"), "levels": levels}
+    return {
+        "path": list(map(str, sys.path)),
+        "argv": sys.argv,
+        "pythonpath": os.environ.get("PYTHONPATH"),
+        "levels": levels,
+    }
