@@ -25,6 +25,9 @@ Picture: TypeAlias = tuple[bytes, list[Place], Any, Any, bool]
 LONGEST_CHAIN = 20
 """Causes and contexts that are taken along."""
 
+_NO_COLUMNS = 13
+"""An entry of the table of lines that has none; see `Objects/locations.md` of CPython."""
+
 _PARTS = "tidegate.task_runners."
 _serializer = PickleSerializer()
 
@@ -151,15 +154,23 @@ def _traceback(places: list[Place]) -> TracebackType | None:
     """A traceback of these places.  There are no variables in it, but files, lines and names are the true ones."""
     above: TracebackType | None = None
     for filename, line, function, module in reversed(places):
-        code = compile("raise _Here", filename, "exec").replace(co_name=function, co_qualname=function)
+        code = compile("raise _Here", filename, "exec")
+        code = code.replace(
+            co_name=function, co_qualname=function, co_firstlineno=line, co_linetable=_one_line(len(code.co_code) // 2)
+        )
         try:
             exec(code, {"_Here": _Here, "__name__": module, "__file__": filename})
         except _Here as here:
             inner = here.__traceback__.tb_next if here.__traceback__ is not None else None
             assert inner is not None
-            # Without an instruction the line is taken from the traceback, and not from the code above.
-            above = TracebackType(above, inner.tb_frame, -1, line)
+            above = TracebackType(above, inner.tb_frame, inner.tb_lasti, line)
     return above
+
+
+def _one_line(units: int) -> bytes:
+    """The table of lines of a code that is all in its first line; without columns, which would be those of another."""
+    entries = [min(8, units - begun) for begun in range(0, units, 8)]
+    return b"".join(bytes((0x80 | _NO_COLUMNS << 3 | length - 1, 0)) for length in entries)
 
 
 class _Here(Exception):
