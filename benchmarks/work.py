@@ -12,7 +12,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from tidegate import ConcurrentTaskRunner, flow, task
+from tidegate import ConcurrentTaskRunner, ProcessTaskRunner, flow, task
 from tidegate.engine import Engine, using
 from tidegate.ports import EventStore
 from tidegate.store.sqlite import SQLiteStore
@@ -61,6 +61,16 @@ def sleeping(n: int, seconds: float) -> None:
     sleep.map([seconds] * n).wait()
 
 
+@flow(task_runner=ProcessTaskRunner(2))
+def to_processes(n: int) -> float:
+    """Seconds per task, one at a time, once the process is there."""
+    increment.submit(0).wait()
+    begun = time.perf_counter()
+    for i in range(n):
+        increment.submit(i).wait()
+    return (time.perf_counter() - begun) / n
+
+
 @flow
 def passing(array: Any, n: int) -> bool:
     given = array
@@ -76,6 +86,12 @@ def timed(call: Any, store: EventStore) -> float:
         begun = time.perf_counter()
         call()
         return time.perf_counter() - begun
+
+
+def process_hops(store: EventStore, n: int) -> float:
+    """Seconds per task of one that runs in a worker process."""
+    with using(Engine(store)):
+        return to_processes(n)
 
 
 def import_seconds() -> float:

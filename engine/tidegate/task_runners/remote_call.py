@@ -60,7 +60,7 @@ class RemoteCall:
         try:
             try:
                 first = None if key in worker.known else function
-                worker.send(("call", worker.calls, key, first, RunPicture.of(run), inputs))
+                worker.send("call", worker.calls, key, first, RunPicture.of(run), inputs)
                 worker.known.add(key)
                 del inputs
                 kind, data = self._listen()
@@ -90,7 +90,7 @@ class RemoteCall:
                 self.at_work = False
                 return kind, rest[0]
             if kind == "ask":
-                worker.send(("answer", *self._answer(rest[0])))
+                worker.send("answer", *self._answer(rest[0]))
             else:
                 # What a thread says that an earlier function has left behind is none of this one's.
                 with suppress(Exception), NOTHING if rest[0] == number else unheard():
@@ -104,7 +104,7 @@ class RemoteCall:
             if out is not None:
                 out.write(self.worker.decode(stream, data))
         elif kind == "log":
-            record = logging.makeLogRecord(what[0])
+            record = logging.makeLogRecord(loads(what[0]))
             logger = logging.getLogger(record.name)
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)

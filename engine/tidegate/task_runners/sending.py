@@ -29,18 +29,29 @@ _NO_COLUMNS = 13
 """An entry of the table of lines that has none; see `Objects/locations.md` of CPython."""
 
 _PARTS = "tidegate.task_runners."
-_serializer = PickleSerializer()
+_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+_cloud = PickleSerializer().dumps
 
-dumps = _serializer.dumps
-"""A value as bytes.  Raises whatever pickling raises."""
+
+def dumps(value: Any) -> bytes:
+    """A value as bytes.  Raises whatever pickling raises."""
+    return message(value) if type(value) in _ATOMS else _cloud(value)
+
+
+def message(value: Any) -> bytes:
+    """Numbers, texts, bytes and classes of ours as bytes: for a tenth of the price."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
 
 loads = pickle.loads
-"""The reverse."""
+"""The reverse of both."""
 
 
 def inputs_as_bytes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> bytes:
     """The arguments of a call.  Raises `NotSendable`, which names the one that cannot go."""
     try:
+        if not kwargs and all(type(each) in _ATOMS for each in args):
+            return message((args, kwargs))
         return dumps((args, kwargs))
     except Exception as error:
         for parameter, value in _named(args, kwargs, names):

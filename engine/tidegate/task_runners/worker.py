@@ -27,7 +27,7 @@ from ..errors import NotSendable
 from ..logs import hand_on
 from ..rules.outcome import describe
 from .run_picture import RunPicture, frame_of
-from .sending import dumps, loads, picture_of
+from .sending import dumps, loads, message, picture_of
 
 LAST_WORDS = 2.0
 """Seconds that a worker may take to end, once it has nothing more to do."""
@@ -56,7 +56,7 @@ class Worker:
 
     def serve(self) -> None:
         """Do what the owner asks, until it lets go."""
-        self._set_up(loads(self._connection.recv_bytes()))
+        self._set_up(*loads(self._connection.recv_bytes()))
         signal.signal(signal.SIGINT, self._interrupted)
         threading.Thread(target=self._read, name="tidegate-reader", daemon=True).start()
         self.send("ready")
@@ -85,12 +85,12 @@ class Worker:
 
     # Messages -------------------------------------------------------------------------------------------------------
 
-    def send(self, *message: Any) -> None:
+    def send(self, *what: Any) -> None:
         """Send the owner a message whole, whatever interrupts meanwhile."""
         ours = threading.current_thread() is self._main
         self._shut += ours
         try:
-            data = dumps(message)
+            data = message(what)
             with self._sending:
                 self._connection.send_bytes(data)
         finally:
@@ -196,7 +196,7 @@ class _ToOwner(QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         """Send a record that is prepared."""
         fields = {name: _or_text(value) for name, value in vars(record).items()}
-        self.queue.say("log", fields)  # type: ignore[attr-defined]
+        self.queue.say("log", dumps(fields))  # type: ignore[attr-defined]
 
 
 def _or_text(value: Any) -> Any:

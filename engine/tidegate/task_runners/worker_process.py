@@ -6,7 +6,6 @@ import codecs
 import contextlib
 import logging
 import os
-import pickle
 import select
 import signal
 import socket
@@ -17,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import WorkerDied
-from .sending import dumps
+from .sending import loads, message
 
 LOOK = 250
 """Milliseconds between looks at a process that says nothing: one that has forked may die with its connection open."""
@@ -63,9 +62,9 @@ class WorkerProcess:
 
     # Messages -------------------------------------------------------------------------------------------------------
 
-    def send(self, message: Any) -> None:
+    def send(self, *what: Any) -> None:
         """Send a message.  Raises `OSError` if it is gone."""
-        data = dumps(message)
+        data = message(what)
         with self._sending:
             self._connection.send_bytes(data)
 
@@ -74,7 +73,7 @@ class WorkerProcess:
         while not self._poller.poll(LOOK):
             if not self.is_alive and not self._poller.poll(0):
                 raise EOFError
-        return pickle.loads(self._connection.recv_bytes())
+        return loads(self._connection.recv_bytes())
 
     def decode(self, stream: int, data: bytes) -> str:
         """Text that was written to a standard stream, of which a letter may come in two parts."""
@@ -85,7 +84,7 @@ class WorkerProcess:
         if self._sending.acquire(blocking=False):
             try:
                 with contextlib.suppress(OSError):
-                    self._connection.send_bytes(dumps(("interrupt",)))
+                    self._connection.send_bytes(message(("interrupt",)))
             finally:
                 self._sending.release()
 
