@@ -102,6 +102,13 @@ def maps(store: SQLiteStore) -> list[Row]:
     ]
 
 
+def process_runner(store: SQLiteStore) -> list[Row]:
+    """A task in a worker process, one at a time."""
+    hop, pool = rounds(lambda: work.process_hops(store, 500), lambda: limits.process_pool_hops(500))
+    limit = f"process pool {micro(pool)}"
+    return [Row("a task in a worker process, durable", micro(hop), "600 us", limit, f"{hop / pool:.2f}x", hop <= 6e-4)]
+
+
 def concurrent(store: SQLiteStore) -> list[Row]:
     """Many tasks that wait."""
     import asyncio
@@ -173,7 +180,8 @@ def main() -> int:
         folder = Path(name)
         store = SQLiteStore(folder / "bench" / "store.db")
         work.timed(lambda: work.mapped(100), store)
-        rows = [*chains(folder, store), *maps(store), *concurrent(store), *arrays(store), *graphs(), *processes(folder)]
+        rows = [*chains(folder, store), *maps(store), *process_runner(store)]
+        rows += [*concurrent(store), *arrays(store), *graphs(), *processes(folder)]
         store.close()
     table = Table("work", "measured", "target", "limit here and now", "ratio", "")
     for row in rows:

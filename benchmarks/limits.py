@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ def sqlite_commits(folder: Path, n: int) -> float:
 def pool_hops(n: int) -> float:
     """Seconds per task of a thread pool, one task at a time."""
     with ThreadPoolExecutor(8) as pool:
+        begun = time.perf_counter()
+        for i in range(n):
+            pool.submit(_increment, i).result()
+        return (time.perf_counter() - begun) / n
+
+
+def process_pool_hops(n: int) -> float:
+    """Seconds per task of a process pool, one task at a time, once a process is there."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(_increment, 0).result()
         begun = time.perf_counter()
         for i in range(n):
             pool.submit(_increment, i).result()

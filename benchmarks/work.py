@@ -13,7 +13,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from tidegate import ConcurrentTaskRunner, flow, task
+from tidegate import ConcurrentTaskRunner, ProcessTaskRunner, flow, task
 from tidegate.engine import Engine, using
 from tidegate.ports import EventStore
 from tidegate.store.sqlite import SQLiteStore
@@ -64,6 +64,16 @@ def sleeping(n: int, seconds: float) -> None:
     sleep.map([seconds] * n).wait()
 
 
+@flow(task_runner=ProcessTaskRunner(2))
+def to_processes(n: int) -> float:
+    """Seconds per task, one at a time, once the process is there."""
+    increment.submit(0).wait()
+    begun = time.perf_counter()
+    for i in range(n):
+        increment.submit(i).wait()
+    return (time.perf_counter() - begun) / n
+
+
 @flow
 def passing(array: Any, n: int) -> bool:
     given = array
@@ -99,6 +109,12 @@ def laid_out(nodes: list[tuple[int, float, float]], edges: list[tuple[int, int]]
     begun = time.perf_counter()
     layout(nodes, edges)
     return time.perf_counter() - begun
+
+
+def process_hops(store: EventStore, n: int) -> float:
+    """Seconds per task of one that runs in a worker process."""
+    with using(Engine(store)):
+        return to_processes(n)
 
 
 def import_seconds() -> float:

@@ -43,6 +43,7 @@ from .errors import (
     NondeterminismError,
     NotPaused,
     NotRunning,
+    NotSendable,
     NotStartable,
     OutsideFlow,
     ParameterBindError,
@@ -62,6 +63,7 @@ from .errors import (
     UpstreamNotCompleted,
     UsageError,
     VisualizationError,
+    WorkerDied,
 )
 from .flow import Flow, flow
 from .flow_graph import FlowGraph
@@ -81,7 +83,7 @@ from .tag_limits import (
 )
 from .tags import tags
 from .task import Task, task
-from .task_runners import ConcurrentTaskRunner, SequentialTaskRunner
+from .task_runners import ConcurrentTaskRunner, ProcessTaskRunner, SequentialTaskRunner
 
 __all__ = (
     "AsCompleted",
@@ -108,12 +110,14 @@ __all__ = (
     "NondeterminismError",
     "NotPaused",
     "NotRunning",
+    "NotSendable",
     "NotStartable",
     "OutsideFlow",
     "ParameterBindError",
     "ParameterTypeError",
     "PauseTimeout",
     "PausedRun",
+    "ProcessTaskRunner",
     "ReservedArgument",
     "ResumePlan",
     "RunError",
@@ -133,6 +137,7 @@ __all__ = (
     "UpstreamNotCompleted",
     "UsageError",
     "VisualizationError",
+    "WorkerDied",
     "allow_failure",
     "artifact",
     "as_completed",

@@ -21,7 +21,8 @@ from .retries import is_seconds, senseless
 from .saving import context_of
 
 if TYPE_CHECKING:
-    from .run.task_run import Called, TaskRun
+    from .run.called import Called
+    from .run.task_run import TaskRun
 
 CacheKeyFn = Callable[[CacheContext, dict[str, Any]], str | None]
 

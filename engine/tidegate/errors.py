@@ -19,11 +19,13 @@
     + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
     + NondeterminismError              a strict resume met a call or code that is not as recorded
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
+    + NotSendable                      (also TypeError)   what cannot go to a worker process, or come back from it
   . RunError                         how a run ended, raised by its result
     + FailedRun
     + CrashedRun
     + CancelledRun
     + PausedRun                        it is suspended, and goes on when somebody resumes it
+    + WorkerDied                       the process that a task ran in has ended: the run is Crashed, and may be retried
     + MissingResult                    nothing to return, or it was saved and is gone or damaged
     + UntrustedResult                  a saved result whose signature is not yours: not loaded
     + UpstreamNotCompleted             a result asked of a task run that never began
@@ -128,6 +130,10 @@ class VisualizationError(UsageError, TypeError):
     """A flow whose graph is sketched needs a result that nothing has run for; the text says which."""
 
 
+class NotSendable(UsageError, TypeError):
+    """A function, an input, a result or an exception cannot be pickled, and so does not go from process to process."""
+
+
 class RunError(TidegateError):
     """How a run ended, where it holds no exception of the user's code."""
 
@@ -146,6 +152,10 @@ class CancelledRun(RunError):
 
 class PausedRun(RunError):
     """A flow run has no result yet: it is suspended until somebody resumes it."""
+
+
+class WorkerDied(RunError):
+    """The worker process that a task ran in has ended; the text says by which signal, or with which exit code."""
 
 
 class MissingResult(RunError):

@@ -274,6 +274,14 @@ def setup_logging() -> None:
         _setup.done = True
 
 
+def hand_on(handler: logging.Handler) -> None:
+    """In a worker process: all records go to `handler`, which hands them to the process that has the run, and its
+    handlers; nothing else is put in place here."""
+    with _setup.lock:
+        logging.getLogger().addHandler(handler)
+        _setup.done = True
+
+
 def _add(logger: logging.Logger, kind: type[logging.Handler], handler: logging.Handler | None) -> None:
     if not any(isinstance(each, kind) for each in logger.handlers):
         logger.addHandler(kind() if handler is None else handler)

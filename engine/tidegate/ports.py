@@ -221,7 +221,11 @@ class EventStore(Protocol):
 
 
 class Runner(Protocol):
-    """Where submitted sync task runs go."""
+    """Where submitted sync task runs go.
+
+    One that runs their code in other processes has a method ``attempt(task_run)`` besides: it is called on the thread
+    of the job, has the code of the task run called once, and returns the state that the end of that proposes.
+    """
 
     def submit(self, job: Callable[[], Any]) -> None:
         """Run `job` on some thread, some time; it never raises.  Jobs start in the order of their submission."""

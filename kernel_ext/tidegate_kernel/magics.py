@@ -11,13 +11,14 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, output_can_be_silenced
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from tidegate import ConcurrentTaskRunner, Flow, SequentialTaskRunner
+from tidegate import Flow
 from tidegate.context import frame
 from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
 from tidegate.recovery import bury_all, flow_of, rerun, resume, resume_plan
+from tidegate.task_runners.named import NAMES, runner_named
 
 from .cell import Body, awaits, cell_filename, cell_number
 from .session import Session
@@ -42,11 +43,16 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     @argument("--name", default=None, help="The name of the flow; cell-N by default.")
     @argument(
         "--task-runner",
-        choices=("concurrent", "sequential"),
+        choices=NAMES,
         default="concurrent",
-        help="Where submitted and mapped sync tasks run: on worker threads (default), or one by one.",
+        help="Where submitted and mapped sync tasks run: on worker threads (default), in processes, or one by one.",
     )
-    @argument("--max-workers", type=int, default=None, help="Worker threads at most; 32 by default.")
+    @argument(
+        "--max-workers",
+        type=int,
+        default=None,
+        help="Workers at most; by default 32 threads, or a process per processor.",
+    )
     @cell_magic
     @output_can_be_silenced
     def flow(self, line: str, cell: str) -> Any:
@@ -216,11 +222,10 @@ def asks_for_help(line: str) -> bool:
 
 
 def _runner(arguments: Any) -> Any:
-    if arguments.task_runner == "sequential":
-        if arguments.max_workers is not None:
-            raise UsageError("%%flow: --max-workers makes no sense with --task-runner sequential.")
-        return SequentialTaskRunner()
-    return ConcurrentTaskRunner() if arguments.max_workers is None else ConcurrentTaskRunner(arguments.max_workers)
+    try:
+        return runner_named(arguments.task_runner, arguments.max_workers)
+    except ValueError as error:
+        raise UsageError(f"%%flow: {error}.") from None
 
 
 def _newest_runs() -> list[FlowRow]:

@@ -21,7 +21,7 @@ from tidegate.deploy import block_code_execution, is_blocked, load_flow, load_no
 from tidegate.deploy.notebooks import Notebook
 from tidegate.engine import Engine
 from tidegate.model.events import FlowCreated
-from tidegate.task_runners import SequentialTaskRunner
+from tidegate.task_runners import ProcessTaskRunner, SequentialTaskRunner
 
 Write = Callable[..., str]
 
@@ -337,6 +337,17 @@ def test_a_flow_cell_runs_over_the_cells_before_it(stored: Engine, feed: Feed, n
     assert [each.name for each in stored.store.task_runs(1)] == ["double-0", "double-1"]
 
 
+def test_a_flow_cell_may_run_in_processes(notebook: Write) -> None:
+    target = notebook(
+        "import os\n@task\ndef where(): return os.getpid()",
+        "%%flow --task-runner process --max-workers 2\nos.getpid() != where.submit().result()",
+    )
+    loaded = load_flow(target)
+    assert isinstance(loaded.task_runner, ProcessTaskRunner)
+    assert loaded.task_runner.max_workers == 2
+    assert loaded() is True
+
+
 def test_a_flow_cell_says_its_name_and_its_runner(notebook: Write) -> None:
     target = notebook(
         "%%flow --name first --max-workers=2\n1", "%%flow --name 'the second' --task-runner sequential\n2"
@@ -359,7 +370,7 @@ def test_a_flow_cell_says_its_name_and_its_runner(notebook: Write) -> None:
         ("--nmae x", "--nmae is not known"),
         ("--name", "--name needs a value"),
         ("--name 'x", "No closing quotation"),
-        ("--task-runner dusk", "not dusk"),
+        ("--task-runner dusk", "--task-runner is concurrent, process or sequential, not dusk"),
         ("--max-workers many", "not many"),
         ("--task-runner sequential --max-workers 2", "no sense"),
     ],

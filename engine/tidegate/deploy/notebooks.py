@@ -24,6 +24,7 @@ from ..errors import UsageError
 from ..flow import Flow
 from ..source_text import OVERRIDE
 from ..task_runners import ConcurrentTaskRunner, SequentialTaskRunner
+from ..task_runners.named import runner_named
 from .cells import Cell
 from .loading import loading, new_module, pick, registered, the_only
 
@@ -94,15 +95,9 @@ class Heading:
 
 
 def _runner(kind: str | None, workers: str | None) -> ConcurrentTaskRunner | SequentialTaskRunner:
-    if kind not in ("concurrent", "sequential"):
-        raise ValueError(f"--task-runner is concurrent or sequential, not {kind}")
-    if workers is None:
-        return ConcurrentTaskRunner() if kind == "concurrent" else SequentialTaskRunner()
-    if kind == "sequential":
-        raise ValueError("--max-workers makes no sense with --task-runner sequential")
-    if not workers.isdecimal():
+    if workers is not None and not workers.isdecimal():
         raise ValueError(f"--max-workers is a number, not {workers}")
-    return ConcurrentTaskRunner(int(workers))
+    return runner_named(kind, None if workers is None else int(workers))
 
 
 class Notebook:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType
+from .outcome import may_be_tried_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def decide(
         if run.reopened and run.state.is_at_rest():
             proposed = replace(proposed, name=run.reopened)
         return _enter_running(run, proposed, now, cached)
-    if kind is StateType.FAILED and current is StateType.RUNNING:
+    if current is StateType.RUNNING and kind is not StateType.COMPLETED and may_be_tried_again(proposed):
         return _fail(run, proposed, policy, now, draw)
     if kind is StateType.PAUSED and current is not StateType.RUNNING:
         return Abort(f"Only a running run can be paused; this one is {run.state.name}.")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..annotations import quote
-from ..errors import RunSuspended
+from ..errors import RunSuspended, WorkerDied
 from ..model.state_group import StateGroup
 from ..model.states import Cancelled, Completed, Crashed, Failed, State, StateType
 
@@ -95,6 +95,19 @@ def of_error(error: BaseException, cancelling: bool, now: float, *, ours: bool =
     if isinstance(error, SystemExit):
         return Crashed(error, message=f"Ended by SystemExit({error.code!r}).", at=now)
     return Crashed(error, message=f"Ended by {describe(error)}", at=now)
+
+
+def of_death(death: WorkerDied, now: float) -> State:
+    """The state that the death of its own worker process proposes; whoever is told of it later merely failed."""
+    return Crashed(death, message=str(death), at=now)
+
+
+def may_be_tried_again(state: State) -> bool:
+    """True for a proposed end that retries are for: a failure, and the death of the process that the code ran in.
+
+    What is no ordinary exception was meant to end things.
+    """
+    return state.type is StateType.FAILED or (state.type is StateType.CRASHED and isinstance(state.data, WorkerDied))
 
 
 def describe(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 Async code is cancelled.  Code on a worker thread gets a KeyboardInterrupt at its next Python instruction; a thread
 cannot be ended inside a C call, such as a sleep, which is why a run names the bodies that are still alive.  Code on the
 main thread gets a signal, which does end a sleep; where signals go to somebody else, it is treated like a worker's.
+Code in a worker process is interrupted there, and the process killed if that does not do.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def interrupt(body: Handled) -> None:
             guard.keep()  # raised at the next wait or the next line of user code
         else:
             interrupt_main_thread(lambda: body.handle == handle)
+    elif handle is not None and not isinstance(handle, int):
+        handle.interrupt()  # in a worker process
     elif handle is not None:
         with _lock:
             if body.handle == handle:
@@ -76,6 +79,9 @@ def leave_behind(body: B, deserted: dict[int, B], desert: Callable[[int], None],
     with _lock:
         thread = body.handle if thread is None else thread
         if not isinstance(thread, int):
+            if hasattr(thread, "kill"):
+                thread.kill()  # a worker process: the thread that waits for it is free at once
+                return True
             return False
         deserted[thread] = body
         body.handle = None

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,8 @@ def drive(lifecycle: Lifecycle, engine: Engine) -> None:
         return
 
 
-def attempt(body: Body) -> State:
-    """Call sync user code on this thread."""
+def attempt(body: Body, handle: Any = None) -> State:
+    """Call sync user code on this thread; `handle` stands for it where it runs in another process."""
     __tracebackhide__ = True
     thread = threading.get_ident()
     guarded = on_main_thread()
@@ -68,7 +69,7 @@ def attempt(body: Body) -> State:
     with printing(here):
         try:
             try:
-                body.entered(thread)
+                body.entered(thread if handle is None else handle)
                 if guarded:
                     guard.open()
                 value = body.call()
@@ -98,7 +99,7 @@ def advance(run: TaskRun, answer: Any = None) -> None:
     if run.lifecycle is None:
         run.lifecycle = task_life(run)
         run.context = run.context.copy()
-        if run.task.limit_seconds is not None:
+        if run.task.limit_seconds is not None and _elsewhere(run) is None:  # a process is ended, and not left behind
             run.carry_on = partial(advance, run)
     # Handed over after the context is left: another worker may enter it at once, and two cannot be in one.
     effect = run.context.run(_turn, run, answer)
@@ -130,13 +131,19 @@ def _turn(run: TaskRun, answer: Any) -> Save | Wait | None:
                 tell(effect, run.flow_run.engine)
                 effect = next(lifecycle)
                 continue
-            state = attempt(effect.body)
+            elsewhere = _elsewhere(run)
+            state = attempt(effect.body) if elsewhere is None else elsewhere(run)
             if run.carry_on is not None and run.flow_run.runner.is_deserted():
                 return None  # its time was up: somebody else goes on with the run, and this outcome comes too late
             effect = lifecycle.send(state)
     except StopIteration:
         return None
     return effect
+
+
+def _elsewhere(run: TaskRun) -> Callable[[TaskRun], State] | None:
+    """How its runner makes an attempt in another process; null if the code runs on the worker thread itself."""
+    return getattr(run.flow_run.runner, "attempt", None)
 
 
 async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:

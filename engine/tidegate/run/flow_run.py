@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..engine import Engine
     from ..flow import Flow
     from ..ports import Runner
-    from .task_run import Called
+    from .called import Called
 
 NAMED_BODIES = 3
 """Bodies still alive after a cancel that are named; the others are counted."""

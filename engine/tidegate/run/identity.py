@@ -21,7 +21,8 @@ from ..results.policy import KNOW_THEIR_SIZE
 
 if TYPE_CHECKING:
     from ..links import LinkTable
-    from .task_run import Called, TaskRun
+    from .called import Called
+    from .task_run import TaskRun
 
 LARGE = 1_000_000
 """Bytes, or a hundred times as many as members, from which an input is not read to tell it from another one."""

@@ -11,7 +11,7 @@ from ..model.states import Cancelled, NotReady, Running, State, StateType
 from ..model.tag_limits import Holder
 from ..rules import decide as rules
 from ..rules.decide import NEVER, Abort, Accept, Reject
-from ..rules.outcome import of_error
+from ..rules.outcome import may_be_tried_again, of_error
 from ..rules.slots import Closed
 from ..tags import NONE
 from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
@@ -164,8 +164,9 @@ def _body(run: TaskRun) -> Part:
     if hooks is not None:
         yield Tell(hooks, (run.task, run, run.state))
     proposed: State = yield Attempt(run)
-    # The policy is for failures alone, and takes a look at the settings.
-    policy, draw = (run.policy, run.flow_run.engine.chance()) if proposed.type is StateType.FAILED else (NEVER, 0.0)
+    policy, draw = NEVER, 0.0
+    if proposed.type is not StateType.COMPLETED and may_be_tried_again(proposed):
+        policy, draw = run.policy, run.flow_run.engine.chance()  # which takes a look at the settings
     outcome = rules.decide(run, proposed, policy, run.now(), draw)
     if isinstance(outcome, Reject):
         run_logs.tried_again(run.frame, outcome.state)

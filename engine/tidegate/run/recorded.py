@@ -11,8 +11,8 @@ from ..model.views import FlowRow, TaskRow
 from .task_run import TaskRun
 
 if TYPE_CHECKING:
+    from .called import Called
     from .flow_run import FlowRun
-    from .task_run import Called
     from .terms import Terms
 
 

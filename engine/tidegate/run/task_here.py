@@ -9,7 +9,7 @@ from ..digests import source_digest
 from ..saving import Saving, saving_of
 
 if TYPE_CHECKING:
-    from .task_run import Called
+    from .called import Called
 
 
 class TaskHere:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..context import Frame
 from ..errors import UpstreamNotCompleted
@@ -18,59 +18,25 @@ from ..model.views import PENDING
 from ..results.blob import is_saved
 from ..rules.decide import RetryPolicy
 from ..rules.outcome import of_error, of_return
-from ..run_names import RunName, fill_in
+from ..run_names import fill_in
 from ..tags import NONE
 from .bodies import interrupt, leave_behind, quiet
 from .deadline import Deadline
 
 if TYPE_CHECKING:
     from ..cache_policies import CacheKey
-    from ..caching import Caching, Hit
+    from ..caching import Hit
     from ..concurrency import ConcurrencyLimit
     from ..hooks import Hooks
     from ..inputs import Inputs
     from ..tag_slots import Ticket
+    from .called import Called
     from .effects import Lifecycle
     from .flow_run import FlowRun
     from .identity import Identity
-    from .terms import Rerun
 
 
 ONCE = RetryPolicy()
-
-
-class Called(Protocol):
-    """What a task run is a run of: a task, or a flow called in a flow."""
-
-    name: str
-    key: str
-    version: str | None
-    concurrency: int | None
-    limit_seconds: float | None
-    """Seconds that one attempt may take; null for any."""
-    tags: frozenset[str]
-    hooks: Mapping[StateType, Hooks]
-    run_name: RunName | None
-    caching: Caching | None
-    needs_results: bool
-    rerun: Rerun
-    """What a resume does with a run that was at work when its process died."""
-    options: Mapping[str, Any]
-    log_prints: bool | None
-    is_async: bool
-    is_flow: bool
-    fn: Callable[..., Any]
-    body: Callable[..., Any]
-    """What runs for it."""
-
-    @property
-    def policy(self) -> RetryPolicy:
-        """When its runs are tried again."""
-        ...
-
-    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of a call by parameter, defaults filled in."""
-        ...
 
 
 class TaskRun(Latch):
