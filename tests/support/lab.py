@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser: `Lab` is the server with its Chromium, `Page` is one notebook in it.
+"""A real JupyterLab or Notebook 7 in a real browser: `Lab` is the server and its Chromium, `Page` a notebook in it.
 
 The server lives in a folder of its own, on a random port, with a random token; the browser resolves no name but
 127.0.0.1.  While a `Lab` is open Playwright keeps an event loop running in this thread, so give it a module of tests
@@ -22,12 +22,15 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self, TypeAlias
 
 import nbformat
 
 from support.kernels import available, python_path
 from support.page import Page
+
+App: TypeAlias = Literal["jupyterlab", "notebook"]
+"""What stands between the browser and the kernel, by the name of its module."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = (
@@ -58,9 +61,9 @@ def browser() -> str | None:
     return found if found and Path(found).exists() else None
 
 
-def why_not() -> str | None:
+def why_not(app: App = "jupyterlab") -> str | None:
     """Return why no JupyterLab can be driven here, for `pytest.mark.skipif`; None if one can."""
-    for module in ("jupyterlab", "playwright"):
+    for module in (app, "playwright"):
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed; run: pip install -e '.[lab,test]'"
     if browser() is None:
@@ -69,11 +72,15 @@ def why_not() -> str | None:
 
 
 class Lab:
-    """A running JupyterLab and a browser for it, with a kernel for the environment's ipykernel and each overlay."""
+    """A running JupyterLab and a browser for it, with a kernel for the environment's ipykernel and each overlay.
+
+    With `app="notebook"` it is Notebook 7, whose page is made of the same parts.
+    """
 
     def __init__(
         self,
         *,
+        app: App = "jupyterlab",
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         env: Mapping[str, str] | None = None,
         start_timeout: float = 120.0,
@@ -83,6 +90,7 @@ class Lab:
         self.root.mkdir()
         self.token = secrets.token_hex(16)
         self.start_seconds = 0.0
+        self._app: App = app
         self._start_timeout = start_timeout
         self._server: _Server | None = None
         self._playwright: Any = None
@@ -109,7 +117,8 @@ class Lab:
             shutil.copy(file, self.root / file.name)
         context = self._browser.new_context(viewport={"width": width, "height": height})
         context.set_default_timeout(timeout * 1000)
-        page = Page(context, f"{self.url}/lab/tree/{path.name}?token={self.token}&reset", path)
+        place = "lab/tree" if self._app == "jupyterlab" else "notebooks"
+        page = Page(context, f"{self.url}/{place}/{path.name}?token={self.token}&reset", path)
         try:
             page.load()
         except BaseException:
@@ -138,7 +147,7 @@ class Lab:
 
         begun = time.monotonic()
         try:
-            self._server = _Server(self._environment, self.root, self.home / "server.log", self.token)
+            self._server = _Server(self._app, self._environment, self.root, self.home / "server.log", self.token)
             self.url = self._server.url
             # The browser starts while the server does.
             self._playwright = sync_playwright().start()
@@ -204,7 +213,7 @@ def _kernel_name(version: str | None) -> str:
 class _Server:
     """The JupyterLab process, and a thread that reads what it says."""
 
-    def __init__(self, environment: Mapping[str, str], root: Path, log: Path, token: str) -> None:
+    def __init__(self, app: App, environment: Mapping[str, str], root: Path, log: Path, token: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -215,7 +224,7 @@ class _Server:
         self._ended = False
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+                *(sys.executable, "-m", app, "--no-browser", "--allow-root", "--expose-app-in-browser"),
                 *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
                 *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"),
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -124,8 +124,12 @@ class Page:
         )
 
     def interrupt(self) -> None:
-        """Press the stop button."""
+        """Interrupt the kernel, without a look for the button."""
         self.raw.evaluate(f"() => {_PANEL}.context.sessionContext.session.kernel.interrupt()")
+
+    def press_stop(self) -> None:
+        """Press the stop button in the toolbar of the notebook."""
+        self.raw.locator(".jp-Toolbar [data-jp-item-name=interrupt] :is(jp-button, button)").first.click()
 
     def kernel_status(self) -> str:
         """Return what the page believes of its kernel: `idle`, `busy`, ..."""

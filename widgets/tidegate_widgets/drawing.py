@@ -13,7 +13,7 @@ from .graph_model import GraphModel, Node
 from .layout import Layout, layout
 from .palette import node_size
 from .protocol import VERSION, Delta, EdgeView, NodeView, QuestionView, RunView, Verb, View
-from .wording import answered, asker, counts_view, node_alert, node_line, node_state, note, state_view
+from .wording import answered, counts_view, node_alert, node_line, node_state, note, state_view
 
 CELLS = 336
 """Cells of a strip at most; beyond that, one cell stands for several task runs."""
@@ -102,6 +102,8 @@ class Drawing:
             run["questions"] = len(model.questions)
         if model.given is not None:
             run["answered"] = self._answer(*model.given)
+        if model.artifacts.count:
+            run["artifacts"] = {"count": model.artifacts.count, "version": model.artifacts.version}
         return run
 
     # The form and the answer are part of every delta; they are put together once.
@@ -109,12 +111,12 @@ class Drawing:
     def _question(self, asked: InputAsked) -> QuestionView:
         if self._form is None or self._form[0] is not asked:
             form = Form.of(asked.key, asked.title, json.loads(asked.schema))
-            self._form = asked, form.view(asked.flow_run, asker(self.model, asked.flow_run))
+            self._form = asked, form.view(asked.flow_run, self.model.subflow_name(asked.flow_run))
         return self._form[1]
 
     def _answer(self, asked: InputAsked, given: InputGiven) -> str:
         if self._answered is None or self._answered[0] is not given:
-            self._answered = given, answered(asked, given, asker(self.model, asked.flow_run))
+            self._answered = given, answered(asked, given, self.model.subflow_name(asked.flow_run))
         return self._answered[1]
 
     def _can(self) -> list[Verb]:

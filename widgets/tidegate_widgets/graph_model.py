@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tidegate.model.events import (
+    ArtifactMade,
     Event,
     FlowCreated,
     FlowState,
@@ -23,6 +24,9 @@ from tidegate.model.events import (
     TaskState,
 )
 from tidegate.model.states import TERMINAL, State, StateType
+
+from .artifacts import Artifacts
+from .picture_svg import shortened
 
 KEPT_FAILURES = 20
 """Failed members of a node whose story is kept; the others are counted."""
@@ -95,6 +99,7 @@ class GraphModel:
         """The flow runs below this one, by number."""
         self.given: tuple[InputAsked, InputGiven] | None = None
         """The last question that was answered, and its answer."""
+        self.artifacts = Artifacts()
         self.nodes: dict[int, Node] = {}
         self.edges: dict[tuple[int, int], LinkKind] = {}
         """(source site, target site), in the order of appearance."""
@@ -117,6 +122,11 @@ class GraphModel:
         """The question that is to be answered first."""
         return next(iter(self.questions.values()), None)
 
+    def subflow_name(self, flow_run: int) -> str:
+        """The subflow of that number, ``clean 'amber-otter'``; empty for the run itself."""
+        created = self.subflows.get(flow_run)
+        return f"{shortened(created.flow, 80)} '{shortened(created.name, 80)}'" if created else ""
+
     def letters(self, node: Node) -> str:
         """One letter a member, in the order of the calls."""
         return bytes(map(self._letters.__getitem__, node.members)).decode()
@@ -137,10 +147,19 @@ class GraphModel:
                 asked = self.questions.get(event.flow_run)
                 if asked is not None:
                     self.given = asked, event
+            elif isinstance(event, ArtifactMade):
+                self.artifacts.take(event, self._maker(event))
             elif isinstance(event, SavingChanged):
                 self.problem = event.problem
             elif isinstance(event, FlowCreated):
                 self._flow_created(event)
+
+    def _maker(self, event: ArtifactMade) -> str:
+        number = event.task_run
+        if event.flow_run in self.subflows or not 0 < number < len(self._sites):
+            return self.subflow_name(event.flow_run)
+        node = self.nodes[self._sites[number]]
+        return f"{node.task}[{node.members.index(number)}]" if len(node.members) > 1 else node.task
 
     def _flow_created(self, event: FlowCreated) -> None:
         if self.created is None or self.created.flow_run == event.flow_run:

@@ -132,7 +132,9 @@ def _body(view: View, level: int) -> str:
     if not view["nodes"]:
         return _line("No task has run.", _QUIET)
     nodes = len(view["nodes"])
-    foot = f"{view['run']['total']:,} task runs · {nodes:,} shown as nodes · saved picture"
+    kept = view["run"].get("artifacts", {"count": 0})["count"]
+    artifacts = f" · {kept:,} artifact{'' if kept == 1 else 's'} in the record" if kept else ""
+    foot = f"{view['run']['total']:,} task runs · {nodes:,} shown as nodes{artifacts} · saved picture"
     return (
         f'<div style="overflow-x:auto;margin-top:6px">{graph(view, level, plain(summary(view), 240))}</div>'
         f"{_line(foot, 'margin-top:4px;opacity:.7;font-size:11.5px')}"

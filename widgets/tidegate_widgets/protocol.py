@@ -9,7 +9,9 @@ Kernel to page, as custom messages:
 - ``{"kind": "delta", "delta": Delta}`` what changed since the view or delta numbered ``seq - 1``
 - ``{"kind": "problem", "error": str}`` something that was begun could not be done
 - ``Ack``                               the answer to a ``do``
-- ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get``
+- ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get`` of a node
+- ``{"kind": "artifacts", "id": str, "version": int, "artifacts": [ArtifactView]}``
+  the answer to a ``get`` of artifacts
 
 Page to kernel:
 
@@ -19,6 +21,7 @@ Page to kernel:
 - ``{"kind": "do", "id": str, "verb": "resume", "flow_run": int, "key": str, "input": {name: str | bool}}``
   the answer to that flow run's question of that key: what was typed, by field; a choice as its number
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
+- ``{"kind": "get", "id": str, "artifacts": int}``  the artifacts that came or changed after that version
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -93,6 +96,37 @@ class QuestionView(TypedDict):
     """The call that answers from code."""
 
 
+class ArtifactCount(TypedDict):
+    """That there are artifacts; they themselves are sent to a page that asks for them."""
+
+    count: int
+    version: int
+    """Grows with each change of one of them."""
+
+
+class ArtifactView(TypedDict):
+    """Something to look at that was kept with the run."""
+
+    id: int
+    title: str
+    """Its key, or what it is: ``Table``."""
+    maker: str
+    """Who made it: ``clean[3]``, or a subflow; empty for the flow itself."""
+    description: str
+    kind: Literal["text", "table", "link", "image", "progress"]
+    text: str
+    """Of a text, and what a link says."""
+    url: str
+    """Where a link leads, or an image as ``data:image/...``."""
+    columns: list[str]
+    """Of a table; empty if they have no names."""
+    rows: list[list[str]]
+    progress: float
+    """0 to 100."""
+    note: str
+    """What is not shown, and why; or empty."""
+
+
 class RunView(TypedDict):
     """The header: what the run is, how far it is, what one may do."""
 
@@ -124,6 +158,8 @@ class RunView(TypedDict):
     """How many questions are open, with that one."""
     answered: NotRequired[str]
     """One line on the last question that was answered."""
+    artifacts: NotRequired[ArtifactCount]
+    """Missing while there are none."""
 
 
 class NodeView(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, get_args
@@ -13,11 +14,12 @@ import anywidget
 import traitlets
 
 from tidegate.engine import Engine, engine
-from tidegate.errors import ControlError, InvalidInput, NotPaused, NotRunning, TidegateError
+from tidegate.errors import ControlError, InvalidInput, NotPaused, NotRunning, StoreError, TidegateError
 from tidegate.model.events import Event
 from tidegate.rules.outcome import describe
 from tidegate.run.flow_run import FlowRun
 
+from .artifacts import recorded
 from .drawing import Drawing
 from .follow import Follower
 from .form import Form, sentence
@@ -66,7 +68,11 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
     def follow(cls, run: FlowRun) -> RunGraph:
         """The graph of a run that has just begun, or begins once more: then with all that is known of it."""
         model = GraphModel()
-        model.apply([event for _, event in run.engine.store.events(run.number)] if run.reopened else [run.created])
+        model.apply([run.created])
+        if run.reopened:
+            with suppress(StoreError):
+                model.apply([event for _, event in run.engine.store.events(run.number)])
+                model.apply(recorded(run.engine.store, run.number))
         graph = cls(model, live=True)
         graph._run = run
         Follower(run.engine, run.number, graph._news, graph.context)
@@ -89,6 +95,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         """The graph of a run as the store has it."""
         model = GraphModel()
         model.apply([event for _, event in engine.store.events(number)])
+        model.apply(recorded(engine.store, number))
         return cls(model, live=False)
 
     @property
@@ -111,6 +118,8 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
             self._do(key, content["verb"], content)
         elif kind == "get" and isinstance(content.get("node"), int):
             self._soon(self._tell, key, content["node"])
+        elif kind == "get" and isinstance(content.get("artifacts"), int):
+            self._soon(self._tell_artifacts, key, content["artifacts"])
 
     def _do(self, key: str, verb: str, content: dict[str, Any]) -> None:
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
@@ -156,6 +165,11 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         node = self._model.nodes.get(number)
         if node is not None:
             self.send({"kind": "detail", "id": key, "detail": detail(self._model, node, number)})
+
+    def _tell_artifacts(self, key: str, version: int) -> None:
+        artifacts = self._model.artifacts
+        told = {"version": artifacts.version, "artifacts": artifacts.since(version)}
+        self.send({"kind": "artifacts", "id": key, **told})
 
     def _news(self, events: Sequence[Event]) -> None:
         asked = list(self._model.questions.values())

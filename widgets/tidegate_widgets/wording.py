@@ -133,12 +133,6 @@ def note(model: GraphModel, counts: Counter[str]) -> str:
     return state.message if state.type is StateType.CANCELLED else ""
 
 
-def asker(model: GraphModel, flow_run: int) -> str:
-    """The subflow of that number, ``clean 'amber-otter'``; empty for the run itself."""
-    created = model.subflows.get(flow_run)
-    return f"{shortened(created.flow, 80)} '{shortened(created.name, 80)}'" if created else ""
-
-
 def answered(asked: InputAsked, given: InputGiven, asker: str = "") -> str:
     """The line on a question that was answered; `asker` names the subflow that asked."""
     form = Form.of(asked.key, asked.title, json.loads(asked.schema))

@@ -74,6 +74,8 @@ function round(value: number): number {
 export class Card {
   readonly element: HTMLElement;
   node: NodeView;
+  /** The name of the button: in words what its text and its colours show. */
+  #spoken = html("span", { class: "spoken" });
   #icon = icon("idle");
   #name = html("span", { class: "name" });
   #times = html("span", { class: "times" });
@@ -86,8 +88,8 @@ export class Card {
 
   constructor(node: NodeView) {
     this.node = node;
-    const head = html("div", { class: "head" }, this.#icon, this.#name, this.#times);
-    const foot = html("div", { class: "foot" }, this.#line, this.#alert);
+    const head = html("div", { class: "head", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
+    const foot = html("div", { class: "foot", "aria-hidden": "true" }, this.#line, this.#alert);
     const middle: Element[] = [];
     if (node.kind === "group") {
       this.#bar = new SegmentBar();
@@ -99,6 +101,8 @@ export class Card {
     this.element = html(
       "div",
       { class: "node", role: "button", tabindex: -1, "data-node": node.id, "data-kind": node.kind },
+      html("i", { class: "side" }),
+      this.#spoken,
       head,
       ...middle,
       foot,
@@ -121,9 +125,9 @@ export class Card {
     set(element, {
       "data-family": shape === "cancelled" ? "gone" : family,
       "data-waiting": type === "SCHEDULED" || type === "PENDING",
-      "aria-label": nodeLabel(node) + (node.alert && node.total === 1 ? `, ${node.alert}` : ""),
       title: node.name,
     });
+    setText(this.#spoken, nodeLabel(node) + (node.alert && node.total === 1 ? `, ${node.alert}` : ""));
     element.style.transform = `translate(${node.x}px,${node.y}px)`;
     element.style.width = `${node.w}px`;
     element.style.height = `${node.h}px`;

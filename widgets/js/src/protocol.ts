@@ -66,6 +66,26 @@ export interface RunView {
   /** How many are open, with that one. */
   questions?: number;
   answered?: string;
+  artifacts?: ArtifactCount;
+}
+
+export interface ArtifactCount {
+  count: number;
+  version: number;
+}
+
+export interface ArtifactView {
+  id: number;
+  title: string;
+  maker: string;
+  description: string;
+  kind: "text" | "table" | "link" | "image" | "progress";
+  text: string;
+  url: string;
+  columns: string[];
+  rows: string[][];
+  progress: number;
+  note: string;
 }
 
 export interface NodeView {
@@ -135,10 +155,12 @@ export type FromKernel =
   | { kind: "delta"; delta: Delta }
   | { kind: "problem"; error: string }
   | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string> }
-  | { kind: "detail"; id: string; detail: Detail };
+  | { kind: "detail"; id: string; detail: Detail }
+  | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] };
 
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
   | { kind: "do"; id: string; verb: Verb; flow_run?: number; key?: string; input?: Input }
-  | { kind: "get"; id: string; node: number };
+  | { kind: "get"; id: string; node: number }
+  | { kind: "get"; id: string; artifacts: number };

@@ -1,7 +1,7 @@
 /** What the page knows of one run, and how it stands with the kernel.  One store per model; no DOM in here. */
 
 import type { Model } from "./model";
-import type { Delta, Detail, FromKernel, Input, NodeView, ToKernel, Verb, View } from "./protocol";
+import type { ArtifactView, Delta, Detail, FromKernel, Input, NodeView, ToKernel, Verb, View } from "./protocol";
 
 /** `connecting`: no answer yet; `saved`: there is nobody to answer and nothing runs; `lost`: there should be. */
 export type Connection = "connecting" | "live" | "saved" | "lost";
@@ -30,6 +30,10 @@ export class Store {
   /** Why the last answer to a question was not taken; null while there is nothing to say. */
   refusal: Refusal | null = null;
   details = new Map<number, Detail>();
+  /** The artifacts that the kernel has sent, by id. */
+  artifacts = new Map<number, ArtifactView>();
+  /** True once the kernel has said anything: it can be asked, also of a run that has ended. */
+  heard = false;
   /** When `view.run` arrived, on the clock of `performance.now()`. */
   receivedAt = 0;
 
@@ -40,6 +44,8 @@ export class Store {
   #resyncing = false;
   #counter = 0;
   #prefix = Math.random().toString(36).slice(2, 8);
+  #artifactsVersion = 0;
+  #artifactsAsked = -Infinity;
   #lastGet = new Map<number, { at: number; node: NodeView | undefined }>();
 
   constructor(model: Model) {
@@ -111,6 +117,18 @@ export class Store {
     this.#send({ kind: "get", id: this.#id(), node });
   }
 
+  /** Asks for the artifacts that came or changed, at most once a second. */
+  fetchArtifacts(): void {
+    const told = this.view?.run.artifacts;
+    if (!told || told.version <= this.#artifactsVersion || !this.heard || this.connection === "lost") return;
+    const since = performance.now() - this.#artifactsAsked;
+    if (since >= GET_EVERY) {
+      this.#artifactsAsked = performance.now();
+      this.#send({ kind: "get", id: this.#id(), artifacts: this.#artifactsVersion });
+    }
+    this.#after("artifacts", since >= GET_EVERY ? GET_EVERY : GET_EVERY - since, () => this.#notify());
+  }
+
   /** Says hello until the kernel answers; what was known is kept meanwhile. */
   #connect = (): void => {
     this.#resyncing = false;
@@ -157,6 +175,10 @@ export class Store {
       case "detail":
         this.details.set(message.detail.node, message.detail);
         break;
+      case "artifacts":
+        for (const each of message.artifacts) this.artifacts.set(each.id, each);
+        this.#artifactsVersion = Math.max(this.#artifactsVersion, message.version);
+        break;
     }
     this.#notify();
   };
@@ -164,6 +186,7 @@ export class Store {
   #answered(): void {
     for (const at of HELLO_AT) this.#cancel(`hello ${at}`);
     this.#cancel("unanswered");
+    this.heard = true;
     this.#after("quiet", QUIET_LIMIT, this.#checkOn);
     if (this.#model.get("_live") !== false) this.connection = "live";
   }

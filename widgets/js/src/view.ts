@@ -1,5 +1,6 @@
 /** One display of a run: the panel in its shadow root.  A store may have several. */
 
+import { Artifacts } from "./artifacts";
 import { coverPicture } from "./cover";
 import { html, set, setText, show } from "./dom";
 import { QuestionForm } from "./form";
@@ -26,6 +27,7 @@ export class RunGraph {
   #form: QuestionForm;
   #graph: Graph;
   #inspector: Inspector;
+  #artifacts: Artifacts;
   #dot = html("i", { class: "dot" });
   #status = html("span");
   #size = html("span");
@@ -41,6 +43,7 @@ export class RunGraph {
     this.#form = new QuestionForm(store);
     this.#graph = new Graph((node) => this.#select(node));
     this.#inspector = new Inspector(store, () => this.#select(null));
+    this.#artifacts = new Artifacts(store);
     const status = html("span", { class: "status" }, this.#dot, this.#status);
     this.#panel = html(
       "section",
@@ -49,6 +52,7 @@ export class RunGraph {
       this.#header.element,
       this.#form.element,
       html("div", { class: "body" }, this.#graph.element, this.#inspector.element),
+      this.#artifacts.element,
       html("footer", {}, status, this.#size),
       this.#announcer,
     );
@@ -95,6 +99,7 @@ export class RunGraph {
     this.#form.update();
     this.#graph.update(view);
     this.#inspector.update();
+    this.#artifacts.update();
     const [text, dot] = STATUS[connection];
     setText(this.#status, text);
     set(this.#dot, { class: `dot b-${dot}` });
