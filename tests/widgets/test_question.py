@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kernel_ext.shapes import misfits
 from tidegate.errors import InvalidInput
-from tidegate.model.events import FlowCreated, FlowState, InputAsked, InputGiven
+from tidegate.model.events import FlowCreated, FlowState, InputAsked, InputGiven, TaskCreated, TaskState
 from tidegate.model.states import Cancelling, Crashed, Paused, Running, State
 from tidegate.questions import Question
 from tidegate_widgets import protocol
@@ -429,6 +429,14 @@ def test_of_several_questions_the_oldest_is_shown_and_the_others_are_counted() -
     assert drawing.run(4.0)["question"]["flow_run"] == 10
     model.apply([FlowState(7, 5.0, Crashed(at=5.0)), InputAsked(8, 5.0, "pause-2", "int", "{}")])
     assert "question" not in drawing.run(5.0)
+
+
+def test_the_node_of_a_subflow_that_asks_is_paused() -> None:
+    model = with_subflows("clean")
+    model.apply([TaskCreated(7, 1.0, 8, "clean", 1, 0, {}, subflow=True)])
+    model.apply([TaskState(7, at, 8, state, 1) for at, state in ((1.0, Running(at=1.0)), (2.0, Paused(at=2.0)))])
+    (node,) = Drawing(model, live=True).view(3.0)["nodes"]
+    assert (node["line"], node["state"]["name"], node["state"]["family"]) == ("paused", "Paused", "attention")
 
 
 def test_the_run_itself_can_be_resumed_while_only_a_subflow_asks() -> None:
