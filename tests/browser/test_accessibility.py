@@ -121,6 +121,8 @@ def test_a_finished_run_is_walked_through_without_a_mouse(page: Page, panel: Loc
     expect(panel).to_be_focused()
     keyboard = page.raw.keyboard
     keyboard.press("Tab")
+    expect(panel.get_by_role("button", name="Retry failed")).to_be_focused()
+    keyboard.press("Tab")
     expect(panel.get_by_role("button", name="load, completed")).to_be_focused()
     keyboard.press("ArrowRight")
     node = panel.get_by_role("button", name="clean, group of 60, failed, 51 done, 9 failed")

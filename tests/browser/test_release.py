@@ -109,7 +109,7 @@ def test_after_the_death_of_a_kernel_attach_brings_the_graph_back(lab: Lab, fold
         (folder / "die").touch()
         (folder / "go-1").touch()
         page.raw.get_by_text("appears to have died").wait_for()
-        page.raw.get_by_role("button", name="Ok").click()
+        page.raw.get_by_role("button", name="Ok", exact=True).click()
         (folder / "die").unlink()
         page.wait_idle()
         for at in (0, 1, 3):

@@ -39,7 +39,7 @@ def test_a_cell_goes_on_after_its_kernel_has_died(lab: Lab, page: Page) -> None:
     page.run_to_end(0)
     page.run(1)
     page.raw.get_by_text("appears to have died").wait_for()
-    page.raw.get_by_role("button", name="Ok").click()
+    page.raw.get_by_role("button", name="Ok", exact=True).click()
     (lab.root / "die").unlink()
     assert ran.read_text() == "0 1 2 3 "
     page.wait_idle()
