@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any, TypeAlias, get_args
 
 from . import flow_runs, lineage
+from .dead_runs import bury
 from .engine import Engine, engine
 from .errors import FlowNotFound, NotStartable, UsageError
 from .flow import Flow
-from .model.events import FlowState, TaskState
-from .model.states import Crashed, State, StateType
+from .model.states import State, StateType
 from .model.views import FlowRow, TaskRow
 from .registry import registered
 from .results.blob import is_saved
@@ -194,30 +194,6 @@ def _check(here: Engine, row: FlowRow, *, ended_well: bool = False) -> None:
     live = here.live.get(row.number)
     if live is not None or (not row.state.is_final() and here.store.is_alive(row.owner)):
         raise NotStartable(f"{told} is {(live or row).state.name}, and its process is alive.")
-
-
-def bury(here: Engine, row: FlowRow) -> bool:
-    """Record that a flow run crashed whose process is gone; true if it had to be recorded."""
-    if row.state.is_final() or row.number in here.live or not row.owner or here.store.is_alive(row.owner):
-        return False
-    now = here.now()
-    began = [each for each in here.store.task_runs(row.number) if each.attempts and not each.state.is_final()]
-    crashed = [TaskState(row.number, now, each.number, _gone(now), each.attempts, each.given_name) for each in began]
-    here.commit_all([*crashed, FlowState(row.number, now, _gone(now), attempt=row.attempts)])
-    row.state = _gone(now)
-    for each in began:
-        for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
-            bury(here, subflow)
-    return True
-
-
-def bury_all(here: Engine) -> list[int]:
-    """Look at the newest runs, and record which of them crashed with their process; their numbers."""
-    return [row.number for row in here.store.flow_runs(1000) if bury(here, row)]
-
-
-def _gone(now: float) -> State:
-    return Crashed(message="Its process ended before it did.", at=now)
 
 
 def _taken_up(flow: Flow[..., Any], row: FlowRow, given: Mapping[str, Any], terms: Terms) -> FlowRun:

@@ -13,11 +13,12 @@ from IPython.core.magic_arguments import argument, magic_arguments
 
 from tidegate import Flow
 from tidegate.context import frame
+from tidegate.dead_runs import bury_all
 from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
-from tidegate.recovery import bury_all, flow_of, rerun, resume, resume_plan
+from tidegate.recovery import flow_of, rerun, resume, resume_plan
 from tidegate.task_runners.named import NAMES, runner_named
 
 from .cell import Body, awaits, cell_filename, cell_number

@@ -11,11 +11,12 @@ from typing import Any
 from IPython.display import HTML, display
 
 from tidegate import Flow, host
+from tidegate.dead_runs import bury
 from tidegate.engine import engine
 from tidegate.errors import TidegateError, UsageError
 from tidegate.latch import Latch, block
 from tidegate.model.views import FlowRow
-from tidegate.recovery import bury, resume, resume_plan
+from tidegate.recovery import resume, resume_plan
 from tidegate.run.flow_run import FlowRun
 from tidegate_widgets.picture import picture
 from tidegate_widgets.protocol import View

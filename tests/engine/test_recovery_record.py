@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from support.flows import engine_over, flow, in_time, python, states_in_store
-from tidegate import resume
+from support.flows import engine_over, flow, in_time, python, states_in_store, task
+from support.resumes import resumed
+from tidegate import CrashedRun, rerun, resume
+from tidegate.dead_runs import bury_all
 from tidegate.errors import NotStartable
 from tidegate.flow_runs import create_flow_run
-from tidegate.recovery import bury_all
+from tidegate.model.states import State
 from tidegate.store.sqlite import SQLiteStore
 
 IN_FLIGHT = """
@@ -179,3 +181,42 @@ def test_of_two_processes_that_resume_a_run_one_has_it(tmp_path: Path) -> None:
     told = ("and its process is alive.", "has just been resumed by somebody else.", "there is nothing to resume.")
     assert said[0].startswith("The flow run 1 (")
     assert said[0].endswith(told)
+
+
+def test_a_task_that_kills_its_process_each_time_is_left_until_somebody_asks_for_it(tmp_path: Path) -> None:
+    assert say_in(tmp_path, "new", "work") == "done dies"
+    assert say_in(tmp_path, "again") == "dies"
+    assert say_in(tmp_path, "again") == "dies"
+    store = SQLiteStore(tmp_path / "store.db")
+    ran: list[str] = []
+
+    @task
+    def done(x: int) -> int:
+        ran.append("done")
+        return x
+
+    @task
+    def dies(x: int) -> int:
+        ran.append("dies")
+        return x + 1
+
+    done.key, dies.key = "done", "dies"
+
+    @flow(name="work")
+    def work(x: int) -> int:
+        return int(dies(done(x)))
+
+    with engine_over(store) as here:
+        told = (
+            r"^Its process ended before it did\. That was so 3 times in a row\. `tidegate\.rerun\(1, 'dies-0'\)` runs"
+        )
+        with pytest.raises(CrashedRun, match=told):
+            in_time(lambda: resumed(1, work))
+        assert "dies" not in ran
+        assert states_in_store(here.store, 1, 2)[-1] == "Quarantined"
+        ended = rerun(1, "dies-0", work)
+        assert isinstance(ended, State)
+        assert ended.result() == 4
+        assert ran[-1] == "dies"
+        assert states_in_store(here.store, 1, 2)[-2:] == ["Retrying", "Completed"]
+    store.close()

@@ -79,8 +79,8 @@ def _asked(run: int, verb: Verb, detail: Mapping[str, Any] | None = None) -> str
 
 def _check_alive(store: EventStore, row: FlowRow) -> None:
     """Raise `NotRunning` for a run that did not complete and has no process any more, with what does resume it."""
+    from ..dead_runs import bury
     from ..engine import Engine
-    from ..recovery import bury
 
     bury(Engine(store), row)
     if row.state.is_at_rest() and not row.state.is_completed():

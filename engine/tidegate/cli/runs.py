@@ -27,8 +27,8 @@ PAGE = 200
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def runs(limit: int, state: str | None, flow: str | None, as_json: bool) -> None:
     """List flow runs, the newest first."""
+    from ..dead_runs import bury_all
     from ..engine import Engine
-    from ..recovery import bury_all
 
     with opened() as store:
         bury_all(Engine(store))
@@ -69,8 +69,8 @@ def _is(row: FlowRow, state: str) -> bool:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs; with all task runs.")
 def show(run: int, limit: int, failed: bool, as_json: bool) -> None:
     """Show a flow run and its task runs."""
+    from ..dead_runs import bury
     from ..engine import Engine
-    from ..recovery import bury
 
     with opened() as store:
         row = find(store, run)

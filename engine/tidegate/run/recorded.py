@@ -35,8 +35,10 @@ class RecordedRun:
         run = TaskRun(self._flow_run, row.number, row.index, task)
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, row.state
         if row.state.type is not StateType.COMPLETED:
-            if task.rerun == "never" and row.state.is_crashed() and row.number not in self._terms.again:
-                run.state = replace(row.state, message=f"{row.state.message} It is not to run again by itself.".strip())
+            suspect = task.rerun == "never" or row.state.name == "Quarantined"
+            if suspect and row.state.is_crashed() and row.number not in self._terms.again:
+                call = f"`tidegate.rerun({row.flow_run}, {row.name!r})` runs it all the same."
+                run.state = replace(row.state, message=f"{row.state.message} {call}".strip())
                 return run
             run.reopened = "Retrying" if row.state.type in UNSUCCESSFUL else ""
             if row.state.is_suspended():

@@ -1,0 +1,61 @@
+"""Flow runs whose process is gone: whoever looks records that they crashed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .engine import Engine
+from .model.events import FlowState, TaskState
+from .model.states import Crashed, State
+from .model.views import FlowRow, TaskRow
+
+GONE = "Its process ended before it did."
+
+TOO_OFTEN = 3
+"""Deaths of its process after which a task run that was at work each time is not run again by itself."""
+
+
+def bury(here: Engine, row: FlowRow) -> bool:
+    """Record that a flow run crashed whose process is gone; true if it had to be recorded.
+
+    A task run that was at work at the third death in a row is suspected to be the cause: it is Crashed/Quarantined.
+    """
+    if row.state.is_final() or row.number in here.live or not row.owner or here.store.is_alive(row.owner):
+        return False
+    now = here.now()
+    began = [each for each in here.store.task_runs(row.number) if each.attempts and not each.state.is_final()]
+    deaths = _deaths(here, row.number) if began else Counter[int]()
+    crashed = [
+        TaskState(row.number, now, each.number, _end(each, deaths, now), each.attempts, each.given_name)
+        for each in began
+    ]
+    gone = Crashed(message=GONE, at=now)
+    here.commit_all([*crashed, FlowState(row.number, now, gone, attempt=row.attempts)])
+    row.state = gone
+    for each in began:
+        for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
+            bury(here, subflow)
+    return True
+
+
+def bury_all(here: Engine) -> list[int]:
+    """Look at the newest runs, and record which of them crashed with their process; their numbers."""
+    return [row.number for row in here.store.flow_runs(1000) if bury(here, row)]
+
+
+def _deaths(here: Engine, flow_run: int) -> Counter[int]:
+    """How often in a row each task run was at work when a process of the flow run died."""
+    counts = Counter[int]()
+    for _, event in here.store.events(flow_run):
+        if isinstance(event, TaskState) and event.state.is_final():
+            died = event.state.is_crashed() and event.state.message.startswith(GONE)
+            counts[event.task_run] = counts[event.task_run] + 1 if died else 0
+    return counts
+
+
+def _end(row: TaskRow, deaths: Counter[int], now: float) -> State:
+    times = deaths[row.number] + 1
+    if times < TOO_OFTEN or row.subflow:  # which is at work whenever a task of its own is
+        return Crashed(message=GONE, at=now)
+    told = f"{GONE} That was so {times} times in a row."
+    return Crashed(message=told, name="Quarantined", at=now)
