@@ -18,19 +18,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
 from ..model.requests import Request
-from ..model.states import TERMINAL, StateType
+from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import artifact_table, codec, log_table, processes, reader, request_table, rows, schema
-from .opening import open_store
+from . import artifact_table, codec, log_table, processes, reader, request_table
 from .slot_table import SlotTable
+from .write_connection import WriteConnection
 
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
@@ -42,29 +41,6 @@ BACKLOG = 200_000
 """Events kept in memory while the store cannot be written; beyond that the oldest are lost."""
 
 Done = Callable[[str], None]
-
-
-class _Transaction:
-    """A transaction that is kept, or leaves nothing behind; a class, as a generator would cost three times as much."""
-
-    __slots__ = ("_connection", "_seqs")
-
-    def __init__(self, connection: sqlite3.Connection, seqs: dict[int, count[int]]) -> None:
-        self._connection = connection
-        self._seqs = seqs
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._connection.execute("BEGIN IMMEDIATE")
-        return self._connection
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-                self._seqs.clear()  # those given in vain are given again
 
 
 class SQLiteStore:
@@ -79,15 +55,15 @@ class SQLiteStore:
         self.results_folder: Path | None = path.parent / "results"
         self._processes = path.parent / "processes"
         self.slots: SlotStore = SlotTable(self._processes, self._reading, self._alone)
-        self._lock = threading.Lock()
+        self._file = WriteConnection(path)
+        self._lock = self._file.lock
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()
         self._closed = False
         self._writer: threading.Thread | None = None
-        self._connection = open_store(path)
+        self._starting = threading.Lock()
         processes.join(self._processes)
-        self._seqs: dict[int, count[int]] = {}
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -100,7 +76,7 @@ class SQLiteStore:
             more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
             row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
             try:
-                with self._transaction() as connection:
+                with self._file as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
                         "parent_task_run, state, tags, target, owner, body, created, at) "
@@ -108,7 +84,7 @@ class SQLiteStore:
                         (*row, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
-                    self._write(connection, [replace(created, flow_run=number)])
+                    self._file.write([replace(created, flow_run=number)])
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
         return number
@@ -120,12 +96,12 @@ class SQLiteStore:
             "WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"
         )
         pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             return connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
         """Keep the version of its flow, its retries if it has none of its own, and that this process has it."""
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             sql = "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?), owner = ? WHERE number = ?"
             connection.execute(sql, (version, codec.encode_policy(policy), self.process, number))
 
@@ -184,20 +160,23 @@ class SQLiteStore:
             self._writer.join(timeout=5)
         self._drain()
         with self._lock:
-            self._connection.close()
+            self._file.close()
         if open_until_now:
             processes.leave(self._processes)
 
     def _start_writer(self) -> None:
         if self._writer is None:
-            with self._lock:
+            with self._starting:
                 if self._writer is None:
                     self._writer = threading.Thread(target=self._write_on, name="tidegate-writer", daemon=True)
                     self._writer.start()
 
     def _write_on(self) -> None:
         while not self._closed:
-            self._wake.wait()
+            if not self._wake.wait(self._file.rest()):
+                with self._lock:
+                    self._file.keep_up()
+                continue
             self._urgent.wait(LINGER)
             # Cleared before the queue is looked at, so that whatever comes later wakes this thread again.
             self._urgent.clear()
@@ -224,8 +203,8 @@ class SQLiteStore:
                 return ""
             problem = ""
             try:
-                with self._transaction() as connection:
-                    self._write(connection, [event for event, _ in batch])
+                with self._file:
+                    self._file.write([event for event, _ in batch])
             except sqlite3.OperationalError as error:
                 problem = self._problem(error)
                 # Nobody waits for these any more, but they are written as soon as it is possible again.
@@ -240,55 +219,11 @@ class SQLiteStore:
                 done(problem)
         return problem
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._connection, self._seqs)
-
-    def _write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-        if len(events) == 3:
-            row = rows.whole_story(events, self._next_seq)
-            if row is not None:
-                connection.execute(schema.TASK_INSERT, row)
-                return
-        found = rows.Rows(events, self._next_seq)
-        for key in found.again:
-            connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
-        tasks = found.tasks
-        if tasks:
-            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
-        for state in found.flows:
-            rows.update_flow(connection, state)
-            if state.state.type in TERMINAL:
-                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
-        log = found.log
-        if log:
-            rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
-        if found.cache:
-            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
-        if found.artifacts:
-            made = list(found.artifacts.values())
-            rows.insert(
-                connection, "artifact", artifact_table.COLUMNS, artifact_table.WIDTH, made, artifact_table.UPSERT
-            )
-        for batch in found.lines:
-            rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
-
-    def _next_seq(self, flow_run: int) -> int:
-        """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
-        seqs = self._seqs.get(flow_run)
-        if seqs is None:
-            sql = (
-                "SELECT MAX(COALESCE((SELECT MAX(seq) FROM event WHERE flow_run = ?1), 0), "
-                "COALESCE((SELECT MAX(seq) FROM task_run WHERE flow_run = ?1), 0))"
-            )
-            (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
-            seqs = self._seqs[flow_run] = count(last + 1)
-        return next(seqs)
-
     @contextlib.contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
         """A transaction for what is no event."""
         try:
-            with self._lock, self._transaction() as connection:
+            with self._lock, self._file as connection:
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(self._problem(error)) from error
@@ -343,40 +278,40 @@ class SQLiteStore:
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
         with self._lock, self._own_errors():
-            return reader.cached(self._connection, key, now)
+            return reader.cached(self._file.connection, key, now)
 
     def latest_cached(self, task: str) -> Mapping[str, str] | None:
         """What the cache key of the newest cached run of a task was made of; null if there is none."""
         with self._lock, self._own_errors():
-            return reader.latest_cached(self._connection, task)
+            return reader.latest_cached(self._file.connection, task)
 
     # Requests -----------------------------------------------------------------------------------------------------
 
     def put_request(self, request: Request) -> int:
         """Insert the request and let SQLite number it."""
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             return request_table.put(connection, request)
 
     def open_requests(self, now: float) -> list[Request]:
         """The requests that nobody has claimed and somebody waits for."""
         with self._lock, self._own_errors():
-            return request_table.open_ones(self._connection, now)
+            return request_table.open_ones(self._file.connection, now)
 
     def claim_request(self, number: int) -> bool:
         """Take a request, unless somebody has."""
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             return request_table.claim(connection, number)
 
     def answer_request(self, number: int, answer: str) -> None:
         """Say what came of a request, once all that is queued is written."""
         self._drain()
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             request_table.answer(connection, number, answer)
 
     def answer_to(self, number: int) -> str | None:
         """What came of a request."""
         with self._lock, self._own_errors():
-            return request_table.answer_to(self._connection, number)
+            return request_table.answer_to(self._file.connection, number)
 
     @contextlib.contextmanager
     def _own_errors(self) -> Iterator[None]:

@@ -1,0 +1,196 @@
+"""The connection that writes to a store: its transactions, and the upkeep of its log.
+
+Every transaction, every checkpoint and the end of the connection happen under the lock of the store (`write_lock`).
+SQLite is not left to checkpoint by itself: it would at any commit, and never shrinks a log that a long look has kept
+from being reset.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from ..model.events import Event
+from ..model.states import TERMINAL
+from . import artifact_table, codec, log_table, rows, schema, write_lock
+from .opening import open_store
+
+LOG_SIZE = 4 << 20
+"""Bytes of the write-ahead log from which on a commit folds it into the file."""
+
+LOOK = 256
+"""Rows written between two looks at its size, which cost a microsecond."""
+
+IDLE = 2.0
+"""Seconds without a commit after which the log is folded into the file and emptied."""
+
+
+class WriteConnection:
+    """A context manager that is a transaction: kept, or nothing of it is left behind.
+
+    One object for all transactions, as a generator would cost three times as much; whoever uses it holds `lock`, which
+    keeps out the threads.  Raises `StoreError` if the file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._seqs: dict[int, count[int]] = {}
+        """The numbers of events given so far, by flow run."""
+        self._log = path.with_name(f"{path.name}-wal")
+        gate, self._connection = open_store(path)
+        self._gate: write_lock.WriteLock | _Closed = gate
+        self.lock = gate.threads
+        self._written = 0
+        """Rows that had been written at the last look at the log."""
+        self._last = 0.0
+        self._log_grown = False
+        self._failing = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for looks that are to see what it wrote."""
+        return self._connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._gate.acquire()
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except BaseException:
+                self._gate.release()
+                raise
+        except sqlite3.OperationalError:
+            self._be_patient(False)
+            raise
+        if self._failing:
+            self._be_patient(True)
+        return self._connection
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        connection = self._connection
+        try:
+            if kind is None:
+                connection.execute("COMMIT")
+                self._last = time.monotonic()
+                self._log_grown = True
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+                self._seqs.clear()  # those given in vain are given again
+            elif connection.total_changes - self._written >= LOOK:
+                self._look_at_log()
+            self._gate.release()
+
+    def _be_patient(self, patient: bool) -> None:
+        """While it cannot be written, nobody is to wait the whole time again and again."""
+        self._failing = not patient
+        self._gate.patience = write_lock.PATIENCE if patient else 0.1
+        self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._gate.patience)}")
+
+    # Events -----------------------------------------------------------------------------------------------------------
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Write events and the rows that they fold to; in a transaction."""
+        connection = self._connection
+        if len(events) == 3:
+            row = rows.whole_story(events, self._next_seq)
+            if row is not None:
+                connection.execute(schema.TASK_INSERT, row)
+                return
+        found = rows.Rows(events, self._next_seq)
+        for key in found.again:
+            connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
+        tasks = found.tasks
+        if tasks:
+            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
+        for state in found.flows:
+            rows.update_flow(connection, state)
+            if state.state.type in TERMINAL:
+                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
+        log = found.log
+        if log:
+            rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
+        if found.cache:
+            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
+        if found.artifacts:
+            made = list(found.artifacts.values())
+            rows.insert(
+                connection, "artifact", artifact_table.COLUMNS, artifact_table.WIDTH, made, artifact_table.UPSERT
+            )
+        for batch in found.lines:
+            rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
+
+    def _next_seq(self, flow_run: int) -> int:
+        """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
+        seqs = self._seqs.get(flow_run)
+        if seqs is None:
+            sql = (
+                "SELECT MAX(COALESCE((SELECT MAX(seq) FROM event WHERE flow_run = ?1), 0), "
+                "COALESCE((SELECT MAX(seq) FROM task_run WHERE flow_run = ?1), 0))"
+            )
+            (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
+            seqs = self._seqs[flow_run] = count(last + 1)
+        return next(seqs)
+
+    # Upkeep -----------------------------------------------------------------------------------------------------------
+
+    def rest(self) -> float | None:
+        """Seconds until there is something to do for `keep_up`; null if there is nothing."""
+        return max(0.05, self._last + IDLE - time.monotonic()) if self._log_grown else None
+
+    def keep_up(self) -> None:
+        """Do what is due; to be called under `lock`."""
+        if self._log_grown and time.monotonic() - self._last >= IDLE:
+            self._last = time.monotonic()  # a log that somebody reads is tried again after a while
+            with suppress(sqlite3.Error):
+                self._gate.acquire()
+                try:
+                    self._fold_log()
+                finally:
+                    self._gate.release()
+
+    def _look_at_log(self) -> None:
+        self._written = self._connection.total_changes
+        with suppress(OSError, sqlite3.Error):
+            if self._log.stat().st_size > LOG_SIZE:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _fold_log(self) -> None:
+        """Fold the log into the file and empty it, unless somebody reads it."""
+        self._connection.execute("PRAGMA busy_timeout = 0")  # under the lock nobody is waited for
+        try:
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._log_grown = bool(busy)
+        finally:
+            self._be_patient(not self._failing)
+
+    def close(self) -> None:
+        """Let go of the file, into which the log is folded; to be called under `lock`, once or more."""
+        gate = self._gate
+        if isinstance(gate, _Closed):
+            return
+        self._gate = _Closed()
+        with suppress(sqlite3.Error):  # a process that does not let go keeps nobody from ending
+            gate.acquire()
+            try:
+                self._fold_log()
+                self._connection.close()
+            finally:
+                gate.release()
+        self._connection.close()
+        write_lock.let_go(gate)
+
+
+class _Closed:
+    """In the place of the lock of a store that is closed: its file may be somebody else's by now."""
+
+    patience = 0.0
+
+    def acquire(self) -> None:
+        raise sqlite3.ProgrammingError("the store is closed")
+
+    def release(self) -> None:
+        """Nothing is held."""
