@@ -102,9 +102,9 @@ class Engine:
         """Keep a new flow run and return its number."""
         return self.store.create_flow_run(created)
 
-    def amend(self, flow_run: int, version: str, policy: RetryPolicy) -> None:
+    def amend(self, flow_run: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep what a flow run that was created ahead of time takes over from its flow."""
-        self.store.amend_flow_run(flow_run, version, policy)
+        self.store.amend_flow_run(flow_run, version, policy, durability)
 
     def note(self, event: Event) -> None:
         """Show the event now and keep it before long."""

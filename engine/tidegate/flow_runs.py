@@ -25,6 +25,7 @@ from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life
 from .run_names import fill_in
 from .saving import saving_of
+from .settings import settings
 from .tags import NONE, current_tags, tags_of
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def new_flow_run(
         tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
         owner=here.store.process,
         body=flow.body_text,
+        durability=flow.durability or (settings().durability if parent is None else parent.created.durability),
     )
     run = FlowRun(here, flow, replace(created, flow_run=here.create(created)), flow.task_runner.start(), saving)
     run.parameters.update(parameters)
@@ -198,10 +200,10 @@ def of_record(
     parameters, refused = _recorded_parameters(flow, given, here.now())
     if claim and not here.store.claim_flow_run(row):
         raise NotStartable(f"The flow run {row.number} ({row.name}) has just been resumed by somebody else.")
-    here.amend(row.number, flow.version or "", flow.policy)
-    created = FlowCreated(
-        row.number, row.created, row.uuid, row.flow, row.name, row.parameters, None, flow.version or "", row.tags
-    )
+    level = row.durability or flow.durability or settings().durability
+    here.amend(row.number, flow.version or "", flow.policy, level)
+    known = (row.number, row.created, row.uuid, row.flow, row.name, row.parameters)
+    created = FlowCreated(*known, None, flow.version or "", row.tags, durability=level)
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
     run.state = row.state
     run.scheduled = row.state.scheduled_time or row.created

@@ -129,6 +129,7 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         row["target"] or "",
         row["owner"] or "",
         row["body"] or "",
+        row["durability"] or "",
     )
 
 
@@ -163,7 +164,7 @@ def _events(row: sqlite3.Row, flow: FlowRow) -> Iterator[Event]:
     kind, at, number = row["kind"], row["at"], row["task_run"]
     if kind == codec.FLOW_CREATED:
         created = (flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source, flow.tags)
-        yield FlowCreated(flow.number, at, *created, flow.target, flow.owner, flow.body)
+        yield FlowCreated(flow.number, at, *created, flow.target, flow.owner, flow.body, flow.durability)
     if kind in (codec.TASK_CREATED, codec.BEGUN, codec.WHOLE):
         place = (row["task"], row["site"], row["place"], codec.decode_links(row["links"]))
         above = (row["parent"], bool(row["subflow"]), codec.decode_tags(row["tags"]))

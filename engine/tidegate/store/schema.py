@@ -94,9 +94,12 @@ CREATE INDEX cache_of_task ON cache(task, at);
 
 _TARGETS = "ALTER TABLE flow_run ADD COLUMN target TEXT;\n"
 
+_DURABILITY = "ALTER TABLE flow_run ADD COLUMN durability TEXT;\n"
+
 STEPS = (
     _RUNS_AND_EVENTS,
     _RESULTS + log_table.TABLE + _TARGETS + request_table.TABLE + slot_table.TABLES + artifact_table.TABLE,
+    _DURABILITY,
 )
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 

@@ -55,8 +55,9 @@ class SQLiteStore:
         self.results_folder: Path | None = path.parent / "results"
         self._processes = path.parent / "processes"
         self.slots: SlotStore = SlotTable(self._processes, self._reading, self._alone)
-        self._file = WriteConnection(path)
+        self._file = WriteConnection(path, self._stir)
         self._lock = self._file.lock
+        self._levels = self._file.levels
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()
@@ -79,14 +80,15 @@ class SQLiteStore:
                 with self._file as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, target, owner, body, created, at) "
-                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                        (*row, created.at, created.at),
+                        "parent_task_run, state, tags, target, owner, body, durability, created, at) "
+                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                        (*row, created.durability or None, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
                     self._file.write([replace(created, flow_run=number)])
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
+            self._levels.created(created, number)
         return number
 
     def claim_flow_run(self, row: FlowRow) -> bool:
@@ -99,11 +101,16 @@ class SQLiteStore:
         with self._lock, self._own_errors(), self._file as connection:
             return connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
 
-    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
-        """Keep the version of its flow, its retries if it has none of its own, and that this process has it."""
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
+        """Keep the version of its flow, what it has none of its own of, and that this process has it."""
+        sql = (
+            "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?), owner = ?, "
+            "durability = COALESCE(durability, ?) WHERE number = ? RETURNING durability"
+        )
         with self._lock, self._own_errors(), self._file as connection:
-            sql = "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?), owner = ? WHERE number = ?"
-            connection.execute(sql, (version, codec.encode_policy(policy), self.process, number))
+            values = (version, codec.encode_policy(policy), self.process, durability, number)
+            for (level,) in connection.execute(sql, values).fetchall():
+                self._levels.learn(number, level)
 
     @property
     def process(self) -> str:
@@ -121,25 +128,34 @@ class SQLiteStore:
         """Queue the event; the next commit takes it along, or the writer within 50 ms."""
         self._queue.append((event, None))
         if not self._wake.is_set():
-            self._start_writer()
-            self._wake.set()
+            self._stir()
 
     def commit(self, event: Event) -> None:
         """Write everything queued and this event, now, in this thread."""
         self._queue.append((event, None))
+        if self._levels.memory and self._levels.nobody_waits((event,)):
+            self._stir()
+            return
         problem = self._drain()
         if problem:
             raise StoreError(problem)
 
     def commit_all(self, events: Sequence[Event]) -> None:
         """Write everything queued and these events, now, in this thread."""
-        self._queue.extend((event, None) for event in events)
+        self._queue.extend([(event, None) for event in events])
+        if self._levels.nobody_waits(events):
+            self._stir()
+            return
         problem = self._drain()
         if problem:
             raise StoreError(problem)
 
     def commit_soon(self, event: Event, done: Done) -> None:
         """Queue the event and have the writer commit it without lingering."""
+        if self._levels.nobody_waits((event,)):
+            self.append(event)
+            done("")
+            return
         self._queue.append((event, done))
         if not self._urgent.is_set():
             self._start_writer()
@@ -163,6 +179,12 @@ class SQLiteStore:
             self._file.close()
         if open_until_now:
             processes.leave(self._processes)
+
+    def _stir(self) -> None:
+        """Have the writer look before long."""
+        if not self._closed:
+            self._start_writer()
+            self._wake.set()
 
     def _start_writer(self) -> None:
         if self._writer is None:
@@ -203,8 +225,9 @@ class SQLiteStore:
                 return ""
             problem = ""
             try:
-                with self._file:
-                    self._file.write([event for event, _ in batch])
+                events = [event for event, _ in batch]
+                with self._file.synced(self._levels.to_sync(events)):
+                    self._file.write(events)
             except sqlite3.OperationalError as error:
                 problem = self._problem(error)
                 # Nobody waits for these any more, but they are written as soon as it is possible again.
