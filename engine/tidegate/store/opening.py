@@ -8,7 +8,10 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import StoreError
-from . import schema, write_lock
+from . import checksums, schema, write_lock
+
+SQL_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file may raise: its error texts may quote what is no text."""
 
 _NEXT = "Set TIDEGATE_HOME to another folder."
 
@@ -29,7 +32,7 @@ def open_store(path: Path) -> tuple[write_lock.WriteLock, sqlite3.Connection]:
         lock = write_lock.hold(path)
         with lock.threads:
             return lock, _connected(path, lock, new)
-    except (sqlite3.Error, OSError) as error:
+    except (*SQL_ERRORS, OSError) as error:
         if lock is not None:
             write_lock.let_go(lock)
         raise StoreError(_why_not(path, error)) from error
@@ -45,6 +48,7 @@ def _connected(path: Path, lock: write_lock.WriteLock, new: bool) -> sqlite3.Con
         )
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
+        checksums.teach(connection)
         if new:
             _make(connection)
         else:
@@ -128,6 +132,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been quicker
     _step_up(connection, version)
+    checksums.seal_all(connection)
     connection.execute("COMMIT")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model.events import ArtifactMade, CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
-from . import artifact_table, codec, schema
+from . import artifact_table, checksums, codec, schema
 
 _CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
 _PENDING = codec.CODES[StateType.PENDING]
@@ -60,13 +60,14 @@ class Rows:
 
     @property
     def tasks(self) -> list[Row]:
-        """Rows of task runs, each new or to be updated."""
-        return list(self._tasks.values())
+        """Rows of task runs, each new or to be updated; what becomes of the latter is put together by SQLite."""
+        return [row if len(row) == schema.TASK_WIDTH else [*row, checksums.of(row)] for row in self._tasks.values()]
 
     @property
     def log(self) -> list[Row]:
         """Rows of the event log."""
-        return [entry for entry in self._log if id(entry) not in self._needless] if self._needless else self._log
+        log = [entry for entry in self._log if id(entry) not in self._needless] if self._needless else self._log
+        return [[*entry, checksums.of(entry)] for entry in log]
 
     def _task_state(self, event: TaskState) -> None:
         key = (event.flow_run, event.task_run)
@@ -96,7 +97,7 @@ class Rows:
             del self._quiet[key]
 
 
-_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 8)
+_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 9)
 _SEQ, _RESULT = 24, 25
 """Their places in a row."""
 
@@ -124,7 +125,7 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     if kind is StateType.RUNNING and row[14] is None:
         row[14] = event.at
     row[15] = event.at if kind in TERMINAL else None
-    row[16] = state.scheduled_time
+    row[16] = None if state.scheduled_time is None else float(state.scheduled_time)
     if event.name:
         row[18] = codec.clean(event.name)
     row[_RESULT] = event.result
@@ -156,12 +157,15 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row |
     if done.name:
         row[18] = codec.clean(done.name)
     row[_SEQ], row[_RESULT] = numbers(created.flow_run), done.result
+    row.append(checksums.of(row))
     return row
 
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
-    parts = json.dumps(dict(entry.parts))
-    return [entry.key, event.at, event.flow_run, event.task_run, event.attempt, entry.task, entry.expires, parts]
+    expires = None if entry.expires is None else float(entry.expires)
+    head = [codec.clean(entry.key), event.at, event.flow_run, event.task_run, event.attempt, codec.clean(entry.task)]
+    row = [*head, expires, json.dumps(dict(entry.parts))]
+    return [*row, checksums.of(row)]
 
 
 def _name_and_message(state: State) -> tuple[str | None, str | None]:
@@ -176,6 +180,7 @@ def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:
     ended = event.at if state.type in TERMINAL else None
     head = (codec.CODES[state.type], *_name_and_message(state), event.at, started, ended, state.scheduled_time)
     connection.execute(schema.FLOW_UPDATE, (*head, event.attempt, event.at, event.result, event.flow_run))
+    checksums.seal_flow_run(connection, event.flow_run)
 
 
 def insert(

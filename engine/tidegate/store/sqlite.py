@@ -27,7 +27,8 @@ from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import artifact_table, codec, log_table, processes, reader, request_table
+from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
+from .opening import SQL_ERRORS
 from .slot_table import SlotTable
 from .write_connection import WriteConnection
 
@@ -85,6 +86,7 @@ class SQLiteStore:
                         (*row, created.durability or None, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
+                    checksums.seal_flow_run(connection, number)
                     self._file.write([replace(created, flow_run=number)])
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
@@ -99,7 +101,10 @@ class SQLiteStore:
         )
         pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
         with self._lock, self._own_errors(), self._file as connection:
-            return connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
+            claimed = connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
+            if claimed:
+                checksums.seal_flow_run(connection, row.number)
+            return claimed
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep the version of its flow, what it has none of its own of, and that this process has it."""
@@ -111,6 +116,7 @@ class SQLiteStore:
             values = (version, codec.encode_policy(policy), self.process, durability, number)
             for (level,) in connection.execute(sql, values).fetchall():
                 self._levels.learn(number, level)
+            checksums.seal_flow_run(connection, number)
 
     @property
     def process(self) -> str:
@@ -226,17 +232,17 @@ class SQLiteStore:
             problem = ""
             try:
                 events = [event for event, _ in batch]
-                with self._file.synced(self._levels.to_sync(events)):
-                    self._file.write(events)
-            except sqlite3.OperationalError as error:
-                problem = self._problem(error)
-                # Nobody waits for these any more, but they are written as soon as it is possible again.
-                queue.extendleft((event, None) for event, _ in reversed(batch))
-                while len(queue) > BACKLOG:
-                    queue.popleft()
+                self._file.synced(self._levels.to_sync(events)).keep(events)
             except Exception as error:
-                # What is wrong is in the events: trying again would be wrong again, and stop all that follows.
-                problem = f"{len(batch)} events could not be written to {self.path}: {type(error).__name__}: {error}."
+                if _may_heal(error):
+                    problem = self._problem(error)
+                    # Nobody waits for these any more, but they are written as soon as it is possible again.
+                    queue.extendleft((event, None) for event, _ in reversed(batch))
+                    while len(queue) > BACKLOG:
+                        queue.popleft()
+                else:  # what is wrong is in the events: trying again would be wrong again, and stop all that follows
+                    why = f"{type(error).__name__}: {error}"
+                    problem = f"{len(batch)} events could not be written to {self.path}: {why}."
         for _, done in batch:
             if done is not None:
                 done(problem)
@@ -248,10 +254,10 @@ class SQLiteStore:
         try:
             with self._lock, self._file as connection:
                 yield connection
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise StoreError(self._problem(error)) from error
 
-    def _problem(self, error: sqlite3.Error) -> str:
+    def _problem(self, error: Exception) -> str:
         return f"The store {self.path} cannot be written: {error}."
 
     # Reading ------------------------------------------------------------------------------------------------------
@@ -340,7 +346,7 @@ class SQLiteStore:
     def _own_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
 
     @contextlib.contextmanager
@@ -349,5 +355,11 @@ class SQLiteStore:
         try:
             with contextlib.closing(reader.connect(self.path)) as connection:
                 yield connection
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
+
+
+def _may_heal(error: Exception) -> bool:
+    """True if what could not be written may be written later: the store is locked, or the disk is full."""
+    wrong = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return isinstance(error, sqlite3.OperationalError) and not wrong

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from ..model.events import Event
 from ..model.states import TERMINAL
@@ -74,23 +75,7 @@ class WriteConnection:
         return self
 
     def __enter__(self) -> sqlite3.Connection:
-        sync = self._to_sync or (self._unsynced > 0 and time.monotonic() - self._unsynced >= BARRIER)
-        self._to_sync = False
-        try:
-            self._gate.acquire()
-            try:
-                if sync is not self._synced:
-                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-                    self._synced = sync
-                self._connection.execute("BEGIN IMMEDIATE")
-            except BaseException:
-                self._gate.release()
-                raise
-        except sqlite3.OperationalError:
-            self._be_patient(False)
-            raise
-        if self._failing:
-            self._be_patient(True)
+        self._begin("BEGIN IMMEDIATE")
         return self._connection
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -103,9 +88,33 @@ class WriteConnection:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
                 self._seqs.clear()  # those given in vain are given again
-            elif connection.total_changes - self._written >= LOOK:
-                self._look_at_log()
-            self._gate.release()
+            self._end()
+
+    def _begin(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Take the lock, and run the first statement under it."""
+        connection, gate = self._connection, self._gate
+        sync = self._to_sync or (self._unsynced > 0 and time.monotonic() - self._unsynced >= BARRIER)
+        self._to_sync = False
+        try:
+            gate.acquire()
+            try:
+                if sync is not self._synced:
+                    connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+                    self._synced = sync
+                connection.execute(sql, values)
+            except BaseException:
+                gate.release()
+                raise
+        except sqlite3.OperationalError:
+            self._be_patient(False)
+            raise
+        if self._failing:
+            self._be_patient(True)
+
+    def _end(self) -> None:
+        if self._connection.total_changes - self._written >= LOOK:
+            self._look_at_log()
+        self._gate.release()
 
     def _committed(self) -> None:
         self._last = now = time.monotonic()
@@ -124,14 +133,26 @@ class WriteConnection:
 
     # Events -----------------------------------------------------------------------------------------------------------
 
+    def keep(self, events: Sequence[Event]) -> None:
+        """Write events and the rows that they fold to, in a transaction of their own."""
+        row = rows.whole_story(events, self._next_seq) if len(events) == 3 else None
+        if row is None:
+            with self:
+                self.write(events)
+            return
+        try:
+            self._begin(schema.TASK_INSERT, row)  # a transaction by itself, which saves a tenth of a commit
+        except BaseException:
+            self._seqs.clear()
+            raise
+        try:
+            self._committed()
+        finally:
+            self._end()
+
     def write(self, events: Sequence[Event]) -> None:
-        """Write events and the rows that they fold to; in a transaction."""
+        """As `keep`, in a transaction that has begun."""
         connection = self._connection
-        if len(events) == 3:
-            row = rows.whole_story(events, self._next_seq)
-            if row is not None:
-                connection.execute(schema.TASK_INSERT, row)
-                return
         found = rows.Rows(events, self._next_seq)
         for key in found.again:
             connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
@@ -145,9 +166,9 @@ class WriteConnection:
                 self.levels.forget(state.flow_run)
         log = found.log
         if log:
-            rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
+            rows.insert(connection, "event", schema.EVENT_COLUMNS, schema.EVENT_WIDTH, log)
         if found.cache:
-            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
+            rows.insert(connection, "cache", schema.CACHE_COLUMNS, schema.CACHE_WIDTH, found.cache, schema.CACHE_UPSERT)
         if found.artifacts:
             made = list(found.artifacts.values())
             rows.insert(
