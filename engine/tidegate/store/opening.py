@@ -106,7 +106,10 @@ def _is_new(path: Path) -> bool:
 def _make(connection: sqlite3.Connection) -> None:
     """Make a new file a store, whole or not at all."""
     connection.execute("PRAGMA synchronous = FULL")  # a power cut must not leave half a schema
-    connection.execute("PRAGMA page_size = 2048")  # a commit writes whole pages; half as large, a tenth cheaper
+    connection.execute(
+        "PRAGMA page_size = 2048"
+    )  # a commit writes whole ones; half as large, it costs a twentieth less
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that room can be given back
     # Without a log first, so that the header that `_is_new` reads is in the file itself.
     connection.execute("BEGIN EXCLUSIVE")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -30,6 +30,7 @@ from ..rules.decide import RetryPolicy
 from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
 from .opening import SQL_ERRORS
 from .slot_table import SlotTable
+from .upkeep import Upkeep
 from .write_connection import WriteConnection
 
 LINGER = 0.05
@@ -59,6 +60,7 @@ class SQLiteStore:
         self._file = WriteConnection(path, self._stir)
         self._lock = self._file.lock
         self._levels = self._file.levels
+        self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()
@@ -257,6 +259,13 @@ class SQLiteStore:
         except SQL_ERRORS as error:
             raise StoreError(self._problem(error)) from error
 
+    def _vacuum(self) -> None:
+        try:
+            with self._lock:
+                self._file.vacuum()
+        except SQL_ERRORS as error:
+            raise StoreError(self._problem(error)) from error
+
     def _problem(self, error: Exception) -> str:
         return f"The store {self.path} cannot be written: {error}."
 
@@ -361,5 +370,5 @@ class SQLiteStore:
 
 def _may_heal(error: Exception) -> bool:
     """True if what could not be written may be written later: the store is locked, or the disk is full."""
-    wrong = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    return isinstance(error, sqlite3.OperationalError) and not wrong
+    unsummed = "user-defined function" in str(error)  # a row that goes on is so damaged that it cannot be summed
+    return isinstance(error, sqlite3.OperationalError) and not unsummed

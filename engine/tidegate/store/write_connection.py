@@ -217,6 +217,20 @@ class WriteConnection:
         with self.synced() as connection:
             connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
+    def vacuum(self) -> None:
+        """Give the room of what was deleted back to the disk; to be called under `lock`.  Raises `sqlite3.Error`."""
+        self._gate.acquire()
+        try:
+            (mode,) = self._connection.execute("PRAGMA auto_vacuum").fetchone()
+            if mode == 2:
+                # Not `execute`, which takes one step: it would give back one page.
+                self._connection.executescript("PRAGMA incremental_vacuum")
+            else:  # made by an older version: once in full
+                self._connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+            self._fold_log()
+        finally:
+            self._gate.release()
+
     def _look_at_log(self) -> None:
         self._written = self._connection.total_changes
         with suppress(OSError, sqlite3.Error):
