@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from . import setting_kinds as kinds
 from .errors import SettingsError
-from .model.durability import LEVELS, Durability
+from .model.durability import DEFAULT, LEVELS, Durability
 
 PREFIX = "TIDEGATE_"
 MASK = "********"
@@ -93,7 +93,7 @@ class Settings:
     )
     logging_to_store: bool = setting(True, kinds.TRUTH, "Whether log records of runs are kept in the store.")
     durability: Durability = setting(  # noqa: RUF009  # it gives a field
-        "process",
+        DEFAULT,
         kinds.one_of(*LEVELS),
         "How much of a run a power cut may take: memory, process or power. Flows may say otherwise.",
     )

@@ -58,16 +58,17 @@ class Rows:
                     self._quiet.clear()  # the log says on which side of a pause something happened
                 self._log.append(codec.encode(event, numbers(event.flow_run)))
 
-    @property
     def tasks(self) -> list[Row]:
-        """Rows of task runs, each new or to be updated; what becomes of the latter is put together by SQLite."""
-        return [row if len(row) == schema.TASK_WIDTH else [*row, checksums.of(row)] for row in self._tasks.values()]
+        """Rows of task runs, each new or to be updated; to be asked once.
 
-    @property
+        New ones have their checksum; what becomes of the others is put together by SQLite.
+        """
+        return [row if len(row) == schema.TASK_WIDTH else checksums.sealed(row) for row in self._tasks.values()]
+
     def log(self) -> list[Row]:
-        """Rows of the event log."""
+        """Rows of the event log, with their checksums; to be asked once."""
         log = [entry for entry in self._log if id(entry) not in self._needless] if self._needless else self._log
-        return [[*entry, checksums.of(entry)] for entry in log]
+        return list(map(checksums.sealed, log))
 
     def _task_state(self, event: TaskState) -> None:
         key = (event.flow_run, event.task_run)
@@ -157,15 +158,13 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row |
     if done.name:
         row[18] = codec.clean(done.name)
     row[_SEQ], row[_RESULT] = numbers(created.flow_run), done.result
-    row.append(checksums.of(row))
-    return row
+    return checksums.sealed(row)
 
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
     expires = None if entry.expires is None else float(entry.expires)
     head = [codec.clean(entry.key), event.at, event.flow_run, event.task_run, event.attempt, codec.clean(entry.task)]
-    row = [*head, expires, json.dumps(dict(entry.parts))]
-    return [*row, checksums.of(row)]
+    return checksums.sealed([*head, expires, json.dumps(dict(entry.parts))])
 
 
 def _name_and_message(state: State) -> tuple[str | None, str | None]:

@@ -198,8 +198,10 @@ class SQLiteStore:
         if self._writer is None:
             with self._starting:
                 if self._writer is None:
-                    self._writer = threading.Thread(target=self._write_on, name="tidegate-writer", daemon=True)
-                    self._writer.start()
+                    writer = threading.Thread(target=self._write_on, name="tidegate-writer", daemon=True)
+                    with contextlib.suppress(RuntimeError):  # the interpreter ends: `close` writes what is queued
+                        writer.start()
+                        self._writer = writer
 
     def _write_on(self) -> None:
         while not self._closed:

@@ -32,6 +32,9 @@ BARRIER = 1.0
 to the disk.  A commit that waits for the disk takes all before it along: 1,900 cheap ones and one such are as safe as
 1,901 of the latter, and a hundred times as fast."""
 
+GLANCE = 0.05
+"""Seconds between two looks whether the file is still the one that was opened; each costs a microsecond."""
+
 IDLE = 2.0
 """Seconds without a commit after which the log is folded into the file and emptied."""
 
@@ -48,8 +51,10 @@ class WriteConnection:
         self._seqs: dict[int, count[int]] = {}
         """The numbers of events given so far, by flow run."""
         self.levels = Levels()
-        self._log = path.with_name(f"{path.name}-wal")
+        self._path, self._log = path, path.with_name(f"{path.name}-wal")
         gate, self._connection = open_store(path)
+        self._place = place_of(path)
+        self._looked = 0.0
         self._gate: write_lock.WriteLock | _Closed = gate
         self.lock = gate.threads
         self._written = 0
@@ -93,11 +98,15 @@ class WriteConnection:
     def _begin(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Take the lock, and run the first statement under it."""
         connection, gate = self._connection, self._gate
-        sync = self._to_sync or (self._unsynced > 0 and time.monotonic() - self._unsynced >= BARRIER)
+        now = time.monotonic()
+        sync = self._to_sync or (self._unsynced > 0 and now - self._unsynced >= BARRIER)
         self._to_sync = False
         try:
             gate.acquire()
             try:
+                if now - self._looked >= GLANCE:
+                    self._look_at_file()
+                    self._looked = now
                 if sync is not self._synced:
                     connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                     self._synced = sync
@@ -115,6 +124,11 @@ class WriteConnection:
         if self._connection.total_changes - self._written >= LOOK:
             self._look_at_log()
         self._gate.release()
+
+    def _look_at_file(self) -> None:
+        """Raises `sqlite3.OperationalError` if the file was moved away: nobody would see what is written to it."""
+        if place_of(self._path) != self._place:
+            raise sqlite3.OperationalError("its file was moved, removed or replaced while it was open; put it back")
 
     def _committed(self) -> None:
         self._last = now = time.monotonic()
@@ -156,7 +170,7 @@ class WriteConnection:
         found = rows.Rows(events, self._next_seq)
         for key in found.again:
             connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
-        tasks = found.tasks
+        tasks = found.tasks()
         if tasks:
             rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
         for state in found.flows:
@@ -164,7 +178,7 @@ class WriteConnection:
             if state.state.type in TERMINAL:
                 self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
                 self.levels.forget(state.flow_run)
-        log = found.log
+        log = found.log()
         if log:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, schema.EVENT_WIDTH, log)
         if found.cache:
@@ -234,11 +248,13 @@ class WriteConnection:
     def _look_at_log(self) -> None:
         self._written = self._connection.total_changes
         with suppress(OSError, sqlite3.Error):
+            self._look_at_file()
             if self._log.stat().st_size > LOG_SIZE:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _fold_log(self) -> None:
         """Fold the log into the file and empty it, unless somebody reads it."""
+        self._look_at_file()  # the log beside it is another file's then
         self._connection.execute("PRAGMA busy_timeout = 0")  # under the lock nobody is waited for
         try:
             (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -276,3 +292,12 @@ class _Closed:
 
     def release(self) -> None:
         """Nothing is held."""
+
+
+def place_of(path: Path) -> tuple[int, int] | None:
+    """Which file has that name now, by device and inode; null if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
