@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from tidegate.store import schema
+from tidegate.store import checksums, schema
 
 
 def sqlite_commits(folder: Path, n: int) -> float:
@@ -21,8 +21,8 @@ def sqlite_commits(folder: Path, n: int) -> float:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.executescript("".join(schema.STEPS))
     row = f"INSERT INTO task_run({schema.TASK_COLUMNS}) VALUES ({','.join('?' * schema.TASK_WIDTH)})"
-    events = "INSERT INTO event VALUES (?,?,?,?,?,?),(?,?,?,?,?,?),(?,?,?,?,?,?)"
-    ran = (0.001, None, None, "0" * 32, 0, "0" * 32, None, None, b"TG1 - json\n12345")
+    events = f"INSERT INTO event({checksums.TABLES['event']}) VALUES (?,?,?,?,?,?),(?,?,?,?,?,?),(?,?,?,?,?,?)"
+    ran = (0.001, None, None, "0" * 32, 0, "0" * 32, None, None, b"TG1 - json\n12345", 0)
     begun = time.perf_counter()
     for i in range(n):
         now = time.time()

@@ -120,9 +120,9 @@ class Engine:
             self._tell_above(replace(created, flow_run=number), self.live.get(created.parent[0]))
         return number
 
-    def amend(self, flow_run: int, version: str, policy: RetryPolicy) -> None:
+    def amend(self, flow_run: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep what a flow run that was created ahead of time takes over from its flow."""
-        self.store.amend_flow_run(flow_run, version, policy)
+        self.store.amend_flow_run(flow_run, version, policy, durability)
 
     def note(self, event: Event) -> None:
         """Show the event now and keep it before long."""

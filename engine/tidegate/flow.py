@@ -21,6 +21,7 @@ from .flow_graph import FlowGraph
 from .flow_runs import carry_out, carry_out_async, new_flow_run
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
+from .model.durability import LEVELS, Durability
 from .model.states import State
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
@@ -80,6 +81,7 @@ class Flow(CallFace, Generic[P, R]):
         task_runner: TaskRunner | type[TaskRunner] | None = None,
         validate_parameters: bool = True,
         final_state: FinalState = "children",
+        durability: Durability | None = None,
         persist_result: Persist | None = None,
         result_storage: Any = None,
         result_serializer: Any = None,
@@ -103,6 +105,9 @@ class Flow(CallFace, Generic[P, R]):
         if final_state not in get_args(FinalState):
             raise senseless("final_state", self.name, f"one of {', '.join(get_args(FinalState))}", final_state)
         self.final_state = final_state
+        if durability not in (None, *LEVELS):
+            raise senseless("durability", self.name, f"one of {', '.join(LEVELS)}", durability)
+        self.durability = durability
         self.validate_parameters = validate_parameters
         self.needs_results = False
         self.caching: Caching | None = None  # flows are not cached
@@ -261,6 +266,7 @@ def flow(
     task_runner: TaskRunner | type[TaskRunner] | None = None,
     validate_parameters: bool = True,
     final_state: FinalState = "children",
+    durability: Durability | None = None,
     persist_result: Persist | None = None,
     result_storage: Any = None,
     result_serializer: Any = None,
@@ -290,6 +296,10 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``validate_parameters``: whether parameters are checked and converted by their annotations; true by default.
     - ``final_state``: what its end depends on.  ``"children"``: what it returned, and if that is nothing, all its task
       runs.  ``"returned"``: what it returned.  ``"raised"``: only whether it raised.
+    - ``durability``: how much of its runs may be lost with the power.  ``"process"``, the default of the settings: the
+      last second of task runs, but never its end, a pause or a cancel.  ``"power"``: nothing that was shown; each task
+      run waits for the disk.  ``"memory"``: the ends of task runs are kept before long, and nobody waits for that;
+      even the death of the process may take the last of them.  A subflow has that of the flow that calls it.
     - ``persist_result``: whether results of it and its tasks are saved: true, false, or ``"auto"``, the default, which
       saves small ones and those that took longer to make than to write.  Those of the tasks of a flow with retries are
       all saved by default.

@@ -27,6 +27,7 @@ from .run.recall import Recall
 from .run.terms import Terms
 from .run_names import fill_in
 from .saving import saving_of
+from .settings import settings
 from .tags import NONE, current_tags, tags_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def new_flow_run(
             tuple(sorted(current_tags() | flow.tags | (NONE if parent is None else parent.tags))),
             owner=here.store.process,
             body=flow.body_text,
+            durability=flow.durability or (settings().durability if parent is None else parent.created.durability),
         )
         created = replace(created, flow_run=here.create(created))
     else:
@@ -106,9 +108,10 @@ def _claimed(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
 
 
 def _amended(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
-    here.amend(row.number, flow.version or "", flow.policy)
+    level = row.durability or flow.durability or settings().durability
+    here.amend(row.number, flow.version or "", flow.policy, level)
     what = (row.number, row.created, row.uuid, row.flow, row.name, row.parameters, row.parent)
-    return FlowCreated(*what, flow.version or "", row.tags)
+    return FlowCreated(*what, flow.version or "", row.tags, durability=level)
 
 
 def _remember(run: FlowRun, row: FlowRow, terms: Terms) -> None:

@@ -79,7 +79,8 @@ class EventStore(Protocol):
     `results_folder` is where results that are too large for a row belong; null if nothing outlives the process.
     `slots` keeps the limits by tag.
 
-    An event counts as kept when a reader in another process would see it after this one was killed.  The order of
+    An event counts as kept when a reader in another process would see it after this one was killed.  A flow run may ask
+    for more, or for less (`Durability`): then `commit` and its kin wait for the disk, or do not wait.  The order of
     `append`, `commit` and `commit_soon` calls of one thread is kept.
     """
 
@@ -97,8 +98,9 @@ class EventStore(Protocol):
         """Make a flow run that is to be resumed Pending and this process's own; false if it is no longer as `row`."""
         ...
 
-    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
-        """Keep the version of a flow run's flow, its retries if it has none of its own, and that this process has it.
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
+        """Keep the version of a flow run's flow, that this process has it, and where it has none of its own, its
+        retries and how durable it is.
 
         Raises `StoreError`.
         """

@@ -105,6 +105,18 @@ def _names(value: Any) -> tuple[str, ...]:
     return names
 
 
+def one_of(*words: str) -> Kind:
+    """One of a few words, in any case."""
+
+    def read(value: Any) -> str:
+        word = _text(value).lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    return Kind(f"one of {', '.join(words)}", read)
+
+
 def whole(least: int) -> Kind:
     """Whole numbers from `least` on."""
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from . import setting_kinds as kinds
 from .errors import SettingsError
+from .model.durability import DEFAULT, LEVELS, Durability
 
 PREFIX = "TIDEGATE_"
 MASK = "********"
@@ -91,6 +92,11 @@ class Settings:
         (), kinds.NAMES, "Loggers of other packages whose records in runs are kept too, by name, with commas."
     )
     logging_to_store: bool = setting(True, kinds.TRUTH, "Whether log records of runs are kept in the store.")
+    durability: Durability = setting(  # noqa: RUF009  # it gives a field
+        DEFAULT,
+        kinds.one_of(*LEVELS),
+        "How much of a run a power cut may take: memory, process or power. Flows may say otherwise.",
+    )
     auto_display: bool = setting(True, kinds.TRUTH, "Whether a run in a notebook shows its graph under the cell.")
 
     _given: frozenset[str] = field(default=frozenset(), compare=False)

@@ -6,12 +6,10 @@ import asyncio
 import functools
 import os
 import pickle
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import pytest
 
 from support.flows import edges, engine_over, flow, in_time, opened, states_in_store, task
+from support.tampering import tampered
 from tidegate import State, allow_failure, quote
 from tidegate import saving as saving_module
 from tidegate.cache_policies import INPUTS, TASK_SOURCE, CacheKey, CachePolicy
@@ -699,8 +698,7 @@ class Canary:
 
 
 def sql(store: SQLiteStore, statement: str, *values: Any) -> list[Any]:
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        return connection.execute(statement, values).fetchall()
+    return tampered(store.path, statement, *values)
 
 
 @pytest.mark.parametrize("signature", ["-", "0" * 64, "theirs"])

@@ -280,7 +280,7 @@ def test_an_end_that_cannot_be_saved_is_told(folder: Path) -> None:
     (folder / "full.py").write_text(
         "import sqlite3\nfrom tidegate import flow\nfrom tidegate.engine import engine\n"
         "def refuse(*_): raise sqlite3.OperationalError('disk full')\n"
-        "@flow\ndef nightly():\n    engine().store._write = refuse\n    return 1\n"
+        "@flow\ndef nightly():\n    engine().store._file.write = refuse\n    return 1\n"
     )
     result = call("run", "full.py")
     assert result.exit_code == 0

@@ -301,3 +301,40 @@ def test_a_task_run_that_found_the_gate_open_is_recorded_before_it_closes(
     shown = [(type(e).__name__, e.state.name) for e in feed.events if isinstance(e, (FlowState, TaskState))]
     closed = ("FlowState", "Paused" if verb == "pause" else "Cancelling")
     assert shown.index(("TaskState", "Running")) < shown.index(closed)
+
+
+def test_a_task_run_that_meets_the_gate_as_it_closes_goes_on_with_the_resume(
+    feed: Feed, start: Start, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = threading.Event()
+    close, not_now = FlowRun._close, lifecycles._not_now
+
+    def closes(run: FlowRun, kind: StateType) -> None:
+        close(run, kind)
+        gate.set()
+        opened(waiting)  # it has found the gate closed, and the pause is not complete yet
+
+    def waits(run: TaskRun, decision: Any) -> Any:
+        effect = not_now(run, decision)
+        first = next(effect)
+        waiting.set()
+        yield first
+        yield from effect
+        return None
+
+    monkeypatch.setattr(FlowRun, "_close", closes)
+    monkeypatch.setattr(lifecycles, "_not_now", waits)
+
+    @task
+    def one() -> int:
+        return 1
+
+    @flow
+    def work() -> int:
+        gate.wait()
+        return int(one.submit().result())
+
+    running = start(work)
+    running.run.pause()
+    running.run.resume()
+    assert running.ended() == 1

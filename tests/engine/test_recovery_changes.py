@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import pickle
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from support.flows import engine_over, flow, task
 from support.resumes import Bodies, message, resumed
+from support.tampering import tampered
 from tidegate import resume, resume_plan
 from tidegate.engine import Engine
 from tidegate.store.sqlite import SQLiteStore
@@ -117,10 +117,7 @@ def test_a_result_whose_file_is_gone_runs_again(disk: Engine, tmp_path: Path) ->
 def test_a_row_that_was_tampered_with_is_not_opened(disk: Engine, tmp_path: Path) -> None:
     _work, ran = crashed_after(disk, lambda: "plain")
     payload = b"TG1 " + b"0" * 64 + b" pickle\n" + pickle.dumps(Opened())
-    connection = sqlite3.connect(tmp_path / "home" / "store.db")
-    with connection:
-        connection.execute("UPDATE task_run SET result = ?", (payload,))
-    connection.close()
+    tampered(tmp_path / "home" / "store.db", "UPDATE task_run SET result = ?", payload)
     before = Opened.count
     resume(1)
     assert Opened.count == before

@@ -6,7 +6,6 @@ Real processes are really killed.  A file outside the store, to which each body 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from support.flows import python, seeded, states_in_store
+from support.tampering import tampered
 from tidegate.store.sqlite import SQLiteStore
 
 WITNESS = """
@@ -255,9 +255,6 @@ def test_control_a_store_that_forgets_is_caught(tmp_path: Path, uninterrupted: A
     """The tests above can fail: without the results, bodies whose end was seen run twice."""
     place = Place(tmp_path / "forgets")
     assert place.go("calls", die_at=9) is None
-    connection = sqlite3.connect(place.home / "store.db")
-    with connection:
-        connection.execute("UPDATE task_run SET result = NULL")
-    connection.close()
+    tampered(place.home / "store.db", "UPDATE task_run SET result = NULL")
     assert place.go("calls", 1) == uninterrupted["calls"][0]
     assert place.ran_twice()

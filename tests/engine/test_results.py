@@ -16,7 +16,6 @@ import pickle
 import random
 import re
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -24,7 +23,7 @@ import tracemalloc
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock, Mock
@@ -34,6 +33,7 @@ import pandas as pd
 import pytest
 
 from support.flows import edges, engine_over, flow, in_time, opened, task
+from support.tampering import tampered
 from tidegate import ConcurrentTaskRunner, CrashedRun, FailedRun, InvalidOption, MissingResult, Task, quote
 from tidegate import saving as saving_module
 from tidegate.cache_policies import INPUTS
@@ -577,8 +577,7 @@ def test_an_exception_that_was_tampered_with_is_not_loaded(disk: SQLiteStore, tm
 
     only(work)
     payload = pickle.dumps(Sings(tmp_path / "sang"))
-    with closing(sqlite3.connect(disk.path)) as connection, connection:
-        connection.execute("UPDATE task_run SET result = ?", (b"TG1 - pickle\n" + payload,))
+    tampered(disk.path, "UPDATE task_run SET result = ?", b"TG1 - pickle\n" + payload)
     with engine_over(disk) as engine, pytest.raises(FailedRun, match="Kind: no"):
         read(engine, 1, 1)
     assert not (tmp_path / "sang").exists()

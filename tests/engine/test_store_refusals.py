@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from support.flows import flow, in_time
+from support.flows import engine_over, flow, in_time
 from tidegate.engine import Engine, using
 from tidegate.errors import StoreError
+from tidegate.model.events import FlowState
+from tidegate.model.states import Completed
 from tidegate.settings import Settings
 from tidegate.store import schema
 from tidegate.store.sqlite import SQLiteStore
@@ -125,6 +129,70 @@ def test_a_store_that_another_program_holds_says_so(tmp_path: Path, monkeypatch:
             in_time(lambda: SQLiteStore(path))
     assert "locked by another program" in one_line(caught.value)
     SQLiteStore(path).close()  # and once it is let go, it opens
+
+
+@pytest.mark.parametrize("by", ["nothing", "another_store", "a_copy"])
+def test_a_file_that_is_swapped_while_it_is_open_is_not_written_to(tmp_path: Path, by: str) -> None:
+    """Nor is what came in its place; put back, it holds all that happened meanwhile."""
+    path, aside, other = tmp_path / "store.db", tmp_path / "aside.db", tmp_path / "other.db"
+    SQLiteStore(other).close()
+    ours = SQLiteStore(path)
+    with engine_over(ours):
+        small()
+        ours._file._fold_log()
+        if by == "a_copy":
+            other.write_bytes(path.read_bytes())
+        path.rename(aside)
+        if by != "nothing":
+            other.rename(path)
+        before = path.read_bytes() if path.exists() else b""
+        ours._file._looked = 0.0  # the next write looks
+        with pytest.raises(StoreError, match="its file was moved, removed or replaced while it was open") as caught:
+            small()
+        one_line(caught.value)
+        ours._file._looked = 0.0
+        with pytest.raises(StoreError):
+            ours.commit(FlowState(1, 5.0, Completed(at=5.0), "you"))
+        with ours._lock:
+            ours._file._last = 0.0
+            ours._file.keep_up()
+        assert (path.read_bytes() if path.exists() else b"") == before
+        if by != "nothing":
+            path.rename(other)
+        aside.rename(path)
+        ours._file._looked = 0.0
+        small()
+    assert [row.state.name for row in ours.flow_runs()] == ["Completed"] * 2
+    assert [e.by for _, e in ours.events(1) if isinstance(e, FlowState)][-1] == "you"
+    ours.close()
+
+
+def test_closing_a_store_whose_file_was_swapped_leaves_the_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    ours = SQLiteStore(path)
+    with engine_over(ours):
+        small()
+    path.unlink()
+    for end in ("-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
+    code = (
+        "import os, sys; from pathlib import Path; from tidegate.model.events import FlowCreated\n"
+        "from tidegate.store.sqlite import SQLiteStore\n"
+        "SQLiteStore(Path(sys.argv[1])).create_flow_run(FlowCreated(0, 1.0, 'u', 'f', 'n', '{}')); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=30)
+    log = Path(f"{path}-wal")
+    assert log.stat().st_size > 0, "what the other wrote is in its log alone"
+    ours.close()
+    assert log.stat().st_size > 0
+    again = SQLiteStore(path)
+    assert [row.flow for row in again.flow_runs()] == ["f"]
+    again.close()
+
+
+@flow
+def small() -> int:
+    return 1
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from .profiles import profile
 from .run import run
 from .runs import runs, show
 from .settings import settings
+from .store import store
 
 USAGE, INTERRUPTED = 2, 130
 """Exit codes, beside 1 for all other errors; those of runs are in `run`."""
@@ -53,5 +54,5 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
         context.with_resource(temporary_settings({"home": home}))
 
 
-for each in (run, runs, show, logs, pause, resume, suspend, cancel, settings, profile):
+for each in (run, runs, show, logs, pause, resume, suspend, cancel, store, settings, profile):
     main.add_command(each)

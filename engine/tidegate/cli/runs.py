@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..model.durability import DEFAULT
 from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..moments import duration, moment
@@ -103,6 +104,7 @@ def _facts(row: FlowRow) -> list[tuple[str, str]]:
         ("parameters", "" if row.parameters == "{}" else row.parameters),
         ("tags", ", ".join(row.tags)),
         ("target", row.target),
+        ("durability", "" if row.durability == DEFAULT else row.durability),
         ("parent", f"flow run {row.parent[0]}, task run {row.parent[1]}" if row.parent else ""),
     ]
     return [(name, text) for name, text in facts if text]

@@ -52,6 +52,8 @@ class FlowCreated:
     """The process that runs it, as the store knows it; empty for a run that nobody has begun."""
     body: str = ""
     """The text of the cell that the flow is, so that it can be run again; empty for functions."""
+    durability: str = ""
+    """How much of it may be lost with the power, see `Durability`; empty where nobody has said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class FlowRow:
     """The process that runs it, as the store knows it; empty if nobody has begun it, and for one that is suspended."""
     body: str = ""
     """The text of the cell that the flow is; empty for functions."""
+    durability: str = ""
+    """How much of it may be lost with the power, see `Durability`; empty where nobody has said."""
 
     def recorded_parameters(self) -> dict[str, Any]:
         """The parameters; what has no JSON form stands as a type name."""
@@ -112,7 +114,7 @@ def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     """The row that a flow run begins with."""
     row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
     row.source, row.tags, row.target = event.source, event.tags, event.target
-    row.owner, row.body = event.owner, event.body
+    row.owner, row.body, row.durability = event.owner, event.body, event.durability
     return row
 
 

@@ -66,6 +66,20 @@ class _References:
 _REFERENCES = _References()
 
 
+def reference_of(blob: bytes | None) -> Reference | None:
+    """Where the result lies that a blob stands for; null if the blob holds it itself, or cannot be told.
+
+    For finding files, not for loading them: the signature is not looked at.
+    """
+    if blob is None or not is_saved(blob):
+        return None
+    try:
+        head = read_head(blob)
+        return _REFERENCES.loads(blob[head.end :]) if head.serializer == _REFERENCES.name else None
+    except (MissingResult, ValueError, TypeError):
+        return None
+
+
 class ResultKeeper:
     """Saves results and gives them back.  Any thread may use it.
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -20,6 +20,8 @@ from .files import open_plain, why, write_new
 from .reasons import first_line
 
 _KEY = re.compile("[0-9a-f]{64}")
+_SWEPT = ".swept."
+"""Begins the name of a file that is being removed."""
 
 
 class ResultStorage(Protocol):
@@ -83,6 +85,8 @@ class FileStorage:
         try:
             self._make()
             with self._parent(key, make=True) as parent:
+                with contextlib.suppress(OSError):
+                    os.utime(key, dir_fd=parent)  # before the look: whoever sweeps sees that it is wanted again
                 if not _is_whole(key, parent):
                     _write_whole(key, data, parent)
                 # Also for a file that was there: whoever wrote it may not have come this far yet.
@@ -114,6 +118,26 @@ class FileStorage:
         except OSError as error:
             raise StoreError(f"The result {name} in {self.folder} cannot be removed ({why(error)}).") from error
 
+    def sweep(self, named: Container[str], older: float, *, pretend: bool = False) -> tuple[int, int]:
+        """Remove the files whose keys are not `named` and that nobody has written since `older`, in seconds since the
+        epoch; how many these were, and their bytes.  With `pretend` they are only counted.
+
+        Whoever writes a file that is there already marks it with the present time, and only then looks whether it is
+        whole.  So it is moved out of the way, looked at once more, and put back if it was marked meanwhile.
+        """
+        files, size = 0, 0
+        for path in self.folder.glob("??/??/*") if self.folder.is_dir() else ():
+            key = path.name.removeprefix(_SWEPT)
+            if key in named and path.name == key:
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                # Through the folder's descriptor, as everything here: a link in its place is not followed.
+                with self._parent("".join(path.parts[-3:-1])) as parent:
+                    removed = _sweep(path.name, key, key in named, parent, older, pretend)
+                if removed is not None:
+                    files, size = files + 1, size + removed
+        return files, size
+
     def _make(self) -> None:
         if self.folder.is_dir():
             return
@@ -143,6 +167,28 @@ class FileStorage:
             yield parent
         finally:
             os.close(parent)
+
+
+def _sweep(name: str, key: str, named: bool, parent: int, older: float, pretend: bool) -> int | None:
+    """Remove one file if nobody wants it; its bytes, or null if it stays."""
+    if not _KEY.fullmatch(key) and not name.startswith("."):  # nor a draft that was left behind
+        return None
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    wanted = named or status.st_mtime >= older
+    if wanted and name == key:
+        return None
+    if pretend:
+        return status.st_size
+    aside = name if name.startswith(".") else _SWEPT + key
+    if aside != name:
+        os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
+        wanted = os.stat(aside, dir_fd=parent, follow_symlinks=False).st_mtime >= older
+    if wanted:
+        if _KEY.fullmatch(key):
+            os.rename(aside, key, src_dir_fd=parent, dst_dir_fd=parent)
+        return None
+    os.unlink(aside, dir_fd=parent)
+    return status.st_size
 
 
 def _read(name: str, parent: int) -> bytes:

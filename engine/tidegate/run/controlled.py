@@ -65,8 +65,8 @@ class Controlled:
             decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
                 raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self._told}.")
+            self.moved = Latch()  # before the gate is closed: whoever finds it closed waits for this one
             self._close(StateType.PAUSED)
-            self.moved = Latch()
             self._ask(decision.state, by)
             self._wait_in(key, question)
         for subflow in list(self.subflows):

@@ -64,10 +64,14 @@ def encode_links(links: Links) -> str | None:
     if not links:
         return None
     # By hand: all but the names are words and whole numbers of ours, and `json.dumps` takes 6 us for one edge.
-    parts = [
-        _json_name(name) + ":[" + ",".join([f'["{kind}",{first},{last}]' for kind, first, last in edges]) + "]"
-        for name, edges in links.items()
-    ]
+    parts = []
+    for name, edges in links.items():
+        if len(edges) == 1:
+            kind, first, last = edges[0]
+            parts.append(f'{_json_name(name)}:[["{kind}",{first},{last}]]')
+        else:
+            several = ",".join([f'["{kind}",{first},{last}]' for kind, first, last in edges])
+            parts.append(f"{_json_name(name)}:[{several}]")
     return "{" + ",".join(parts) + "}"
 
 

@@ -54,11 +54,12 @@ class MemoryStore:
         """No other process knows the store."""
         return True
 
-    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep them in the row."""
         row = self._flows[number]
         row.source = version
         row.policy = row.policy or policy
+        row.durability = row.durability or durability
 
     process = ""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model.events import ArtifactMade, CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
-from . import artifact_table, codec, schema
+from . import artifact_table, checksums, codec, schema
 
 _CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
 _PENDING = codec.CODES[StateType.PENDING]
@@ -58,15 +58,17 @@ class Rows:
                     self._quiet.clear()  # the log says on which side of a pause something happened
                 self._log.append(codec.encode(event, numbers(event.flow_run)))
 
-    @property
     def tasks(self) -> list[Row]:
-        """Rows of task runs, each new or to be updated."""
-        return list(self._tasks.values())
+        """Rows of task runs, each new or to be updated; to be asked once.
 
-    @property
+        New ones have their checksum; what becomes of the others is put together by SQLite.
+        """
+        return [row if len(row) == schema.TASK_WIDTH else checksums.sealed(row) for row in self._tasks.values()]
+
     def log(self) -> list[Row]:
-        """Rows of the event log."""
-        return [entry for entry in self._log if id(entry) not in self._needless] if self._needless else self._log
+        """Rows of the event log, with their checksums; to be asked once."""
+        log = [entry for entry in self._log if id(entry) not in self._needless] if self._needless else self._log
+        return list(map(checksums.sealed, log))
 
     def _task_state(self, event: TaskState) -> None:
         key = (event.flow_run, event.task_run)
@@ -96,7 +98,7 @@ class Rows:
             del self._quiet[key]
 
 
-_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 8)
+_UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 9)
 _SEQ, _RESULT = 24, 25
 """Their places in a row."""
 
@@ -124,7 +126,7 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     if kind is StateType.RUNNING and row[14] is None:
         row[14] = event.at
     row[15] = event.at if kind in TERMINAL else None
-    row[16] = state.scheduled_time
+    row[16] = None if state.scheduled_time is None else float(state.scheduled_time)
     if event.name:
         row[18] = codec.clean(event.name)
     if event.source:
@@ -158,12 +160,13 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row |
     if done.name:
         row[18] = codec.clean(done.name)
     row[_SEQ], row[_RESULT] = numbers(created.flow_run), done.result
-    return row
+    return checksums.sealed(row)
 
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
-    parts = json.dumps(dict(entry.parts))
-    return [entry.key, event.at, event.flow_run, event.task_run, event.attempt, entry.task, entry.expires, parts]
+    expires = None if entry.expires is None else float(entry.expires)
+    head = [codec.clean(entry.key), event.at, event.flow_run, event.task_run, event.attempt, codec.clean(entry.task)]
+    return checksums.sealed([*head, expires, json.dumps(dict(entry.parts))])
 
 
 def _name_and_message(state: State) -> tuple[str | None, str | None]:
@@ -179,6 +182,7 @@ def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:
     head = (codec.CODES[state.type], *_name_and_message(state), event.at, started, ended, state.scheduled_time)
     tail = (event.attempt, event.at, event.result, state.is_suspended(), event.flow_run)
     connection.execute(schema.FLOW_UPDATE, (*head, *tail))
+    checksums.seal_flow_run(connection, event.flow_run)
 
 
 def insert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import artifact_table, log_table, request_table, slot_table
+from . import artifact_table, checksums, log_table, request_table, slot_table
 
 APPLICATION_ID = 0x54494445
 """``TIDE``: tells a store from any other SQLite file before anything is written to it."""
@@ -94,41 +94,56 @@ CREATE INDEX cache_of_task ON cache(task, at);
 
 _TARGETS = "ALTER TABLE flow_run ADD COLUMN target TEXT;\n"
 
+_DURABILITY = "ALTER TABLE flow_run ADD COLUMN durability TEXT;\n"
+
 STEPS = (
     _RUNS_AND_EVENTS,
     _RESULTS + log_table.TABLE + _TARGETS + request_table.TABLE + slot_table.TABLES + artifact_table.TABLE,
+    _DURABILITY + checksums.COLUMNS,
 )
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
 VERSION = len(STEPS)
 """Of the schema, kept in ``PRAGMA user_version``."""
 
-TASK_COLUMNS = (
-    "flow_run, number, task, site, place, parent, subflow, links, "
-    "state, state_name, message, attempts, created, at, started, ended, scheduled, ran, name, tags, key, nth, source, "
-    "version, seq, result"
-)
+TASK_COLUMNS = checksums.TABLES["task_run"] + ", crc"
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_INSERT = f"INSERT INTO task_run({TASK_COLUMNS}) VALUES ({','.join('?' * TASK_WIDTH)})"
+_CHANGES = {
+    "state": "excluded.state",
+    "state_name": "excluded.state_name",
+    "message": "excluded.message",
+    "attempts": "excluded.attempts",
+    "at": "excluded.at",
+    "started": "COALESCE(started, excluded.started)",
+    "ended": "excluded.ended",
+    "scheduled": "excluded.scheduled",
+    "ran": "ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END",
+    "name": "COALESCE(excluded.name, name)",
+    "source": "COALESCE(excluded.source, source)",
+    "seq": "excluded.seq",
+    "result": "excluded.result",
+}
+"""What becomes of a task run that goes on; the right sides see the row as it was, 2 is RUNNING and `at` its begin."""
+
 TASK_UPSERT = (
-    " ON CONFLICT(flow_run, number) DO UPDATE SET state = excluded.state, state_name = excluded.state_name, "
-    "message = excluded.message, attempts = excluded.attempts, at = excluded.at, "
-    "started = COALESCE(started, excluded.started), ended = excluded.ended, scheduled = excluded.scheduled, "
-    "ran = ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END, "
-    "name = COALESCE(excluded.name, name), source = COALESCE(excluded.source, source), seq = excluded.seq, "
-    "result = excluded.result"
+    " ON CONFLICT(flow_run, number) DO UPDATE SET "
+    + ", ".join(f"{column} = {value}" for column, value in _CHANGES.items())
+    + f", crc = row_crc({', '.join(_CHANGES.get(each, each) for each in checksums.TABLES['task_run'].split(', '))})"
 )
 TASK_TO_LOG = (
-    "INSERT INTO event SELECT flow_run, seq, number, ?, ended, NULL FROM task_run "
-    "WHERE flow_run = ? AND number = ? AND seq IS NOT NULL"
+    "INSERT INTO event SELECT flow_run, seq, number, ?1, ended, NULL, row_crc(flow_run, seq, number, ?1, ended, NULL) "
+    "FROM task_run WHERE flow_run = ?2 AND number = ?3 AND seq IS NOT NULL"
 )
 """Give a task run whose whole story stands in its own row a row in the log, before that row changes."""
-CACHE_COLUMNS = "key, at, flow_run, task_run, attempt, task, expires, parts"
+CACHE_COLUMNS = checksums.TABLES["cache"] + ", crc"
+CACHE_WIDTH = CACHE_COLUMNS.count(",") + 1
 CACHE_UPSERT = (  # for a clock that stands still
-    " ON CONFLICT(key, at, flow_run, task_run) DO UPDATE SET attempt = excluded.attempt, expires = excluded.expires, "
-    "parts = excluded.parts"
+    " ON CONFLICT(key, at, flow_run, task_run) DO UPDATE SET attempt = excluded.attempt, task = excluded.task, "
+    "expires = excluded.expires, parts = excluded.parts, crc = excluded.crc"
 )
-EVENT_COLUMNS = "flow_run, seq, task_run, kind, at, detail"
+EVENT_COLUMNS = checksums.TABLES["event"] + ", crc"
+EVENT_WIDTH = EVENT_COLUMNS.count(",") + 1
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.
     "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ?, "

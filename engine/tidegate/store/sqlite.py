@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 from ..errors import StoreError
@@ -28,9 +27,11 @@ from ..model.states import StateType
 from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import artifact_table, codec, log_table, processes, reader, request_table, rows, schema
-from .opening import open_store
+from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
+from .opening import SQL_ERRORS
 from .slot_table import SlotTable
+from .upkeep import Upkeep
+from .write_connection import WriteConnection
 
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
@@ -42,29 +43,6 @@ BACKLOG = 200_000
 """Events kept in memory while the store cannot be written; beyond that the oldest are lost."""
 
 Done = Callable[[str], None]
-
-
-class _Transaction:
-    """A transaction that is kept, or leaves nothing behind; a class, as a generator would cost three times as much."""
-
-    __slots__ = ("_connection", "_seqs")
-
-    def __init__(self, connection: sqlite3.Connection, seqs: dict[int, count[int]]) -> None:
-        self._connection = connection
-        self._seqs = seqs
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._connection.execute("BEGIN IMMEDIATE")
-        return self._connection
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-                self._seqs.clear()  # those given in vain are given again
 
 
 class SQLiteStore:
@@ -79,15 +57,17 @@ class SQLiteStore:
         self.results_folder: Path | None = path.parent / "results"
         self._processes = path.parent / "processes"
         self.slots: SlotStore = SlotTable(self._processes, self._reading, self._alone)
-        self._lock = threading.Lock()
+        self._file = WriteConnection(path, self._stir)
+        self._lock = self._file.lock
+        self._levels = self._file.levels
+        self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()
         self._closed = False
         self._writer: threading.Thread | None = None
-        self._connection = open_store(path)
+        self._starting = threading.Lock()
         processes.join(self._processes)
-        self._seqs: dict[int, count[int]] = {}
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -100,17 +80,19 @@ class SQLiteStore:
             more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
             row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
             try:
-                with self._transaction() as connection:
+                with self._file as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, target, owner, body, created, at) "
-                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                        (*row, created.at, created.at),
+                        "parent_task_run, state, tags, target, owner, body, durability, created, at) "
+                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                        (*row, created.durability or None, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
-                    self._write(connection, [replace(created, flow_run=number)])
+                    checksums.seal_flow_run(connection, number)
+                    self._file.write([replace(created, flow_run=number)])
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
+            self._levels.created(created, number)
         return number
 
     def claim_flow_run(self, row: FlowRow) -> bool:
@@ -120,14 +102,23 @@ class SQLiteStore:
             "WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"
         )
         pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
-        with self._lock, self._own_errors(), self._transaction() as connection:
-            return connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
+        with self._lock, self._own_errors(), self._file as connection:
+            claimed = connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
+            if claimed:
+                checksums.seal_flow_run(connection, row.number)
+            return claimed
 
-    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy) -> None:
-        """Keep the version of its flow, its retries if it has none of its own, and that this process has it."""
-        with self._lock, self._own_errors(), self._transaction() as connection:
-            sql = "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?), owner = ? WHERE number = ?"
-            connection.execute(sql, (version, codec.encode_policy(policy), self.process, number))
+    def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
+        """Keep the version of its flow, what it has none of its own of, and that this process has it."""
+        sql = (
+            "UPDATE flow_run SET source = ?, policy = COALESCE(policy, ?), owner = ?, "
+            "durability = COALESCE(durability, ?) WHERE number = ? RETURNING durability"
+        )
+        with self._lock, self._own_errors(), self._file as connection:
+            values = (version, codec.encode_policy(policy), self.process, durability, number)
+            for (level,) in connection.execute(sql, values).fetchall():
+                self._levels.learn(number, level)
+            checksums.seal_flow_run(connection, number)
 
     @property
     def process(self) -> str:
@@ -145,25 +136,34 @@ class SQLiteStore:
         """Queue the event; the next commit takes it along, or the writer within 50 ms."""
         self._queue.append((event, None))
         if not self._wake.is_set():
-            self._start_writer()
-            self._wake.set()
+            self._stir()
 
     def commit(self, event: Event) -> None:
         """Write everything queued and this event, now, in this thread."""
         self._queue.append((event, None))
+        if self._levels.memory and self._levels.nobody_waits((event,)):
+            self._stir()
+            return
         problem = self._drain()
         if problem:
             raise StoreError(problem)
 
     def commit_all(self, events: Sequence[Event]) -> None:
         """Write everything queued and these events, now, in this thread."""
-        self._queue.extend((event, None) for event in events)
+        self._queue.extend([(event, None) for event in events])
+        if self._levels.nobody_waits(events):
+            self._stir()
+            return
         problem = self._drain()
         if problem:
             raise StoreError(problem)
 
     def commit_soon(self, event: Event, done: Done) -> None:
         """Queue the event and have the writer commit it without lingering."""
+        if self._levels.nobody_waits((event,)):
+            self.append(event)
+            done("")
+            return
         self._queue.append((event, done))
         if not self._urgent.is_set():
             self._start_writer()
@@ -184,20 +184,31 @@ class SQLiteStore:
             self._writer.join(timeout=5)
         self._drain()
         with self._lock:
-            self._connection.close()
+            self._file.close()
         if open_until_now:
             processes.leave(self._processes)
 
+    def _stir(self) -> None:
+        """Have the writer look before long."""
+        if not self._closed:
+            self._start_writer()
+            self._wake.set()
+
     def _start_writer(self) -> None:
         if self._writer is None:
-            with self._lock:
+            with self._starting:
                 if self._writer is None:
-                    self._writer = threading.Thread(target=self._write_on, name="tidegate-writer", daemon=True)
-                    self._writer.start()
+                    writer = threading.Thread(target=self._write_on, name="tidegate-writer", daemon=True)
+                    with contextlib.suppress(RuntimeError):  # the interpreter ends: `close` writes what is queued
+                        writer.start()
+                        self._writer = writer
 
     def _write_on(self) -> None:
         while not self._closed:
-            self._wake.wait()
+            if not self._wake.wait(self._file.rest()):
+                with self._lock:
+                    self._file.keep_up()
+                continue
             self._urgent.wait(LINGER)
             # Cleared before the queue is looked at, so that whatever comes later wakes this thread again.
             self._urgent.clear()
@@ -224,76 +235,40 @@ class SQLiteStore:
                 return ""
             problem = ""
             try:
-                with self._transaction() as connection:
-                    self._write(connection, [event for event, _ in batch])
-            except sqlite3.OperationalError as error:
-                problem = self._problem(error)
-                # Nobody waits for these any more, but they are written as soon as it is possible again.
-                queue.extendleft((event, None) for event, _ in reversed(batch))
-                while len(queue) > BACKLOG:
-                    queue.popleft()
+                events = [event for event, _ in batch]
+                self._file.synced(self._levels.to_sync(events)).keep(events)
             except Exception as error:
-                # What is wrong is in the events: trying again would be wrong again, and stop all that follows.
-                problem = f"{len(batch)} events could not be written to {self.path}: {type(error).__name__}: {error}."
+                if _may_heal(error):
+                    problem = self._problem(error)
+                    # Nobody waits for these any more, but they are written as soon as it is possible again.
+                    queue.extendleft((event, None) for event, _ in reversed(batch))
+                    while len(queue) > BACKLOG:
+                        queue.popleft()
+                else:  # what is wrong is in the events: trying again would be wrong again, and stop all that follows
+                    why = f"{type(error).__name__}: {error}"
+                    problem = f"{len(batch)} events could not be written to {self.path}: {why}."
         for _, done in batch:
             if done is not None:
                 done(problem)
         return problem
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._connection, self._seqs)
-
-    def _write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-        if len(events) == 3:
-            row = rows.whole_story(events, self._next_seq)
-            if row is not None:
-                connection.execute(schema.TASK_INSERT, row)
-                return
-        found = rows.Rows(events, self._next_seq)
-        for key in found.again:
-            connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
-        tasks = found.tasks
-        if tasks:
-            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
-        for state in found.flows:
-            rows.update_flow(connection, state)
-            if state.state.is_at_rest():
-                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
-        log = found.log
-        if log:
-            rows.insert(connection, "event", schema.EVENT_COLUMNS, 6, log)
-        if found.cache:
-            rows.insert(connection, "cache", schema.CACHE_COLUMNS, 8, found.cache, schema.CACHE_UPSERT)
-        if found.artifacts:
-            made = list(found.artifacts.values())
-            rows.insert(
-                connection, "artifact", artifact_table.COLUMNS, artifact_table.WIDTH, made, artifact_table.UPSERT
-            )
-        for batch in found.lines:
-            rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
-
-    def _next_seq(self, flow_run: int) -> int:
-        """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
-        seqs = self._seqs.get(flow_run)
-        if seqs is None:
-            sql = (
-                "SELECT MAX(COALESCE((SELECT MAX(seq) FROM event WHERE flow_run = ?1), 0), "
-                "COALESCE((SELECT MAX(seq) FROM task_run WHERE flow_run = ?1), 0))"
-            )
-            (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
-            seqs = self._seqs[flow_run] = count(last + 1)
-        return next(seqs)
-
     @contextlib.contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
         """A transaction for what is no event."""
         try:
-            with self._lock, self._transaction() as connection:
+            with self._lock, self._file as connection:
                 yield connection
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise StoreError(self._problem(error)) from error
 
-    def _problem(self, error: sqlite3.Error) -> str:
+    def _vacuum(self) -> None:
+        try:
+            with self._lock:
+                self._file.vacuum()
+        except SQL_ERRORS as error:
+            raise StoreError(self._problem(error)) from error
+
+    def _problem(self, error: Exception) -> str:
         return f"The store {self.path} cannot be written: {error}."
 
     # Reading ------------------------------------------------------------------------------------------------------
@@ -348,46 +323,46 @@ class SQLiteStore:
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
         with self._lock, self._own_errors():
-            return reader.cached(self._connection, key, now)
+            return reader.cached(self._file.connection, key, now)
 
     def latest_cached(self, task: str) -> Mapping[str, str] | None:
         """What the cache key of the newest cached run of a task was made of; null if there is none."""
         with self._lock, self._own_errors():
-            return reader.latest_cached(self._connection, task)
+            return reader.latest_cached(self._file.connection, task)
 
     # Requests -----------------------------------------------------------------------------------------------------
 
     def put_request(self, request: Request) -> int:
         """Insert the request and let SQLite number it."""
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             return request_table.put(connection, request)
 
     def open_requests(self, now: float) -> list[Request]:
         """The requests that nobody has claimed and somebody waits for."""
         with self._lock, self._own_errors():
-            return request_table.open_ones(self._connection, now)
+            return request_table.open_ones(self._file.connection, now)
 
     def claim_request(self, number: int) -> bool:
         """Take a request, unless somebody has."""
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             return request_table.claim(connection, number)
 
     def answer_request(self, number: int, answer: str) -> None:
         """Say what came of a request, once all that is queued is written."""
         self._drain()
-        with self._lock, self._own_errors(), self._transaction() as connection:
+        with self._lock, self._own_errors(), self._file as connection:
             request_table.answer(connection, number, answer)
 
     def answer_to(self, number: int) -> str | None:
         """What came of a request."""
         with self._lock, self._own_errors():
-            return request_table.answer_to(self._connection, number)
+            return request_table.answer_to(self._file.connection, number)
 
     @contextlib.contextmanager
     def _own_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
 
     @contextlib.contextmanager
@@ -396,5 +371,11 @@ class SQLiteStore:
         try:
             with contextlib.closing(reader.connect(self.path)) as connection:
                 yield connection
-        except sqlite3.Error as error:
+        except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
+
+
+def _may_heal(error: Exception) -> bool:
+    """True if what could not be written may be written later: the store is locked, or the disk is full."""
+    unsummed = "user-defined function" in str(error)  # a row that goes on is so damaged that it cannot be summed
+    return isinstance(error, sqlite3.OperationalError) and not unsummed
