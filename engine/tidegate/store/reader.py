@@ -126,13 +126,13 @@ def _needs_row(kind: int) -> bool:
 
 def _whole(connection: sqlite3.Connection, number: int, after: int) -> Iterator[_Entry]:
     """The task runs whose whole story stands in their own row."""
-    sql = "SELECT number FROM task_run WHERE flow_run = ? AND seq > ? ORDER BY seq"
-    for (task_run,) in connection.execute(sql, (number, after)):
+    sql = "SELECT number, seq FROM task_run WHERE flow_run = ? AND seq > ? ORDER BY seq"
+    for task_run, seq in connection.execute(sql, (number, after)):
         row = _one_task_run(connection, number, task_run)  # one by one: sorted with their results they take much room
-        if row is None or not checksums.fits(row):
+        if row is None or row["seq"] != seq or not checksums.fits(row):  # it may be another's number that is damaged
             _log.warning("Task run %d of flow run %d is damaged; its events are left out. %s", task_run, number, _CHECK)
         else:
-            yield _Entry(row["seq"], task_run, codec.WHOLE, row["ended"], None, row)
+            yield _Entry(seq, task_run, codec.WHOLE, row["ended"], None, row)
 
 
 def flow_events(connection: sqlite3.Connection, number: int) -> list[Event]:
