@@ -70,7 +70,7 @@ from .flow_graph import FlowGraph
 from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
 from .logs import get_run_logger
 from .model.states import State, StateType
-from .recovery import ResumePlan, rerun, resume, resume_plan, retry_failed
+from .recovery import ResumePlan, fork, rerun, resume, resume_plan, retry_failed
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
 from .settings import temporary_settings
@@ -153,6 +153,7 @@ __all__ = (
     "delete_concurrency_limit",
     "exponential_backoff",
     "flow",
+    "fork",
     "get_run_context",
     "get_run_logger",
     "pause_flow_run",

@@ -1,7 +1,4 @@
-"""Caching: a task hands back what an earlier run with the same cache key returned.
-
-Each hit is loaded anew, so what a caller does to a list that it was given changes nothing for the next one.
-"""
+"""Caching: a task hands back what an earlier run with the same cache key returned."""
 
 from __future__ import annotations
 
@@ -15,25 +12,15 @@ from typing import TYPE_CHECKING, Any
 from .cache_policies import CacheContext, CacheKey, CacheKeyFnPolicy, CachePolicy, why_missed
 from .digests import digest
 from .errors import RunError, StoreError, UsageError
+from .hits import Hit, hit
 from .model.events import CacheEntry
-from .model.states import Cached, State
 from .retries import is_seconds, senseless
-from .saving import context_of
 
 if TYPE_CHECKING:
     from .run.called import Called
     from .run.task_run import TaskRun
 
 CacheKeyFn = Callable[[CacheContext, dict[str, Any]], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What the cache has for a run."""
-
-    state: State
-    blob: bytes
-    """The result as it is to be kept with the run that gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +56,11 @@ class Caching:
                 return None, why_missed(key.parts, store.latest_cached(_qualified(run.task)))
         except StoreError as error:
             return None, f"the cache cannot be read: {error}"
-        keeper = run.flow_run.of(run.task).saving.keeper
-        there, here = context_of(found.flow_run, found.task_run), context_of(run.flow_run.number, run.number)
+        extra = {"cache_key": key.text, "cache_expiration": found.entry.expires}
         try:
-            value = keeper.load(found.blob, there)
-            blob = keeper.moved(found.blob, there, here)
+            return hit(run, (found.flow_run, found.task_run), found.blob, extra), ""
         except (RunError, StoreError) as error:
             return None, f"the result of run {found.flow_run} cannot be used: {error}"
-        extra = {"cache_key": key.text, "cache_expiration": found.entry.expires}
-        return Hit(Cached(value, extra=extra, at=now), blob), ""
 
     def entry(self, run: TaskRun, key: CacheKey, now: float) -> CacheEntry:
         """What the store is to keep with a completed run."""

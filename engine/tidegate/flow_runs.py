@@ -40,6 +40,8 @@ def new_flow_run(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     tracking: TaskRun | None = None,
+    *,
+    forked_from: int = 0,
 ) -> FlowRun:
     """A run for a call of the flow: kept in the store, known to the engine, not begun.
 
@@ -74,6 +76,7 @@ def new_flow_run(
             owner=here.store.process,
             body=flow.body_text,
             durability=flow.durability or (settings().durability if parent is None else parent.created.durability),
+            forked_from=forked_from,
         )
         created = replace(created, flow_run=here.create(created))
     else:

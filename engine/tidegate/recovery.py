@@ -22,9 +22,11 @@ from .errors import FlowNotFound, NotStartable, UsageError
 from .flow import Flow
 from .model.states import State, StateType
 from .model.views import FlowRow, TaskRow
+from .parameters import check_names
 from .registry import registered
 from .results.blob import is_saved
 from .run.flow_run import FlowRun
+from .run.recall import Recall
 from .run.terms import ASKED, BEHIND, OnChange, Terms
 
 Ended: TypeAlias = State | Coroutine[Any, Any, State]
@@ -157,6 +159,40 @@ def rerun(
     return _carry_on(here, row, flow, parameters, Terms(again=again))
 
 
+def fork(
+    flow_run: int,
+    from_: str | int | None = None,
+    flow: Flow[..., Any] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+) -> Ended:
+    """A new run with the parameters of an earlier one, which takes over what completed there; returns its final state.
+
+    `from_` names a task, or one task run, as for `rerun`: it and all that needs its result run anew.  What completed
+    and is the same, by its code and its inputs, is not run but Cached in the new run.  The earlier run is left as it
+    is, and may be alive.  Raises as `rerun`, but for the state of that run.
+    """
+    here = engine()
+    row = _row(here, flow_run)
+    if row.parent is not None:
+        raise NotStartable(f"{_told(row)} is a subflow. Fork flow run {row.parent[0]}, which called it.")
+    rows = here.store.task_runs(flow_run)
+    anew = {} if from_ is None else _again(rows, from_, cascade=True)
+    donors = [each for each in rows if each.state.is_completed() and each.key and each.number not in anew]
+    found = flow or flow_of(row)
+    given = _parameters(row, parameters or {}, "fork")
+    check_names(found, given)
+    make = partial(_forked, found, flow_run, given, donors)
+    return flow_runs.carry_out_async(make) if found.is_async else flow_runs.carry_out(make)
+
+
+def _forked(flow: Flow[..., Any], number: int, given: dict[str, Any], donors: list[TaskRow]) -> FlowRun:
+    args, kwargs = flow.call_with(given)
+    run = flow_runs.new_flow_run(flow, args, kwargs, forked_from=number)
+    run.recall = Recall.of_donor(run, donors)
+    return run
+
+
 def _carry_on(
     here: Engine, row: FlowRow, flow: Flow[..., Any] | None, given: Mapping[str, Any] | None, terms: Terms
 ) -> Ended:
@@ -186,7 +222,7 @@ def _row(here: Engine, flow_run: int) -> FlowRow:
 
 def _check(here: Engine, row: FlowRow, *, ended_well: bool = False) -> None:
     """Raise `NotStartable` for a run that cannot go on; one that completed may if `ended_well`."""
-    told = f"The flow run {row.number} ({row.name})"
+    told = _told(row)
     if row.state.type is StateType.COMPLETED and not ended_well:
         raise NotStartable(f"{told} is {row.state.name}: there is nothing to resume.")
     if row.parent is not None:
@@ -198,11 +234,22 @@ def _check(here: Engine, row: FlowRow, *, ended_well: bool = False) -> None:
 
 def _taken_up(flow: Flow[..., Any], row: FlowRow, given: Mapping[str, Any], terms: Terms) -> FlowRun:
     """The run in this process, which knows what was done."""
-    lost = [name for name, value in row.recorded_parameters().items() if _is_lost(value) and name not in given]
-    if lost:
-        example = f"resume({row.number}, parameters={{{lost[0]!r}: ...}})"
-        raise UsageError(f"The record holds no value of {', '.join(lost)}. Give it once more: {example}.")
+    _parameters(row, given, "resume")
     return flow_runs.of_record(flow, row, given, resumed=terms)
+
+
+def _told(row: FlowRow) -> str:
+    return f"The flow run {row.number} ({row.name})"
+
+
+def _parameters(row: FlowRow, given: Mapping[str, Any], call: str) -> dict[str, Any]:
+    """The recorded parameters, with `given` in their place.  Raises `UsageError` for those that were not recorded."""
+    recorded = row.recorded_parameters()
+    lost = [name for name, value in recorded.items() if _is_lost(value) and name not in given]
+    if lost:
+        example = f"{call}({row.number}, parameters={{{lost[0]!r}: ...}})"
+        raise UsageError(f"The record holds no value of {', '.join(lost)}. Give it once more: {example}.")
+    return {**recorded, **given}
 
 
 def _is_lost(value: Any) -> bool:

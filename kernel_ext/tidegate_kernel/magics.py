@@ -18,7 +18,7 @@ from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
-from tidegate.recovery import flow_of, rerun, resume, resume_plan
+from tidegate.recovery import flow_of, fork, rerun, resume, resume_plan
 from tidegate.task_runners.named import NAMES, runner_named
 
 from .cell import Body, awaits, cell_filename, cell_number
@@ -100,7 +100,8 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
         ``%tidegate resume N`` goes on with a run that is suspended, failed, crashed or was cancelled: what completed is
         kept.  ``%tidegate attach`` brings the graph of the newest run back, with a button for that; ``attach N`` that
-        of run N.  ``%tidegate rerun N TASK`` runs a task of run N once more, and what needs its result.
+        of run N.  ``%tidegate rerun N TASK`` runs a task of run N once more, and what needs its result;
+        ``%tidegate fork N [TASK]`` does so in a new run, and leaves run N as it is.
         """
         __tracebackhide__ = True
         words = line.split()
@@ -121,11 +122,13 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
                 return self._resume(int(number))
             case ["rerun", number, task] if number.isdecimal():
                 return self._resume(int(number), int(task) if task.isdecimal() else task)
+            case ["fork", number, *task] if number.isdecimal() and len(task) < 2:
+                return self._fork(int(number), *task)
             case _:
                 raise UsageError(
                     f"%tidegate {line}: not understood. "
-                    "Try `%tidegate runs`, `%tidegate show N`, `%tidegate attach`, `%tidegate resume N` or "
-                    "`%tidegate rerun N TASK`."
+                    "Try `%tidegate runs`, `%tidegate show N`, `%tidegate attach`, `%tidegate resume N`, "
+                    "`%tidegate rerun N TASK` or `%tidegate fork N [TASK]`."
                 )
 
     def _resume(self, number: int, task: str | int | None = None) -> Any:
@@ -143,6 +146,17 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             raise UsageError(f"{plan.title} awaits. `await tidegate.{call}` goes on with it.")
         print(plan)
         state: Any = _store_call(lambda: resume(number, made) if task is None else rerun(number, task, made))
+        return state if body is None else outcome(state, body)
+
+    def _fork(self, number: int, task: str | None = None) -> Any:
+        """A new run that takes over what completed in another one."""
+        __tracebackhide__ = True
+        made, body = self._again(number)
+        from_ = int(task) if task and task.isdecimal() else task
+        if made.is_async:
+            self._awaited = made
+            raise UsageError(f"Flow run {number} awaits. `await tidegate.fork({number}, {from_!r})` forks it.")
+        state: Any = _store_call(lambda: fork(number, from_, made))
         return state if body is None else outcome(state, body)
 
     def flow_again(self, number: int) -> Flow[..., Any]:

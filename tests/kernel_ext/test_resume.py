@@ -103,3 +103,13 @@ def test_a_task_of_a_run_that_is_over_runs_again(folder: Path) -> None:
         assert "5 task runs are kept. Again: 1 asked for." in reply.text  # small numbers are handed on without a link
         assert (folder / "ran").read_text() == "0 1 2 3 4 5 4 "
         assert one_line(kernel, "%tidegate rerun 1 stop").endswith("has no task run 'stop'. Its tasks are step.")
+
+
+def test_a_fork_is_a_new_run(folder: Path) -> None:
+    with started(folder) as kernel:
+        kernel.run(CHAIN)
+        reply = kernel.run("%tidegate fork 1 step-4")
+        assert (reply.status, reply.result) == ("ok", "60"), reply.content
+        assert (folder / "ran").read_text() == "0 1 2 3 4 5 4 "
+        listed = str(kernel.run("%tidegate runs").result).splitlines()
+        assert [line.split()[3] for line in listed[1:3]] == ["Completed", "Completed"]

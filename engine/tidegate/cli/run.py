@@ -51,10 +51,17 @@ CODES = {
     help="Go on with this run, which is suspended, failed, crashed or was cancelled: what completed is kept.",
 )
 @click.option(
+    "--fork",
+    "forked",
+    type=RUN,
+    metavar="RUN",
+    help="Make a new run with the parameters of this one, which takes over what completed in it.",
+)
+@click.option(
     "--rerun",
     "again",
     metavar="TASK",
-    help="With --resume: run this task (locate) or task run (locate-17) again, and what needs its result.",
+    help="With --resume or --fork: run this task (locate) or task run (locate-17) anew, and what needs its result.",
 )
 @click.pass_context
 def run(
@@ -63,6 +70,7 @@ def run(
     given: tuple[str, ...],
     retries: int | None,
     resumed: int | None,
+    forked: int | None,
     again: str | None,
 ) -> None:
     """Run a flow here and now.
@@ -79,8 +87,10 @@ def run(
     from ..engine import Engine, using
     from ..parameters import check_names
 
-    if again is not None and resumed is None:
-        raise click.UsageError("--rerun goes with --resume RUN.")
+    if again is not None and resumed is None and forked is None:
+        raise click.UsageError("--rerun goes with --resume RUN or --fork RUN.")
+    if resumed is not None and forked is not None:
+        raise click.UsageError("--resume and --fork do not go together.")
     parameters = parsed(given)
     search_beside(target)
     flow, arguments = load_with(target, parameters)
@@ -90,7 +100,10 @@ def run(
     with opened(make=True) as store, using(Engine(store)) as engine:
         try:
             with following(engine) as follower:
-                state = _call(flow, arguments) if resumed is None else _resume(resumed, again, flow, arguments)
+                if resumed is not None:
+                    state = _resume(resumed, again, flow, arguments)
+                else:
+                    state = _call(flow, arguments) if forked is None else _fork(forked, again, flow, arguments)
         finally:
             engine.logs.flush()
         _report(store, 0 if follower.run is None else follower.run.number, state)
@@ -151,6 +164,13 @@ def _resume(number: int, task: str | None, flow: Flow[..., Any], arguments: dict
     if task is None:
         return _ended(resume(number, flow, parameters=arguments))
     return _ended(rerun(number, task, flow, parameters=arguments))
+
+
+def _fork(number: int, task: str | None, flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
+    """Fork a run on this thread; the final state of the new one."""
+    from ..recovery import fork
+
+    return _ended(fork(number, task, flow, parameters=arguments))
 
 
 def _ended(made: State | Coroutine[Any, Any, State]) -> State:

@@ -105,6 +105,7 @@ def _facts(row: FlowRow) -> list[tuple[str, str]]:
         ("tags", ", ".join(row.tags)),
         ("target", row.target),
         ("durability", "" if row.durability == DEFAULT else row.durability),
+        ("forked from", f"flow run {row.forked_from}" if row.forked_from else ""),
         ("parent", f"flow run {row.parent[0]}, task run {row.parent[1]}" if row.parent else ""),
     ]
     return [(name, text) for name, text in facts if text]

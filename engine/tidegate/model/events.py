@@ -54,6 +54,8 @@ class FlowCreated:
     """The text of the cell that the flow is, so that it can be run again; empty for functions."""
     durability: str = ""
     """How much of it may be lost with the power, see `Durability`; empty where nobody has said."""
+    forked_from: int = 0
+    """The flow run whose results it has taken over; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class FlowRow:
     """The text of the cell that the flow is; empty for functions."""
     durability: str = ""
     """How much of it may be lost with the power, see `Durability`; empty where nobody has said."""
+    forked_from: int = 0
+    """The flow run whose results it has taken over; 0 for none."""
 
     def recorded_parameters(self) -> dict[str, Any]:
         """The parameters; what has no JSON form stands as a type name."""
@@ -115,6 +117,7 @@ def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
     row.source, row.tags, row.target = event.source, event.tags, event.target
     row.owner, row.body, row.durability = event.owner, event.body, event.durability
+    row.forked_from = event.forked_from
     return row
 
 

@@ -70,8 +70,10 @@ def _ready(run: TaskRun) -> Part:
         blocker = inputs.not_completed(found)
         if blocker:
             return NotReady(blocker, at=run.now())
-        if run.state.type is StateType.COMPLETED and any(future.ran_anew for future, _ in found.futures):
-            run.reopened, run.why_missed = "Rerunning", "An input was made anew."
+        kept = run.cached is not None or run.state.type is StateType.COMPLETED
+        if kept and any(future.ran_anew for future, _ in found.futures):
+            run.cached, run.why_missed = None, "An input was made anew."
+            run.reopened = "Rerunning" if run.state.type is StateType.COMPLETED else ""
     try:
         if found is not None and found.rebuild:
             run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NondeterminismError
 from ..model.views import TaskRow
+from .donated import DonatedRun
 from .identity import Identity
 from .recorded import RecordedRun
 from .terms import Terms
@@ -31,7 +32,7 @@ class Recall:
     def __init__(self, strict: bool = False) -> None:
         self._strict = strict
         self._lock = Lock()
-        self._earlier: dict[Identity, TaskRun | RecordedRun] = {}
+        self._earlier: dict[Identity, TaskRun | RecordedRun | DonatedRun] = {}
         self._sites: dict[int, int] = {}
         self._present: dict[Identity, TaskRun] = {}
 
@@ -44,6 +45,14 @@ class Recall:
             made._sites[row.number] = row.site
         return made
 
+    @classmethod
+    def of_donor(cls, flow_run: FlowRun, rows: Iterable[TaskRow]) -> Recall:
+        """What a fork takes over: these task runs of another flow run."""
+        made = cls()
+        for row in rows:
+            made._earlier[Identity(row.key, row.nth)] = DonatedRun(flow_run, row)
+        return made
+
     def site(self, task_run: int) -> int:
         """The call site of a task run as an earlier process numbered it; 0 if none did."""
         return self._sites.get(task_run, 0)
@@ -54,7 +63,7 @@ class Recall:
             self._earlier.update(self._present)
             self._present.clear()
 
-    def find(self, identity: Identity, task: str) -> TaskRun | RecordedRun | None:
+    def find(self, identity: Identity, task: str) -> TaskRun | RecordedRun | DonatedRun | None:
         """The task run of an earlier attempt that a call of `task` is once more.
 
         Raises `NondeterminismError` for one that there is not, where that matters.

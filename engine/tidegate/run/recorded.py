@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import NondeterminismError, RunError
+from ..errors import MissingResult, NondeterminismError, RunError
 from ..model.states import UNSUCCESSFUL, State, StateType
 from ..model.views import FlowRow, TaskRow
 from .task_run import TaskRun
@@ -70,6 +70,9 @@ class RecordedRun:
         flow_run, row = self._flow_run, self.row
         kept: TaskRow | FlowRow = row
         if row.subflow:
-            kept = flow_run.engine.store.subflow_runs(row.flow_run, row.number)[0]
+            runs = flow_run.engine.store.subflow_runs(row.flow_run, row.number)
+            if not runs:
+                raise MissingResult("Its flow run is not in the record.")
+            kept = runs[0]
         value = flow_run.of(task).saving.recorded(kept).result()
         return row.state.with_data(value).of_run(row.flow_run, row.number)

@@ -25,8 +25,8 @@ from .deadline import Deadline
 
 if TYPE_CHECKING:
     from ..cache_policies import CacheKey
-    from ..caching import Hit
     from ..concurrency import ConcurrencyLimit
+    from ..hits import Hit
     from ..hooks import Hooks
     from ..inputs import Inputs
     from ..tag_slots import Ticket
@@ -285,7 +285,7 @@ class TaskRun(Latch):
         if task.run_name is not None and not self.given_name and not task.is_flow:
             self.given_name = fill_in(task.run_name, task.arguments(self.args, self.kwargs))
         caching = task.caching
-        if caching is not None and (self.reopened or not self.state.is_final()):
+        if caching is not None and self.cached is None and (self.reopened or not self.state.is_final()):
             self.cache_key = caching.key(self)
             if self.cache_key is not None:
                 self.cached, self.why_missed = caching.look_up(self, self.cache_key)

@@ -19,7 +19,7 @@ from zlib import crc32
 TABLES = {
     "flow_run": "number, uuid, flow, name, parameters, source, parent_flow_run, parent_task_run, state, state_name, "
     "message, created, at, started, ended, scheduled, attempts, ran, tags, policy, owner, body, result, target, "
-    "durability",
+    "durability, forked_from",
     "task_run": "flow_run, number, task, site, place, parent, subflow, links, state, state_name, message, attempts, "
     "created, at, started, ended, scheduled, ran, name, tags, key, nth, source, version, seq, result",
     "event": "flow_run, seq, task_run, kind, at, detail",

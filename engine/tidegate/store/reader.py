@@ -207,6 +207,7 @@ def _flow_row(row: sqlite3.Row) -> FlowRow:
         row["owner"] or "",
         row["body"] or "",
         row["durability"] or "",
+        row["forked_from"] or 0,
     )
 
 
@@ -244,7 +245,8 @@ def _events(entry: _Entry, flow: FlowRow) -> Iterator[Event]:
     _, number, kind, at, detail, row = entry
     if kind == codec.FLOW_CREATED:
         created = (flow.uuid, flow.flow, flow.name, flow.parameters, flow.parent, flow.source, flow.tags)
-        yield FlowCreated(flow.number, at, *created, flow.target, flow.owner, flow.body, flow.durability)
+        more = (flow.target, flow.owner, flow.body, flow.durability, flow.forked_from)
+        yield FlowCreated(flow.number, at, *created, *more)
     if row is not None:
         if kind != codec.RAN:
             yield _creation(row, flow.number)

@@ -94,7 +94,7 @@ CREATE INDEX cache_of_task ON cache(task, at);
 
 _TARGETS = "ALTER TABLE flow_run ADD COLUMN target TEXT;\n"
 
-_DURABILITY = "ALTER TABLE flow_run ADD COLUMN durability TEXT;\n"
+_DURABILITY = "ALTER TABLE flow_run ADD COLUMN durability TEXT;\nALTER TABLE flow_run ADD COLUMN forked_from INTEGER;\n"
 
 STEPS = (
     _RUNS_AND_EVENTS,

@@ -83,9 +83,9 @@ class SQLiteStore:
                 with self._file as connection:
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, target, owner, body, durability, created, at) "
-                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                        (*row, created.durability or None, created.at, created.at),
+                        "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
+                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                        (*row, created.durability or None, created.forked_from or None, created.at, created.at),
                     )
                     number = int(cursor.lastrowid or 0)
                     checksums.seal_flow_run(connection, number)
