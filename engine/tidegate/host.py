@@ -7,10 +7,11 @@ puts its own host in place for that thread.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from .context import Frame, frame
@@ -53,8 +54,29 @@ class PlainHost:
         """Nobody to serve."""
 
     def hosting(self, awaited: bool) -> AbstractContextManager[object]:
-        """Nothing to prepare."""
-        return nullcontext()
+        """Keep the stop button, or Ctrl-C, prompt while a flow is awaited."""
+        return ticking(SLICE) if awaited else nullcontext()
+
+
+@contextmanager
+def ticking(seconds: float) -> Iterator[None]:
+    """Let the running loop not sleep for longer than so many seconds.
+
+    As a thread does, it hears of a signal that comes just before it falls asleep only when it wakes up.
+    """
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def tick() -> None:
+        nonlocal timer
+        timer = loop.call_later(seconds, tick)
+
+    tick()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 class Lender(Protocol):

@@ -9,17 +9,15 @@ its selector does not notice a signal.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import zmq
 
-from tidegate.host import SLICE
+from tidegate.host import SLICE, ticking
 from tidegate.interrupts import guard
 from tidegate.latch import Waitable
 
@@ -83,7 +81,7 @@ class Pump:
         self._wire.begin_cell()
         try:
             if awaited:
-                with self._wire.listening(), _ticking():
+                with self._wire.listening(), ticking(TICK):
                     yield
             else:
                 yield
@@ -112,16 +110,3 @@ class Pump:
         """Wake the main thread; called from the thread that opens the latch."""
         with contextlib.suppress(OSError):
             self._button.send(b"x")
-
-
-@contextlib.contextmanager
-def _ticking() -> Iterator[None]:
-    async def tick() -> None:
-        while True:  # noqa: ASYNC110  # nothing is waited for: the turn itself is the point
-            await asyncio.sleep(TICK)
-
-    ticker: asyncio.Task[Any] = asyncio.get_running_loop().create_task(tick())
-    try:
-        yield
-    finally:
-        ticker.cancel()
