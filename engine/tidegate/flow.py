@@ -32,7 +32,7 @@ from .run.lifecycles import flow_life, task_life
 from .run.task_run import TaskRun
 from .run_names import RunName
 from .saving import Persist
-from .source_text import OVERRIDE
+from .source_text import HEADING, OVERRIDE
 from .tags import current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
 from .visualize import visualize
@@ -114,8 +114,9 @@ class Flow(CallFace, Generic[P, R]):
 
     @property
     def body_text(self) -> str:
-        """The text of the cell that it is; empty for a function."""
-        return str(getattr(self.fn, OVERRIDE, ""))
+        """The text of the cell that it is, with its first line; empty for a function."""
+        text = getattr(self.fn, OVERRIDE, "")
+        return f"{getattr(self.fn, HEADING, '%%flow')}\n{text}" if text else ""
 
     @property
     def flow_run_name(self) -> RunName | None:

@@ -16,6 +16,9 @@ from typing import Any
 OVERRIDE = "__tidegate_source__"
 """An attribute of a function: the text to take for its source."""
 
+HEADING = "__tidegate_heading__"
+"""An attribute of a function that is a cell: its first line, with the options of the flow."""
+
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _FILES = 64
 """Parsed files that are kept."""

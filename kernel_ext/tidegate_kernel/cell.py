@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, cast
 
-from tidegate.source_text import OVERRIDE
+from tidegate.source_text import HEADING, OVERRIDE
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -26,6 +26,7 @@ class Body:
         self._shell = shell
         self.filename = filename
         self.text = cell
+        self._line = line
         # A newline stands for the line of the magic, and one for each blank line that the transformation drops.
         blank = cell[: len(cell) - len(cell.lstrip())].count("\n")
         source = "\n" * (1 + blank) + shell.transform_cell(cell)
@@ -62,6 +63,7 @@ class Body:
 
         made: Any = run_awaiting if self.awaits else run
         setattr(made, OVERRIDE, self.text)
+        setattr(made, HEADING, f"%%flow {self._line}".strip())
         return cast("Callable[[], Any]", made)
 
     def run(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from typing import Any
@@ -9,17 +10,16 @@ from typing import Any
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, output_can_be_silenced
-from IPython.core.magic_arguments import argument, magic_arguments
 
 from tidegate import Flow
 from tidegate.context import frame
 from tidegate.dead_runs import bury_all
+from tidegate.deploy.cell_line import PARSER, options_of, without_heading
 from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
 from tidegate.recovery import flow_of, fork, rerun, resume, resume_plan
-from tidegate.task_runners.named import NAMES, runner_named
 
 from .cell import Body, awaits, cell_filename, cell_number
 from .session import Session
@@ -40,20 +40,6 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         self._awaited: Flow[..., Any] | None = None
         """The flow of an awaiting cell that is about to be resumed; the registry does not hold what it knows."""
 
-    @magic_arguments()
-    @argument("--name", default=None, help="The name of the flow; cell-N by default.")
-    @argument(
-        "--task-runner",
-        choices=NAMES,
-        default="concurrent",
-        help="Where submitted and mapped sync tasks run: on worker threads (default), in processes, or one by one.",
-    )
-    @argument(
-        "--max-workers",
-        type=int,
-        default=None,
-        help="Workers at most; by default 32 threads, or a process per processor.",
-    )
     @cell_magic
     @output_can_be_silenced
     def flow(self, line: str, cell: str) -> Any:
@@ -64,7 +50,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         """
         __tracebackhide__ = True
         if asks_for_help(line):
-            print(self.flow.parser.format_help().replace("::\n\n  ", "").strip())
+            print(PARSER.format_help().strip())
             return None
         made, body = self.prepare(line, cell)
         try:
@@ -78,18 +64,18 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
         Raises `UsageError` for bad arguments, and the user's own SyntaxError.
         """
-        arguments = parse_line(self.flow, line)
         if frame.get() is not None:
             raise UsageError("%%flow does not go inside a flow. Call a @flow function there instead.")
         if re.search(r"^%%flow\b", cell, re.MULTILINE):
             raise UsageError("%%flow goes on the first line of a cell, once. Put the other flow in a cell of its own.")
-        body = Body(self.shell, line, cell, filename or cell_filename(self.shell))
+        filename = filename or cell_filename(self.shell)
         try:
-            made: Flow[..., Any] = Flow(
-                body.function,
-                name=arguments.name or f"cell-{cell_number(self.shell, body.filename)}",
-                task_runner=_runner(arguments),
-            )
+            options = options_of(line, f"cell-{cell_number(self.shell, filename)}")
+        except ValueError as error:
+            raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
+        body = Body(self.shell, line, cell, filename)
+        try:
+            made: Flow[..., Any] = Flow(body.function, **options)
         except TidegateError as error:
             raise UsageError(str(error)) from None
         return made, body
@@ -166,8 +152,13 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     def _again(self, number: int, filename: str | None = None) -> tuple[Flow[..., Any], Body | None]:
         row = _found(number)
         if row.body:
-            return self.prepare(shlex.join(["--name", row.flow]), row.body, filename)
+            line, cell = without_heading(row.body)
+            return self.prepare(f"{line} --name {shlex.quote(row.flow)}", cell, filename)
         return _store_call(lambda: flow_of(row)), None
+
+
+# Shown by ``%%flow?``.
+FlowMagics.flow.__doc__ = f"{inspect.getdoc(FlowMagics.flow)}\n\n{PARSER.format_help()}"
 
 
 class AwaitingCells:
@@ -223,24 +214,9 @@ def outcome(state: State, body: Body) -> Any:
     return body.value
 
 
-def parse_line(magic: Any, line: str) -> Any:
-    """The arguments of a magic; one line of error, without a traceback, for those that make no sense."""
-    try:
-        return magic.parser.parse_args(shlex.split(line))
-    except (UsageError, ValueError) as error:
-        raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
-
-
 def asks_for_help(line: str) -> bool:
     """True for ``%%flow -h``."""
     return line.split()[:1] in (["-h"], ["--help"])
-
-
-def _runner(arguments: Any) -> Any:
-    try:
-        return runner_named(arguments.task_runner, arguments.max_workers)
-    except ValueError as error:
-        raise UsageError(f"%%flow: {error}.") from None
 
 
 def _newest_runs() -> list[FlowRow]:

@@ -348,6 +348,15 @@ def test_a_flow_cell_may_run_in_processes(notebook: Write) -> None:
     assert loaded() is True
 
 
+def test_a_flow_cell_says_its_other_options(notebook: Write) -> None:
+    line = "--retries 2 --retry-delay 0.5 --timeout 60 --tag a --tag b --durability power --log-prints"
+    loaded = load_flow(notebook(f"%%flow {line}\n1"))
+    assert (loaded.policy.retries, loaded.timeout_seconds, loaded.durability) == (2, 60.0, "power")
+    assert loaded.tags == {"a", "b"}
+    assert loaded.log_prints
+    assert loaded() == 1
+
+
 def test_a_flow_cell_says_its_name_and_its_runner(notebook: Write) -> None:
     target = notebook(
         "%%flow --name first --max-workers=2\n1", "%%flow --name 'the second' --task-runner sequential\n2"
@@ -367,11 +376,11 @@ def test_a_flow_cell_says_its_name_and_its_runner(notebook: Write) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("--nmae x", "--nmae is not known"),
-        ("--name", "--name needs a value"),
+        ("--nmae x", "unrecognized arguments: --nmae x"),
+        ("--name", "--name: expected one argument"),
         ("--name 'x", "No closing quotation"),
-        ("--task-runner dusk", "--task-runner is concurrent, process or sequential, not dusk"),
-        ("--max-workers many", "not many"),
+        ("--task-runner dusk", "--task-runner: invalid choice: .dusk. "),
+        ("--max-workers many", "--max-workers: invalid int value: .many."),
         ("--task-runner sequential --max-workers 2", "no sense"),
     ],
 )

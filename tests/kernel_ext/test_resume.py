@@ -113,3 +113,19 @@ def test_a_fork_is_a_new_run(folder: Path) -> None:
         assert (folder / "ran").read_text() == "0 1 2 3 4 5 4 "
         listed = str(kernel.run("%tidegate runs").result).splitlines()
         assert [line.split()[3] for line in listed[1:3]] == ["Completed", "Completed"]
+
+
+def test_a_cell_is_resumed_with_the_options_it_had(folder: Path) -> None:
+    (folder / "fail").touch()
+    line = "%%flow --name options --task-runner sequential --tag nightly --durability power"
+    with started(folder) as kernel:
+        kernel.run("import threading\n@task\ndef where(): return threading.current_thread().name")
+        kernel.run(f"{line}\nend = step(3)\nwhere.submit().result()")
+        (folder / "fail").unlink()
+    with started(folder) as kernel:
+        kernel.run("import threading\n@task\ndef where(): return threading.current_thread().name")
+        reply = kernel.run("%tidegate resume 1")
+        assert (reply.status, reply.result) == ("ok", "'MainThread'"), reply.content
+        kernel.run("from tidegate.engine import engine")
+        assert kernel.expr("engine().store.flow_run(1).tags") == "('nightly',)"
+        assert kernel.expr("engine().store.flow_run(1).durability") == "'power'"

@@ -12,7 +12,6 @@ import inspect
 import json
 import linecache
 import logging
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,9 +21,8 @@ from typing import Any
 
 from ..errors import UsageError
 from ..flow import Flow
-from ..source_text import OVERRIDE
-from ..task_runners import ConcurrentTaskRunner, SequentialTaskRunner
-from ..task_runners.named import runner_named
+from ..source_text import HEADING, OVERRIDE
+from .cell_line import options_of
 from .cells import Cell
 from .loading import loading, new_module, pick, registered, the_only
 
@@ -68,36 +66,24 @@ class Heading:
     """A ``%%flow`` cell and what its first line says."""
 
     cell: Cell
-    name: str
-    task_runner: ConcurrentTaskRunner | SequentialTaskRunner
+    options: Mapping[str, Any]
 
     @classmethod
     def of(cls, cell: Cell, line: str, name: str) -> Heading:
         """The heading of a cell, called `name` unless it says otherwise.  Raises `UsageError` for a typo."""
-        given: dict[str, str | None] = {"--name": name, "--task-runner": "concurrent", "--max-workers": None}
         try:
-            words = iter(shlex.split(line))
-            for word in words:
-                option, equals, value = word.partition("=")
-                if option not in given:
-                    raise ValueError(f"{option} is not known")
-                given[option] = value if equals else next(words, None)
-                if given[option] is None:
-                    raise ValueError(f"{option} needs a value")
-            runner = _runner(given["--task-runner"], given["--max-workers"])
+            return cls(cell, options_of(line, name))
         except ValueError as error:
             raise UsageError(f"{cell.filename}: %%flow: {error}.") from None
-        return cls(cell, str(given["--name"]), runner)
+
+    @property
+    def name(self) -> str:
+        """What the flow is called."""
+        return str(self.options["name"])
 
     def flow(self, namespace: dict[str, Any], flags: int) -> Flow[..., Any]:
         """The cell as a flow over a namespace.  Raises the user's own SyntaxError."""
-        return Flow(_body(self.cell, namespace, flags), name=self.name, task_runner=self.task_runner)
-
-
-def _runner(kind: str | None, workers: str | None) -> ConcurrentTaskRunner | SequentialTaskRunner:
-    if workers is not None and not workers.isdecimal():
-        raise ValueError(f"--max-workers is a number, not {workers}")
-    return runner_named(kind, None if workers is None else int(workers))
+        return Flow(_body(self.cell, namespace, flags), **self.options)
 
 
 class Notebook:
@@ -227,6 +213,7 @@ def _body(cell: Cell, namespace: dict[str, Any], flags: int) -> Callable[[], Any
 
     made: Any = run_awaiting if any(map(_awaits, parts)) else run
     setattr(made, OVERRIDE, cell.source)
+    setattr(made, HEADING, f"%%flow {cell.flow_line or ''}".strip())
     return made  # type: ignore[no-any-return]
 
 
