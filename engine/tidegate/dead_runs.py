@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from .engine import Engine
+from .errors import StoreError
 from .model.events import FlowState, TaskState
 from .model.states import Crashed, State
 from .model.views import FlowRow, TaskRow
@@ -22,6 +23,12 @@ def bury(here: Engine, row: FlowRow) -> bool:
     """
     if row.state.is_final() or row.number in here.live or not row.owner or here.store.is_alive(row.owner):
         return False
+    try:
+        if not here.store.claim_flow_run(row):
+            return False  # somebody else looked as well, and it may be at work again already
+    except StoreError:
+        return False
+    row.owner = here.store.process
     now = here.now()
     began = [each for each in here.store.task_runs(row.number) if each.attempts and not each.state.is_final()]
     deaths = _deaths(here, row.number) if began else Counter[int]()
