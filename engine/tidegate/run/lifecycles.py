@@ -40,7 +40,7 @@ def task_life(run: TaskRun) -> Lifecycle:
             final = yield from _attempt(run)
     except BaseException as error:
         # Not the user's code: an interrupt of a wait, or a defect of ours.
-        final = of_error(error, run.cancelling, run.now(), ours=True)
+        final = run.state if run.is_kept else of_error(error, run.cancelling, run.now(), ours=True)
     if not run.claim_end():
         return
     if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept; or it is left for a later one
