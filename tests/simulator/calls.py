@@ -57,10 +57,10 @@ class Body:
             yield from self._do(op)
         if self._witness.is_to_fail(node, self._inputs):
             raise Boom(node.name)
-        members = []
-        for at in range(len(self._slots)):
-            if at not in node.dropped:
-                members.append((yield from self._value(at)))
+        wanted = [at for at in range(len(self._slots)) if at not in node.dropped]
+        for at in wanted:
+            yield from self._value(at)
+        members = [self._slots[at] for at in wanted]
         yield from breathe(here)
         value = value_of(node.name, self._inputs, members)
         self._witness.ends(self._process, here, value)
@@ -134,7 +134,7 @@ class Body:
             made: list[TaskRun] = []
             try:
                 for row, _, links in columns(TASKS[node.kind], args, {}, self._here.flow_run):
-                    made.append(self._new_run(node, row, links))  # noqa: PERF401  # a cancel may come half way
+                    made.append(self._new_run(node, row, links))  # a cancel may come half way
             finally:
                 for run in made:
                     start_on_worker(self._process, run)

@@ -1,8 +1,8 @@
 """A disk that outlives the processes, and the store of each process above it.
 
-What a process appends is in its memory until a write takes it to the disk, in order and in groups, each of which is there
-as a whole or not at all.  A write may come late, and fail as long as the disk is broken: then whoever waits is told, and
-what was to be written waits for better times, as in `SQLiteStore`.
+What a process appends is in its memory until a write takes it to the disk, in order and in groups, each of which is
+there as a whole or not at all.  A write may come late, and fail as long as the disk is broken: then whoever waits is
+told, and what was to be written waits for better times, as in `SQLiteStore`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidegate.errors import StoreError
@@ -65,7 +66,7 @@ class Disk(MemoryStore):
 class SimulatedStore:
     """The store of one process.  Reads what is on the disk, and nothing else."""
 
-    results_folder = None
+    results_folder: Path | None = None
 
     def __init__(self, disk: Disk, process: Process) -> None:
         self.disk = disk
@@ -107,7 +108,7 @@ class SimulatedStore:
         return problem
 
     def begin(self, event: Event) -> Latch:
-        """A commit that a thread waits for: the latch opens when it has succeeded or failed; `commit` then says which."""
+        """A commit that a thread waits for: the latch opens when it is over, and `commit` then says how it went."""
         ended = Latch()
 
         def done(problem: str) -> None:

@@ -1,8 +1,12 @@
 """The drivers of the simulation: they carry out what the lifecycles ask for, a turn at a time.
 
-They do what `tidegate.run.drivers` and `tidegate.host` do, with a yield wherever a thread could lose its turn.  User code
-is interrupted only at such a yield, by a handle like that of a worker process; what Python itself does to interrupt a
-thread, and what asyncio does, is left to the other tests.
+Bodies of flows and tasks are generators here, of calls that `calls` makes on the same flow runs, task runs and
+lifecycles as ever.  Real sync bodies block, and would each need a thread; then the operating system has a say in whose
+turn it is, and a switch of threads takes as long as ten steps.
+
+The drivers do what `tidegate.run.drivers` and `tidegate.host` do, with a yield wherever a thread could lose its turn.
+User code is interrupted only at such a yield, by a handle like that of a worker process; what Python itself does to
+interrupt a thread, and what asyncio does, is left to the other tests.
 """
 
 from __future__ import annotations

@@ -25,8 +25,10 @@ def faults(chance: random.Random, span: int) -> list[Fault]:
     found: list[Fault] = []
 
     def some(most: int, kind: str, whats: tuple[str, ...] = ("",), low: float = 0.0, high: float = 0.0) -> None:
-        for _ in range(chance.choice((0, 0, chance.randint(1, most)))):
-            found.append(Fault(chance.randrange(span), kind, chance.choice(whats), chance.uniform(low, high)))
+        found.extend(
+            Fault(chance.randrange(span), kind, chance.choice(whats), chance.uniform(low, high))
+            for _ in range(chance.choice((0, 0, chance.randint(1, most))))
+        )
 
     some(4, "kill")
     some(3, "doom", ("before", "after"))

@@ -1,7 +1,7 @@
 """One thread that stands for many: whose turn it is, what time it is, and what waits for what, all by one seed.
 
-A thread of the simulation is a generator.  It yields null where another one may have its turn, or something to wait for.
-Between two yields nothing else happens, as if it held the interpreter.
+A thread of the simulation is a generator.  It yields null where another one may have its turn, or something to wait
+for.  Between two yields nothing else happens, as if it held the interpreter.
 """
 
 from __future__ import annotations

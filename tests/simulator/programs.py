@@ -51,12 +51,22 @@ class Node:
 
 def program(chance: random.Random) -> Node:
     """A flow."""
-    numbers = count(1)
-    left = [chance.choice((4, 8, 14, 20))]
+    return _Maker(chance).node(chance.choice((2, 3)), True)
 
-    def node(depth: int, flow: bool) -> Node:
-        left[0] -= 1
-        name = f"n{next(numbers)}"
+
+class _Maker:
+    """Makes the nodes of one program, so many of them at most."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._numbers = count(1)
+        self._left = chance.choice((4, 8, 14, 20))
+
+    def node(self, depth: int, flow: bool) -> Node:
+        """A flow or a task that has others below it, so many levels at most."""
+        chance = self._chance
+        self._left -= 1
+        name = f"n{next(self._numbers)}"
         kind = chance.choice(("once", "once", "twice")) if flow else chance.choice(KINDS)
         fails = chance.choice((0, 0, 0, 1, 2, 3)) if kind != "never" else 0
         if depth > 0 and kind == "limited":
@@ -66,38 +76,36 @@ def program(chance: random.Random) -> Node:
         ops: list[Op] = []
         slots: list[str] = []
         for _ in range(chance.randint(1, 5 if flow else 2)):
-            _add(ops, slots, _op(depth, flow, slots), left[0] <= 0)
+            ops.append(self._op(depth, flow, slots))
+            _fill(slots, ops[-1])
         dropped = frozenset(at for at, what in enumerate(slots) if what == "future" and chance.random() < 0.2)
         return Node(name, kind, tuple(ops), fails, dropped)
 
-    def _op(depth: int, flow: bool, slots: list[str]) -> Op:
-        draw = chance.random()
+    def _op(self, depth: int, flow: bool, slots: list[str]) -> Op:
+        """What is done next, where the slots hold these things."""
+        chance, draw = self._chance, self._chance.random()
         futures = [at for at, what in enumerate(slots) if what != "value"]
         if draw < 0.12 and futures:
             return Op("wait", None, (chance.choice(futures),))
-        if draw < 0.17 and flow:
-            return Op("pause")
         if draw < 0.2 and flow:
-            return Op("suspend")
-        if draw < 0.25 or left[0] <= 0:
+            return Op("pause" if draw < 0.17 else "suspend")
+        if draw < 0.25 or self._left <= 0:
             return Op("breathe")
         if draw < 0.35:
-            left[0] -= 1
-            return Op("call", Node(f"n{next(numbers)}", chance.choice(("plain", "tried")), (), FOREVER))
+            self._left -= 1
+            return Op("call", Node(f"n{next(self._numbers)}", chance.choice(("plain", "tried")), (), FOREVER))
         given = tuple(sorted(chance.sample(range(len(slots)), min(len(slots), chance.randint(0, 2)))))
-        deeper = depth - 1 if chance.random() < 0.4 else 0
         if draw < 0.48 and flow and depth > 1:
-            return Op("flow", node(depth - 1, True), tuple(at for at in given if slots[at] == "value"))
+            return Op("flow", self.node(depth - 1, True), tuple(at for at in given if slots[at] == "value"))
         if draw < 0.62:
-            return Op("map", node(0, False), given[:1], chance.randint(1, 4))
+            return Op("map", self.node(0, False), given[:1], chance.randint(1, 4))
+        below = depth - 1 if chance.random() < 0.4 else 0
         verb: Verb = "call" if draw < 0.78 else "submit"
-        return Op(verb, node(deeper, False), given, 2 if chance.random() < 0.1 else 1)
-
-    return node(chance.choice((2, 3)), True)
+        return Op(verb, self.node(below, False), given, 2 if chance.random() < 0.1 else 1)
 
 
-def _add(ops: list[Op], slots: list[str], op: Op, full: bool) -> None:
-    ops.append(op)
+def _fill(slots: list[str], op: Op) -> None:
+    """What the slots hold once that is done."""
     if op.verb == "wait":
         slots[op.given[0]] = "value"
     elif op.verb in ("submit", "map"):
@@ -122,7 +130,7 @@ def right(node: Node, inputs: Sequence[Any] = ()) -> Any:
             continue
         given = [slots[at] for at in op.given]
         for at in range(op.times):
-            slots.append(right(op.node, [at, *given] if op.verb == "map" else given))
+            slots.append(right(op.node, [at, *given] if op.verb == "map" else given))  # noqa: PERF401  # reads better
     members = [value for at, value in enumerate(slots) if at not in node.dropped]
     return value_of(node.name, inputs, members)
 

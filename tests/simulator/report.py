@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.latch import AnyOf
+from tidegate.model.events import FlowState, TaskCreated, TaskState
 from tidegate.run.task_run import TaskRun
 
+from .disk import Disk
 from .machine import Machine
 
 
@@ -19,6 +21,21 @@ def who_waits(machine: Machine) -> str:
             lines.append(f"{process.name} has flow run {number}, which is {run.state.name}{gate}")
             lines += [f"  {each.name} is open: {each.state.name}" for each in run.children.open.values()]
     return "\n".join(lines) or "there is nobody"
+
+
+def record(disk: Disk) -> list[str]:
+    """A line for each event that is kept, by flow run."""
+    return [f"{number}: {_told(event)}" for number in sorted(disk._flows) for event in disk.log(number)]
+
+
+def _told(event: Any) -> str:
+    if isinstance(event, FlowState):
+        return f"{event.state.name} in attempt {event.attempt} {event.by and f'by {event.by}'} {event.state.message}"
+    if isinstance(event, TaskState):
+        return f"task run {event.task_run} {event.state.name} in attempt {event.attempt} {event.state.message}"
+    if isinstance(event, TaskCreated):
+        return f"task run {event.task_run} is {event.task}-{event.index} {event.key[:8]}/{event.nth} of {event.parent}"
+    return type(event).__name__
 
 
 def _of(thread: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,7 +19,7 @@ from tidegate.errors import ControlError, NotStartable, StoreError, TidegateErro
 from tidegate.flow_runs import of_record
 from tidegate.latch import Latch
 from tidegate.model.requests import Request
-from tidegate.model.states import State, StateType
+from tidegate.model.states import StateType
 from tidegate.model.views import FlowRow
 from tidegate.run.flow_run import FlowRun
 from tidegate.run.lifecycles import flow_life
@@ -32,7 +33,7 @@ from .legal import illegal
 from .machine import Died, Machine, Turns
 from .process import Process, Runner
 from .programs import Node, nodes, program, right
-from .report import who_waits
+from .report import record, who_waits
 from .stage import FLOWS
 from .witness import Witness
 
@@ -59,13 +60,13 @@ class Trial:
         self.disk = Disk()
         self.witness = Witness(self.disk, self.program)
         self.lives = 0
-        self.deaths = 0
+        self.happened: Counter[str] = Counter()
+        """What came about, so that it can be told whether the trials try anything."""
         self.number = 0
         """The flow run."""
         self.faults = faults(chance, chance.choice((60, 200, 600)))
+        self._planned = tuple(self.faults)
         self._places = chance.randint(1, 4)
-        self._ended: list[tuple[Process, State]] = []
-        """The ends that somebody was told of."""
 
     # What the programs ask for ----------------------------------------------------------------------------------------
 
@@ -87,6 +88,10 @@ class Trial:
         return current.process
 
     # The course of it -------------------------------------------------------------------------------------------------
+
+    def story(self) -> str:
+        """What was planned to go wrong, and all that the record has: the same for the same seed."""
+        return "\n".join([*map(str, self._planned), *record(self.disk)])
 
     def run(self) -> None:
         """Carry it to its end.  Raises `Wrong`, which says what is."""
@@ -130,7 +135,7 @@ class Trial:
             raise self._wrong(self.witness.wrong[0])
 
     def _gone(self, process: Process) -> None:
-        self.deaths += 1
+        self.happened["death"] += 1
         process.bury()
         self.witness.died(process)
 
@@ -151,15 +156,15 @@ class Trial:
                 run = begin(process, self.witness, self.program)
             except StoreError:
                 yield self._moment(process)
-            else:
-                break
-        self.number = run.number
-        yield from self._drive(process, run)
+                continue
+            self.number = run.number
+            yield from self._drive(process, run)
+            return
 
     def _drive(self, process: Process, run: FlowRun) -> Turns:
         yield None
         yield from drive(process, flow_life(run), None)
-        self._ended.append((process, run.state))
+        self.happened[run.state.name] += 1
         if run.state.is_completed() and run.state.result() != self.right:
             self.witness.wrong.append(f"the result is {run.state.result()!r}, and {self.right!r} is right")
 
@@ -180,19 +185,21 @@ class Trial:
                 if self.number == 0:  # it died before there was anything
                     yield from self._first(process)
                     return
-                bury_all(process.engine)
-                self._check_ghosts()
+                if self.machine.chance.random() < 0.5:  # a resume alone looks at its own run only
+                    bury_all(process.engine)
+                    self._check_ghosts()
                 self._check_record(process)
                 yield None
                 run = yield from self._resumed(process, store.flow_run(self.number))
             except NotStartable:
+                self.happened["refused"] += 1
                 return  # the other one was quicker, or it is over
             except StoreError:
                 yield self._moment(process)
-            else:
-                break
-        self.witness.listen(process, run)
-        yield from self._drive(process, run)
+                continue
+            self.witness.listen(process, run)
+            yield from self._drive(process, run)
+            return
 
     def _resumed(self, process: Process, row: FlowRow | None) -> Turns:
         """As `recovery.resume`, with a turn for others between its parts."""
@@ -215,6 +222,7 @@ class Trial:
                 if each.state.is_crashed() and (each.task == "never" or each.state.name == "Quarantined"):
                     at_root = self._at_root(flow_row, each.number)
                     asked |= recovery._again(rows, at_root, True)
+        self.happened["asked for again"] += bool(asked)
         return Terms(again=asked)
 
     def _at_root(self, row: FlowRow, number: int) -> int:
@@ -228,6 +236,7 @@ class Trial:
 
     def _inflict(self, fault: Fault) -> None:
         machine = self.machine
+        self.happened[fault.kind] += 1
         live = [each for each in machine.processes if not each.dead]
         if fault.kind == "break":
             self.disk.broken = True
@@ -271,6 +280,7 @@ class Trial:
                 if run.state.name == "Paused":
                     with suppress(TidegateError):
                         run.resume("somebody")
+                        self.happened["resumed"] += 1
                         return
         raise self._wrong("nothing can happen any more:\n" + who_waits(self.machine))
 
@@ -287,7 +297,7 @@ class Trial:
     def _check_record(self, process: Process) -> None:
         """G3 and the histories."""
         for flow_row in self.disk.flow_runs(1000):
-            for wrong in illegal(self.disk.log(flow_row.number)):
+            for wrong in illegal(self.disk.log(flow_row.number), self.witness.was_reopened):
                 raise self._wrong(f"in the record of flow run {flow_row.number} {wrong}")
             self._check_results(process, flow_row)
 

@@ -1,14 +1,16 @@
 """What really happened, noted outside of the simulated processes, and what must never happen.
 
-- G1: who was told of an end, a pause, a resume or a cancel finds it on the disk, unless he was told that nothing is saved.
+- G1: who was told of an end, a pause, a resume or a cancel finds it on the disk, unless he was told that nothing is
+  saved.
 - G3: what the disk has is whole: each completed task run has the one result that it can have.
-- G4: what completed and was saved does not run again, unless an input of it did.  A task that is not to run twice does not.
+- G4: what completed and was saved does not run again, unless an input of it did.  A task that is not to run twice does
+  not.
 - G6: code of a run is at work in no process but the one that the record calls its owner.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -48,6 +50,8 @@ class Witness:
         """Those that were at work when that process died, or whose end was lost with it."""
         self._problem: dict[tuple[Process, int], str] = {}
         self._nodes: dict[tuple[int, int], str] = {}
+        self._runs: defaultdict[tuple[int, int], list[TaskRun]] = defaultdict(list)
+        """The objects that a task run has been in all processes."""
         self._values: dict[str, tuple[Any]] = {}
         """What each call gave, by its key."""
 
@@ -81,9 +85,9 @@ class Witness:
         if run.number in flow_run.terms.again or self._input_ran(process, run):
             return
         for row in self._disk.task_runs(flow_run.number):
-            if (row.key, row.nth) == run.identity and row.state.type is StateType.COMPLETED:
-                if row.subflow or is_saved(row.result):
-                    self._say(f"G4: {node.name} ({run.name}) runs again, and {row.name} had completed and was saved")
+            same = (row.key, row.nth) == run.identity and row.state.type is StateType.COMPLETED
+            if same and (row.subflow or is_saved(row.result)):
+                self._say(f"G4: {node.name} ({run.name}) runs again, and {row.name} had completed and was saved")
 
     def _input_ran(self, process: Process, run: TaskRun) -> bool:
         found = run.inputs
@@ -95,7 +99,7 @@ class Witness:
             return
         call = (run.flow_run.number, run.identity)
         before = self._suspect.pop(call, "")
-        if before and run.number not in run.flow_run.terms.again:
+        if before:
             self._say(f"{node.name} ({run.name}), which is not to run twice, was at work when {before} died")
         if not self._disk.broken:  # then nothing could tell that it has begun
             self._never[call] = process
@@ -144,6 +148,9 @@ class Witness:
     def announced(self, process: Process, run: TaskRun, node: Node, caller: TaskRun | None) -> None:
         """A task run is known."""
         self._nodes[run.flow_run.number, run.number] = node.name
+        self._runs[run.flow_run.number, run.number].append(run)
+        if run.number in run.flow_run.terms.again:
+            self._suspect.pop((run.flow_run.number, run.identity), None)
         if run.identity.nth >= self._calls[node.name] and (caller is None or caller.attempts < 2):
             self._say(f"{node.name} is called for the {run.identity.nth + 1}th time, as if it were another call")
         run.on_done(partial(self._opened, process, run))
@@ -178,6 +185,10 @@ class Witness:
         kept = [each for each in self._disk.log(run.number) if isinstance(each, FlowState)]
         if not any(each.state.name == run.state.name and each.attempt == run.attempts for each in kept):
             self._say(f"G1: flow run {run.number} is seen {run.state.name}, which the disk does not have")
+
+    def was_reopened(self, flow_run: int, number: int) -> bool:
+        """True for a task run that was to run again although it had completed, or did not complete before."""
+        return any(run.reopened for run in self._runs[flow_run, number])
 
     def misfit(self, row: TaskRow, state: State) -> str:
         """What is wrong with the result that the record has of a task run."""
