@@ -69,7 +69,7 @@ def _subflow(before: str, name: str) -> bool:
     """One that completed goes on if somebody asks for it, or an input of it ran anew; one that waits to be tried again
     is suspended with the flow that called it."""
     if before == "Completed":
-        return name in ("Resuming", "Crashed", "Cancelling")
+        return name in ("Resuming", "Running", "Crashed", "Cancelling")
     if before in BROKEN_OFF and name == "Running":  # it was claimed, and its process died before it said so
         return True
     return _flow(before, name) or (before, name) == ("AwaitingRetry", "Suspended")
