@@ -20,7 +20,7 @@ SEED = int(os.environ.get("TIDEGATE_SEED", "1"))
 TRIALS = int(os.environ.get("TIDEGATE_TRIALS", "300"))
 
 EVERYTHING = (
-    "kill", "doom", "break", "jump", "ask", "send", "rob", "death", "refused", "asked for again", "resumed",
+    "kill", "doom", "break", "jump", "ask", "send", "rob", "answered", "death", "refused", "asked for again", "resumed",
     "Completed", "Failed", "Cancelled", "Suspended",
 )  # fmt: skip
 

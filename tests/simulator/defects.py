@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidegate import dead_runs
+from tidegate import dead_runs, requests
 from tidegate.concurrency import ConcurrencyLimit
 from tidegate.engine import Engine
 from tidegate.errors import StoreError
@@ -17,6 +17,7 @@ from tidegate.latch import AnyOf
 from tidegate.model.events import Event, TaskState
 from tidegate.model.states import Pending
 from tidegate.run import lifecycles
+from tidegate.run.flow_run import FlowRun
 from tidegate.run.identity import Identity
 from tidegate.run.pauses import Pauses
 from tidegate.run.recall import Recall
@@ -141,6 +142,16 @@ def _problem_hidden(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "commit", commit)
 
 
+def _request_lost(patch: pytest.MonkeyPatch) -> None:
+    """Whoever asks from another process is told that it was done, and nothing was."""
+    patch.setattr(requests, "_carry_out", lambda run, request: "")
+
+
+def _cancel_lost(patch: pytest.MonkeyPatch) -> None:
+    """The same in the process."""
+    patch.setattr(FlowRun, "cancel", lambda self, by="you": None)
+
+
 HANGS = ("nothing can happen any more",)
 OWNERS = ("G6", "runs although its flow run", "after", "G1", "runs again")
 """Where two are at work, each sees the other's doings."""
@@ -156,5 +167,7 @@ DEFECTS: dict[str, Defect] = {
     "the begin of a task that is not to run twice is lost": Defect(_begin_lost, ("not to run twice",), 500),
     "a call is not recalled": Defect(_nothing_recalled, ("G4",), 50),
     "a clock that was set back is believed": Defect(_clock_believed, ("has not ended",), 500),
+    "a request is lost": Defect(_request_lost, ("is said to be done",), 50),
+    "a cancel is lost": Defect(_cancel_lost, ("told that it would be cancelled", "is said to be done"), 50),
     "a pause is forgotten": Defect(_pause_forgotten, ("which it had passed",), 50),
 }

@@ -39,6 +39,13 @@ class Disk(MemoryStore):
         self.broken = False
         self.written: dict[int, Event] = {}
         """The events that were written, by identity, so that it can be told whether one was."""
+        self.answered: list[int] = []
+        """Requests that were answered just now."""
+
+    def answer_request(self, number: int, answer: str) -> None:
+        """Say what came of a request."""
+        super().answer_request(number, answer)
+        self.answered.append(number)
 
     def write(self, events: Sequence[Event]) -> None:
         """Keep a group.  Raises `StoreError` with nothing kept."""

@@ -49,6 +49,3 @@ FLOWS: dict[str, Any] = {
     )
     for name, retries in (("once", 0), ("twice", 1))
 }
-
-LONGEST_DELAY = 3.0
-"""Seconds that anything here is to wait before it is tried again."""

@@ -131,6 +131,8 @@ class Trial:
                 self._gone(process)
             elif process.root is not None and process.root.over.done() and not process.store.queue:
                 self._exits(process)
+        while self.disk.answered:
+            self._check_answer(self.disk.answered.pop())
         if self.witness.wrong:
             raise self._wrong(self.witness.wrong[0])
 
@@ -245,7 +247,8 @@ class Trial:
             machine.clock.offset += fault.amount
         elif fault.kind == "send" and self.number:
             now = machine.clock.now()
-            self.disk.put_request(Request(0, self.number, fault.what, "another", now, now + 5))  # type: ignore[arg-type]
+            asked: Any = (fault.what, f"client {fault.step}", now, now + 5)
+            self.disk.put_request(Request(0, self.number, *asked))
         elif live:
             victim = machine.chance.choice(live)
             if fault.kind == "kill":
@@ -258,6 +261,7 @@ class Trial:
                 run = victim.engine.live[machine.chance.choice(numbers)]
                 with suppress(ControlError, Died):
                     getattr(run, fault.what)("a client")
+                    self.witness.promised(victim, run, fault.what)
             elif fault.kind == "rob":
                 self._start(self._look_and_resume)
 
@@ -293,6 +297,14 @@ class Trial:
         for row in self.disk.flow_runs(1000):
             if row.owner and not row.state.is_at_rest() and row.owner not in self.disk.alive:
                 raise self._wrong(f"G5: flow run {row.number} is {row.state.name}, and {row.owner} is dead")
+
+    def _check_answer(self, number: int) -> None:
+        """Who is told that his request was carried out finds it in the record."""
+        request = self.disk._requests[number]
+        log = self.disk.log(request.flow_run)
+        self.happened["answered"] += 1
+        if self.disk.answer_to(number) == "" and not any(getattr(event, "by", "") == request.by for event in log):
+            raise self._wrong(f"G1: the {request.verb} of {request.by} is said to be done, and is not on the disk")
 
     def _check_record(self, process: Process) -> None:
         """G3 and the histories."""

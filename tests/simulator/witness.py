@@ -48,6 +48,7 @@ class Witness:
         """For each call of a task that is not to run twice, the process that began it."""
         self._suspect: dict[tuple[int, Identity], str] = {}
         """Those that were at work when that process died, or whose end was lost with it."""
+        self._cancelled: set[tuple[Process, int]] = set()
         self._problem: dict[tuple[Process, int], str] = {}
         self._nodes: dict[tuple[int, int], str] = {}
         self._runs: defaultdict[tuple[int, int], list[TaskRun]] = defaultdict(list)
@@ -179,9 +180,16 @@ class Witness:
         elif not row.subflow and run.task.options["persist_result"] is not False and not is_saved(row.result):
             self._say(f"G1: {run.name} is seen to have completed, and its result is not on the disk")
 
+    def promised(self, process: Process, run: FlowRun, verb: str) -> None:
+        """A client was told yes."""
+        if verb == "cancel":
+            self._cancelled.add((process, run.number))
+
     def _finished(self, process: Process, run: FlowRun) -> None:
         if process.dead or self._problem.get((process, run.number)):
             return
+        if (process, run.number) in self._cancelled and run.state.name not in ("Cancelled", "Crashed"):
+            self._say(f"flow run {run.number} ends {run.state.name}, and a client was told that it would be cancelled")
         kept = [each for each in self._disk.log(run.number) if isinstance(each, FlowState)]
         if not any(each.state.name == run.state.name and each.attempt == run.attempts for each in kept):
             self._say(f"G1: flow run {run.number} is seen {run.state.name}, which the disk does not have")
