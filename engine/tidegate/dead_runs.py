@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 from .engine import Engine
+from .errors import StoreError
 from .model.events import FlowState, TaskState
 from .model.states import Crashed, State
 from .model.views import FlowRow, TaskRow
@@ -19,11 +21,18 @@ def bury(here: Engine, row: FlowRow) -> bool:
     """Record that a flow run crashed whose process is gone; true if it had to be recorded.
 
     A task run that was at work at the third death in a row is suspected to be the cause: it is Crashed/Quarantined.
+    Raises `StoreError`, with the run as dead as before.
     """
     if row.state.is_final() or row.number in here.live or not row.owner or here.store.is_alive(row.owner):
         return False
+    if not here.store.claim_flow_run(row):
+        return False  # somebody else looked as well, and it may be at work again by now
+    row.owner = here.store.process
     now = here.now()
     began = [each for each in here.store.task_runs(row.number) if each.attempts and not each.state.is_final()]
+    for each in began:  # before the run itself, which is looked at again should this process die in between
+        for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
+            bury(here, subflow)
     deaths = _deaths(here, row.number) if began else Counter[int]()
     crashed = [
         TaskState(row.number, now, each.number, _end(each, deaths, now), each.attempts, each.given_name)
@@ -32,15 +41,19 @@ def bury(here: Engine, row: FlowRow) -> bool:
     gone = Crashed(message=GONE, at=now)
     here.commit_all([*crashed, FlowState(row.number, now, gone, attempt=row.attempts)])
     row.state = gone
-    for each in began:
-        for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
-            bury(here, subflow)
     return True
 
 
 def bury_all(here: Engine) -> list[int]:
     """Look at the newest runs, and record which of them crashed with their process; their numbers."""
-    return [row.number for row in here.store.flow_runs(1000) if bury(here, row)]
+    return [row.number for row in here.store.flow_runs(1000) if look(here, row)]
+
+
+def look(here: Engine, row: FlowRow) -> bool:
+    """`bury`, for whoever only looks: if it cannot be recorded now, the next one who looks will."""
+    with suppress(StoreError):
+        return bury(here, row)
+    return False
 
 
 def _deaths(here: Engine, flow_run: int) -> Counter[int]:

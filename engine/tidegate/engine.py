@@ -65,12 +65,13 @@ class Engine:
         store: EventStore | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
+        portal: EnginePortal = _portal,
     ) -> None:
         self._store = store
         self._lock = threading.Lock()
         self.now = (clock or SystemClock()).now
         self.chance = chance
-        self.portal = _portal
+        self.portal = portal
         self.live: dict[int, FlowRun] = {}
         """The flow runs of this process that have not ended, by number."""
         self.observers: list[Callable[[FlowRun], None]] = []
@@ -128,6 +129,11 @@ class Engine:
         """Show the event now and keep it before long."""
         self.store.append(event)
         self._publish(event)
+
+    def keep_noted(self) -> None:
+        """Keep all that was noted, now: for what must not be lost with the process."""
+        with contextlib.suppress(StoreError):  # the run goes on, and its end will say so
+            self.store.commit_all(())
 
     def commit(self, event: Event) -> None:
         """Keep the event, then show it.  If it cannot be kept, the run goes on and says so."""

@@ -11,7 +11,7 @@ from typing import Any
 from IPython.display import HTML, display
 
 from tidegate import Flow, host
-from tidegate.dead_runs import bury
+from tidegate.dead_runs import look
 from tidegate.engine import engine
 from tidegate.errors import TidegateError, UsageError
 from tidegate.latch import Latch, block
@@ -133,7 +133,7 @@ class Session:
         if last is not None and row.number in engine().live:
             display(last.graph)
             return
-        bury(engine(), row)
+        look(engine(), row)
         self._keep(self.show_record(row.number), row.number)
 
     # Resume from the page -------------------------------------------------------------------------------------------

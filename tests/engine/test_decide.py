@@ -308,3 +308,11 @@ def test_a_scheduled_run_that_becomes_pending_keeps_its_time_unless_a_new_one_is
     assert decision.state.scheduled_time == (due or NOW + 5)
     run = Run(decision.state, 0)
     assert decide(run, Running(at=NOW), RetryPolicy(), NOW) == Wait((due or NOW + 5) - NOW)
+
+
+def test_a_delay_is_no_longer_than_it_was_although_the_clock_was_set_back() -> None:
+    waits = Run(AwaitingRetry(NOW + 5, at=NOW))
+    assert decide(waits, Running(at=NOW), RetryPolicy(), NOW + 1) == Wait(4.0)
+    assert decide(waits, Running(at=NOW), RetryPolicy(), NOW - 3600) == Wait(5.0)
+    scheduled = Run(State(StateType.SCHEDULED, "Scheduled", timestamp=NOW, scheduled_time=NOW + 5))
+    assert decide(scheduled, Running(at=NOW), RetryPolicy(), NOW - 3600) == Wait(3605.0)

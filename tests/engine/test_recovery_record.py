@@ -9,10 +9,12 @@ import pytest
 from support.flows import engine_over, flow, in_time, python, states_in_store, task
 from support.resumes import resumed
 from tidegate import CrashedRun, rerun, resume
-from tidegate.dead_runs import bury_all
+from tidegate.dead_runs import bury, bury_all
 from tidegate.errors import NotStartable
 from tidegate.flow_runs import create_flow_run
+from tidegate.model.events import FlowCreated
 from tidegate.model.states import State
+from tidegate.store import sqlite
 from tidegate.store.sqlite import SQLiteStore
 
 IN_FLIGHT = """
@@ -219,4 +221,40 @@ def test_a_task_that_kills_its_process_each_time_is_left_until_somebody_asks_for
         assert ended.result() == 4
         assert ran[-1] == "dies"
         assert states_in_store(here.store, 1, 2)[-2:] == ["Retrying", "Completed"]
+    store.close()
+
+
+def test_who_looked_too_long_ago_does_not_bury_what_is_at_work_again(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "store.db")
+    with engine_over(store) as here:
+        store.create_flow_run(FlowCreated(0, 0.0, "", "work", "work", "{}", owner="gone"))
+        seen = store.flow_run(1)
+        now = store.flow_run(1)
+        assert seen is not None
+        assert now is not None
+        assert store.claim_flow_run(now)  # somebody resumes it
+        assert bury(here, seen) is False
+        assert states_in_store(store, 1) == []
+        assert bury(here, now) is False
+    store.close()
+
+
+def test_the_begin_of_a_task_that_is_not_to_run_twice_is_kept_before_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "LINGER", 60.0)  # the writer is in no hurry
+    store = SQLiteStore(tmp_path / "store.db")
+    seen: list[str] = []
+
+    @task(rerun="never")
+    def step() -> None:
+        seen.extend(states_in_store(store, 1, 1))
+
+    @flow
+    def work() -> None:
+        step()
+        assert seen == ["Running"]
+
+    with engine_over(store):
+        work()
     store.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from support.flows import Feed, engine_over, flow, in_time, states_in_store, task
 from tidegate import exponential_backoff
 from tidegate.engine import Engine
-from tidegate.model.events import TaskState
+from tidegate.model.events import Event, TaskState
 from tidegate.model.states import StateType
+from tidegate.run.flow_run import FlowRun
 from tidegate.store.memory import MemoryStore
 
 KINDS = ["direct", "submit", "map", "async", "async in async"]
@@ -264,3 +266,38 @@ def test_each_run_has_a_budget_of_its_own(engine: Engine) -> None:
 
     assert in_time(work) == list(range(10))
     assert set(calls.values()) == {3}
+
+
+@pytest.mark.parametrize("what", ["task", "flow"])
+def test_a_clock_that_is_set_back_does_not_make_a_delay_longer(what: str) -> None:
+    class Wall:
+        offset = 0.0
+
+        def now(self) -> float:
+            return time.time() + self.offset
+
+    wall = Wall()
+    tries: list[int] = []
+
+    def fails_once() -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError
+        return 7
+
+    retried = {"retries": 1, "retry_delay_seconds": 0.05}
+    if what == "task":
+        work = flow(lambda: task(fails_once, name="step", **retried)(), name="work")
+    else:
+        work = flow(fails_once, name="work", **retried)
+    with engine_over(MemoryStore(), clock=wall) as here:
+
+        def hear(events: Sequence[Event]) -> None:
+            if any(getattr(getattr(each, "state", None), "name", "") == "AwaitingRetry" for each in events):
+                wall.offset -= 7200
+
+        def listen(run: FlowRun) -> None:
+            here.subscribe(run.number, hear)
+
+        here.observers.append(listen)
+        assert in_time(work) == 7

@@ -79,10 +79,10 @@ def _asked(run: int, verb: Verb, detail: Mapping[str, Any] | None = None) -> str
 
 def _check_alive(store: EventStore, row: FlowRow) -> None:
     """Raise `NotRunning` for a run that did not complete and has no process any more, with what does resume it."""
-    from ..dead_runs import bury
+    from ..dead_runs import look
     from ..engine import Engine
 
-    bury(Engine(store), row)
+    look(Engine(store), row)
     if row.state.is_at_rest() and not row.state.is_completed():
         has = "has no process" if row.state.is_suspended() else "has ended"
         raise NotRunning(

@@ -70,12 +70,12 @@ def _is(row: FlowRow, state: str) -> bool:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs; with all task runs.")
 def show(run: int, limit: int, failed: bool, as_json: bool) -> None:
     """Show a flow run and its task runs."""
-    from ..dead_runs import bury
+    from ..dead_runs import look
     from ..engine import Engine
 
     with opened() as store:
         row = find(store, run)
-        bury(Engine(store), row)
+        look(Engine(store), row)
         tasks = store.task_runs(run)
     wanted = [each for each in tasks if each.state.type in (StateType.FAILED, StateType.CRASHED)] if failed else tasks
     if as_json:

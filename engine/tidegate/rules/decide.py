@@ -144,7 +144,10 @@ def _enter_running(run: RunFacts, proposed: State, now: float, cached: State | N
     if state.type is StateType.SCHEDULED or state.type is StateType.PENDING:
         due = state.scheduled_time or now
         if due > now:
-            return Wait(due - now)
+            left = due - now
+            if state.name == "AwaitingRetry":  # a delay is no longer than it was, wherever the clock has been set since
+                left = min(left, due - state.timestamp)
+            return Wait(left)
     if cached is not None:
         return Reject(cached)
     if state.name == "AwaitingRetry":

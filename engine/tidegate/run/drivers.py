@@ -97,6 +97,8 @@ def advance(run: TaskRun, answer: Any = None) -> None:
     What it waits for brings it back: so neither a retry's delay, nor a pause, nor a slow commit holds a worker.
     """
     if run.lifecycle is None:
+        if run.done():
+            return  # its flow run has ended without it, while it waited for this worker
         run.lifecycle = task_life(run)
         run.context = run.context.copy()
         if run.task.limit_seconds is not None and _elsewhere(run) is None:  # a process is ended, and not left behind

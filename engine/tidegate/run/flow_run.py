@@ -323,6 +323,9 @@ class FlowRun(Controlled):
         left = []
         for run in list(self.children.open.values()):
             if run.claim_end():
+                if run.is_kept:
+                    left.append((run, run.state))
+                    continue
                 state = Cancelled(f"The flow run ended ({final.name}) before this did.", at=now)
                 events.append(run.event(state))
                 left.append((run, state))

@@ -40,7 +40,7 @@ def task_life(run: TaskRun) -> Lifecycle:
             final = yield from _attempt(run)
     except BaseException as error:
         # Not the user's code: an interrupt of a wait, or a defect of ours.
-        final = of_error(error, run.cancelling, run.now(), ours=True)
+        final = run.state if run.is_kept else of_error(error, run.cancelling, run.now(), ours=True)
     if not run.claim_end():
         return
     if final is run.state:  # it had ended in an earlier attempt of the flow, and is kept; or it is left for a later one
@@ -154,14 +154,21 @@ def _not_now(run: TaskRun, decision: rules.Decision) -> Part:
             return run.state
         if decision.seconds is None:
             yield Wait(run.flow_run.moved)
-        else:
-            yield Wait(run.flow_run.stopped, decision.seconds)
+        elif not (yield Wait(run.flow_run.stopped, decision.seconds)):
+            run.state = _waited_for(run.state)
         return None
     return decision.state if isinstance(decision, Reject) else run.state
 
 
+def _waited_for(state: State) -> State:
+    """A delay that has passed is over: had somebody set the clock back meanwhile, it would begin again, for hours."""
+    return replace(state, scheduled_time=None) if state.name == "AwaitingRetry" else state
+
+
 def _body(run: TaskRun) -> Part:
     """Call the function, and decide what becomes of its outcome."""
+    if run.task.rerun == "never":
+        run.flow_run.engine.keep_noted()  # or a death within the next moments would leave no trace that it had begun
     hooks = run.hooks(StateType.RUNNING)
     if hooks is not None:
         yield Tell(hooks, (run.task, run, run.state))
@@ -220,7 +227,9 @@ def _flow_attempt(run: FlowRun) -> Part:
         decision = run.enter_running()
         if isinstance(decision, rules.Wait) and not run.suspending:
             paused = decision.seconds is None
-            yield Wait(AnyOf(run.moved, run.stopped) if paused else run.stopped, decision.seconds)
+            if not (yield Wait(AnyOf(run.moved, run.stopped) if paused else run.stopped, decision.seconds)):
+                with run.lock:  # or a cancel could come in between, and be lost
+                    run.state = _waited_for(run.state)
             return None
         if isinstance(decision, Accept):
             hooks = run.flow.hooks.get(StateType.RUNNING)

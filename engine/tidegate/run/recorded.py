@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import MissingResult, NondeterminismError, RunError
-from ..model.states import UNSUCCESSFUL, State, StateType
-from ..model.views import FlowRow, TaskRow
+from ..model.states import UNSUCCESSFUL, Pending, State, StateType
+from ..model.views import PENDING, FlowRow, TaskRow
 from .task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class RecordedRun:
         """
         row = self.row
         run = TaskRun(self._flow_run, row.number, row.index, task)
-        run.given_name, run.earlier, run.state = row.given_name, row.attempts, row.state
+        known = Pending(at=row.created) if row.state is PENDING else row.state  # which says that nobody knows it
+        run.given_name, run.earlier, run.state = row.given_name, row.attempts, known
         if row.state.type is not StateType.COMPLETED:
             suspect = task.rerun == "never" or row.state.name == "Quarantined"
             if suspect and row.state.is_crashed() and row.number not in self._terms.again:

@@ -157,6 +157,12 @@ class TaskRun(Latch):
         """How often it entered RUNNING, in all attempts of its flow run."""
         return self.earlier + self.attempts
 
+    @property
+    def is_kept(self) -> bool:
+        """True if it ended in an earlier attempt of its flow run, and is not to run again: whatever ends the wait for
+        its inputs, its end and its result stay."""
+        return self.state.is_final() and not self.reopened
+
     def now(self) -> float:
         """Seconds since the epoch, by the engine's clock."""
         return self.flow_run.engine.now()
@@ -268,6 +274,9 @@ class TaskRun(Latch):
     def give_up(self, why: str) -> None:
         """End it although its function may be at work; whatever comes of that is refused."""
         if self.claim_end():
+            if self.is_kept:
+                self.end(self.state)
+                return
             state = Cancelled(why, at=self.now()).of_run(self.flow_run.number, self.number)
             self.flow_run.bodies.pop(self.number, None)
             self.flow_run.engine.commit_soon(self.event(state), partial(self.end, state))
