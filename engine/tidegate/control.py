@@ -7,6 +7,7 @@ from typing import Any
 
 from . import host
 from .context import Frame, frame, sketching
+from .dead_runs import call_off
 from .engine import engine
 from .errors import NotPaused, NotRunning, OutsideFlow, PauseTimeout
 from .futures import wait_async
@@ -142,7 +143,15 @@ def resume_flow_run(flow_run: FlowRun | int, run_input: Any = None) -> None:
 
 
 def cancel_flow_run(flow_run: FlowRun | int) -> None:
-    """Cancel a flow run: nothing new starts, what is at work is told to end.  Raises `NotRunning`."""
+    """Cancel a flow run: nothing new starts, what is at work is told to end; one that is suspended just ends.
+
+    Raises `NotRunning`.
+    """
+    here = engine()
+    if isinstance(flow_run, int) and flow_run not in here.live:
+        row = here.store.flow_run(flow_run)
+        if row is not None and call_off(here, row, "you"):
+            return
     find(flow_run).cancel()
 
 

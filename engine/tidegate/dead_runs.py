@@ -1,4 +1,4 @@
-"""Flow runs whose process is gone: whoever looks records that they crashed."""
+"""Flow runs that no process has: the dead, which whoever looks records as Crashed, and the suspended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from .engine import Engine
 from .errors import StoreError
 from .model.events import FlowState, TaskState
-from .model.states import Crashed, State
+from .model.states import Cancelled, Crashed, State
 from .model.views import FlowRow, TaskRow
 
 GONE = "Its process ended before it did."
@@ -41,6 +41,15 @@ def bury(here: Engine, row: FlowRow) -> bool:
     gone = Crashed(message=GONE, at=now)
     here.commit_all([*crashed, FlowState(row.number, now, gone, attempt=row.attempts)])
     row.state = gone
+    return True
+
+
+def call_off(here: Engine, row: FlowRow, by: str) -> bool:
+    """Cancel a suspended flow run; false if it is none, or somebody has resumed it just now.  Raises `StoreError`."""
+    if not row.state.is_suspended() or not here.store.claim_flow_run(row):
+        return False
+    now = here.now()
+    here.commit_all([FlowState(row.number, now, Cancelled(f"Cancelled by {by}.", at=now), by, row.attempts)])
     return True
 
 

@@ -394,3 +394,16 @@ def test_the_process_may_end_and_another_one_goes_on(tmp_path: Path) -> None:
     assert said("resume") == ["step 2", "3"]
     assert states_in_store(store, 1)[-2:] == ["Resuming", "Completed"]
     store.close()
+
+
+def test_a_suspended_run_may_be_called_off(stored: Engine) -> None:
+    @flow
+    def work() -> None:
+        suspend_flow_run()
+
+    assert work(return_state=True).is_suspended()
+    cancel_flow_run(1)
+    assert states_in_store(stored.store, 1)[-1] == "Cancelled"
+    with pytest.raises(NotRunning):
+        cancel_flow_run(1)
+    assert resumed(1) is None, "it can be resumed all the same"

@@ -60,9 +60,20 @@ def suspend(run: int) -> None:
 def cancel(run: int) -> None:
     """Cancel a flow run.
 
-    Nothing new begins, and what is at work is told to end.
+    Nothing new begins, and what is at work is told to end. A suspended run just ends.
     """
+    if _called_off(run):
+        click.echo(f"Flow run {run} is cancelled.")
+        return
     click.echo(f"{_asked(run, 'cancel')} is being cancelled.")
+
+
+def _called_off(run: int) -> bool:
+    from ..dead_runs import call_off
+    from ..engine import Engine
+
+    with opened() as store:
+        return call_off(Engine(store), find(store, run), BY)
 
 
 def _asked(run: int, verb: Verb, detail: Mapping[str, Any] | None = None) -> str:
