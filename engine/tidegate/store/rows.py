@@ -147,6 +147,7 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row |
     first, last = begun.state, done.state
     if not (
         created.task_run == begun.task_run == done.task_run
+        and created.flow_run == begun.flow_run == done.flow_run
         and (first.type is StateType.RUNNING and first.name == "Running" and not first.message)
         and (last.type is StateType.COMPLETED and last.name == "Completed" and not last.message)
         and done.attempt == 1
