@@ -457,6 +457,32 @@ def test_a_run_of_another_process_is_cancelled(store: SQLiteStore, name: str) ->
     assert "has ended: it is Cancelled. `tidegate run FILE[:FLOW] --resume 1` goes on where it was." in refused
 
 
+@pytest.mark.parametrize("then", ["resumed", "cancelled", "forked"])
+def test_a_run_of_another_process_is_suspended(store: SQLiteStore, folder: Path, then: str) -> None:
+    with started("run", "etl.py:waiting") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        said = call("suspend", "1").output
+        assert said.endswith("is being suspended. `tidegate run FILE[:FLOW] --resume 1` goes on with it.\n")
+        (folder / "go").touch()
+        out, err = process.communicate(timeout=SOON)
+    assert process.returncode == 5, err
+    assert "Suspended by the command line." in out
+    assert [row.state.name for row in store.task_runs(1)] == ["Completed"]
+    assert "has no process: it is Suspended." in told(call("resume", "1"))
+    if then == "cancelled":
+        assert call("cancel", "1").output == "Flow run 1 is cancelled.\n"
+        assert states_in_store(store, 1)[-1] == "Cancelled"
+        return
+    (folder / "go").unlink()  # the task that had waited for it does not run again
+    result = call("run", "etl.py:waiting", "--resume" if then == "resumed" else "--fork", "1")
+    assert result.exit_code == 0, result.output
+    newest = store.flow_runs()[0]
+    assert (newest.number, newest.state.name) == (1 if then == "resumed" else 2, "Completed")
+    first = store.task_runs(newest.number)[0]
+    assert (first.task, first.state.name) == ("wait", "Completed" if then == "resumed" else "Cached")
+
+
 def test_a_run_whose_process_was_killed_is_crashed_and_goes_on_in_the_next(store: SQLiteStore, folder: Path) -> None:
     with started("run", "etl.py:waiting") as process:
         assert process.stdout is not None
