@@ -33,6 +33,9 @@ SNAPSHOT_SECONDS = 2.0
 """How often the synced view, which a reloaded page starts from, is renewed while the run goes on."""
 
 
+KNOWN_IDS = 200
+"""Ids of the last requests that are known: one that is sent again is carried out once."""
+
 MAX_ID = 100
 """Characters of a message's id at most; it is sent back."""
 
@@ -61,6 +64,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self.on_final: Callable[[View], None] | None = None
         """Called on the engine's loop with the final view."""
         self._resume: Callable[[], None] | None = None
+        self._known: dict[str, object] = {}
         super().__init__(_view=self._drawing.view(time.time()), _live=live)
         self.on_msg(self._heard)
 
@@ -115,11 +119,20 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         elif not isinstance(key, str) or len(key) > MAX_ID:
             return
         elif kind == "do" and content.get("verb") in get_args(Verb):
-            self._do(key, content["verb"], content)
+            if self._is_new(key):
+                self._do(key, content["verb"], content)
         elif kind == "get" and isinstance(content.get("node"), int):
             self._soon(self._tell, key, content["node"])
         elif kind == "get" and isinstance(content.get("artifacts"), int):
             self._soon(self._tell_artifacts, key, content["artifacts"])
+
+    def _is_new(self, key: str) -> bool:
+        """True for the first of the messages with this id, on whatever thread it comes in."""
+        mine = object()
+        new = self._known.setdefault(key, mine) is mine
+        if len(self._known) > KNOWN_IDS:
+            self._known.pop(next(iter(self._known)), None)
+        return new
 
     def _do(self, key: str, verb: str, content: dict[str, Any]) -> None:
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""

@@ -17,6 +17,11 @@ const HELLO_LIMIT = 6000;
 const QUIET_LIMIT = 15_000;
 const RESYNC_LIMIT = 3000;
 const ACK_LIMIT = 15_000;
+/**
+ * What is not answered by then is sent again, under the same id, which the kernel carries out once.  JupyterLab makes a
+ * subshell for us some moments after the first message; until it has, messages queue behind whatever the cell is doing.
+ */
+const AGAIN = 1000;
 const GET_EVERY = 1000;
 
 export class Store {
@@ -93,7 +98,11 @@ export class Store {
     this.#after(id, ACK_LIMIT, () =>
       this.#answer(id, "The kernel has not answered; the notebook's stop button interrupts the run."),
     );
-    this.#send({ kind: "do", id, ...message });
+    const say = (): void => {
+      this.#send({ kind: "do", id, ...message });
+      this.#after(`again ${id}`, AGAIN, say);
+    };
+    say();
     this.#notify();
   }
 
@@ -196,6 +205,7 @@ export class Store {
     if (!asked) return;
     this.#asked.delete(id);
     this.#cancel(id);
+    this.#cancel(`again ${id}`);
     this.pending.delete(asked);
     if (asked === "answer") this.refusal = error ? { error, fields } : null;
     else this.error = error;

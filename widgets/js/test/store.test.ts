@@ -225,3 +225,16 @@ test("a comm that throws is a comm that does not answer", () => {
   vi.advanceTimersByTime(7000);
   expect(store.connection).toBe("lost");
 });
+
+test("what is not answered is sent again each second, under the same id, until it is", () => {
+  connect();
+  store.ask("pause");
+  const asked = () => model.sent.filter((message) => message.kind === "do");
+  expect(asked()).toHaveLength(1);
+  vi.advanceTimersByTime(2500);
+  expect(asked()).toHaveLength(3);
+  expect(new Set(asked().map((message) => JSON.stringify(message))).size).toBe(1);
+  model.say({ kind: "ack", id: model.last("do").id, ok: true, error: null });
+  vi.advanceTimersByTime(5000);
+  expect(asked()).toHaveLength(3);
+});
