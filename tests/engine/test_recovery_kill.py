@@ -95,14 +95,14 @@ def test_killed_once_at_any_moment_and_resumed(
         outside = {"kill_after": line, "linger": linger}
         with trials.judged(f"trial {trial}, {shape}, line {line}"):
             got = place.go(shape, **(outside if trial % 2 else {"die_at": line}))
-            if got is None:
+            if got is None and not place.is_over():
                 again += 1
                 got = place.go(shape, 1)
-            assert got == result
+            assert (place.recorded() if got is None else got) == result
             assert place.ran_twice() == []
             assert place.nodes() == nodes
     print(f"{again} of {trials.done} were killed before their end")
-    assert again > trials.done / 2 or trials.violations
+    assert again >= trials.done / 2 or trials.violations
 
 
 @pytest.mark.scorecard(4, control=True)

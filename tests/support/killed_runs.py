@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.flows import SOON
+from support.flows import SOON, engine_over
 from support.victims import Victims
 from tidegate.store.sqlite import SQLiteStore
 
@@ -188,6 +188,26 @@ class Place:
 
     def store(self) -> SQLiteStore:
         return SQLiteStore(self.home / "store.db")
+
+    def is_over(self) -> bool:
+        """True if the first run completed, which it may have just before its process was killed."""
+        store = self.store()
+        try:
+            row = store.flow_run(1)
+            return row is not None and row.state.is_completed()
+        finally:
+            store.close()
+
+    def recorded(self) -> Any:
+        """What the record says that the first run returned."""
+        store = self.store()
+        try:
+            row = store.flow_run(1)
+            assert row is not None
+            with engine_over(store) as here:
+                return here.saving.recorded(row).result()
+        finally:
+            store.close()
 
     def ran_twice(self) -> list[str]:
         """Bodies that began although a process before had seen their end, or twice in one process."""
