@@ -3,13 +3,15 @@
 # make check   ruff, mypy, layers, the committed bundle
 # make test    check, then all tests (real kernels, a real browser, the notebooks)
 # make conformance   which items of the conformance list have a test, which have none, and why
+# make reliability   the scorecard: kills, races, storms, hundreds of times, and docs/reliability.md (20 minutes)
+# make reliability-nightly   the same with the counts of a night
 # make bench   what a task costs, beside the raw limits of this machine
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo lab check test conformance bench js lock clean
+.PHONY: demo lab check test conformance reliability reliability-nightly bench js lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m tidegate_kernel.demo notebooks/quickstart.ipynb
@@ -31,6 +33,14 @@ test: check js
 
 conformance: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m conformance.report
+
+# The report is made even if a test failed, and says so; it fails then too.
+reliability reliability-nightly: export TIDEGATE_RELIABILITY = $(if $(filter %-nightly,$@),nightly,ci)
+reliability reliability-nightly: $(READY)
+	$(BIN)/python scripts/kernels.py
+	@rm -f .work/reliability/$$TIDEGATE_RELIABILITY.json
+	-$(BIN)/python -m pytest -m scorecard
+	@PYTHONPATH=tests $(BIN)/python -m reliability.report
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.bench

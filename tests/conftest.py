@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, settings
 
 # The key that signs results, and profiles, are the user's: tests have their own.
@@ -24,3 +25,10 @@ sys.path.extend(str(path) for path in (TESTS, TESTS.parent) if str(path) not in 
 # an interrupt was raised in one of the many threads that other tests of the same process interrupt.
 settings.register_profile("tidegate", phases=[each for each in Phase if each is not Phase.explain])
 settings.load_profile("tidegate")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark `scorecard` and the fixture `trials`."""
+    from reliability.plugin import Scorecard
+
+    config.pluginmanager.register(Scorecard(), "scorecard")

@@ -103,14 +103,10 @@ def _begun_before(flow: Flow[..., Any], tracking: TaskRun) -> FlowRow | None:
     return next((row for row in found if row.flow == flow.name), None)
 
 
-def _claimed(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
-    """A run of the record that goes on in this process.  Raises `NotStartable` if another one was first."""
+def _claimed(here: Engine, flow: Flow[..., Any], row: FlowRow, done: str = "resumed") -> FlowCreated:
+    """A run of the record that goes on in this process.  Raises `NotStartable` if somebody else was first."""
     if not here.store.claim_flow_run(row):
-        raise NotStartable(f"The flow run {row.number} ({row.name}) has just been resumed by somebody else.")
-    return _amended(here, flow, row)
-
-
-def _amended(here: Engine, flow: Flow[..., Any], row: FlowRow) -> FlowCreated:
+        raise NotStartable(f"The flow run {row.number} ({row.name}) has just been {done} by somebody else.")
     level = row.durability or flow.durability or settings().durability
     here.amend(row.number, flow.version or "", flow.policy, level)
     what = (row.number, row.created, row.uuid, row.flow, row.name, row.parameters, row.parent)
@@ -223,22 +219,25 @@ def run_created(flow: Flow[..., Any], row: FlowRow) -> State:
 
 
 def check_startable(row: FlowRow) -> None:
-    """Raise `NotStartable` for a flow run that has begun or ended already."""
+    """Raise `NotStartable` for a flow run that has begun or ended already, or that somebody is about to begin."""
     state = row.state
+    told = f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}"
     if not (state.is_pending() or state.is_scheduled()):
-        raise NotStartable(f"The flow run {row.number} ({row.name}) cannot be started: it is {state.name}.")
+        raise NotStartable(f"{told}.")
+    if row.owner and engine().store.is_alive(row.owner):
+        raise NotStartable(f"{told}, and a process that is alive has it.")
 
 
 def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, resumed: Terms | None = None) -> FlowRun:
     """A run of the record in this process, not begun; `more` takes the place of recorded parameters.
 
-    One that is `resumed`, on these terms, knows what was done; raises `NotStartable` if another process was first.
+    One that is `resumed`, on these terms, knows what was done.  Raises `NotStartable` if somebody else was first.
     """
     setup_logging()
     here = engine()
     given = {**row.recorded_parameters(), **more}
     parameters, refused = _recorded_parameters(flow, given, here.now())
-    created = (_claimed if resumed else _amended)(here, flow, row)
+    created = _claimed(here, flow, row, "resumed" if resumed else "begun")
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
     run.state = row.state
     if resumed:

@@ -79,6 +79,7 @@ def next_flow() -> list[int]:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("way", ["call", "submit"])
 @pytest.mark.conforms("B214", "B221", "B251")
+@pytest.mark.scorecard(25, case=True)
 def test_siblings_and_engine_are_unharmed(
     engine: Engine, make: Callable[[], BaseException], name: str, way: str, kind: str, runner: str
 ) -> None:

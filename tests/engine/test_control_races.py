@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from reliability.trials import Trials
 from support.flows import (
     SOON,
     Feed,
@@ -66,8 +67,9 @@ def test_cancel_at_any_moment_ends_soon_and_leaves_nothing_open(stored: Engine, 
             raise AssertionError(f"trial {trial}: {error}") from error
 
 
-def test_of_many_at_once_exactly_one_wins(engine: Engine, feed: Feed, start: Start) -> None:
-    chance = seeded("one_wins")
+@pytest.mark.scorecard(23, parts=2)
+def test_of_many_at_once_exactly_one_wins(engine: Engine, feed: Feed, start: Start, trials: Trials) -> None:
+    chance = trials.chance
     go = threading.Event()
 
     @flow
@@ -99,7 +101,7 @@ def test_of_many_at_once_exactly_one_wins(engine: Engine, feed: Feed, start: Sta
         assert len(outcomes) == 6
         return outcomes.count("won"), set(outcomes) - {"won"}
 
-    for _ in range(15):
+    for _ in trials:
         assert at_once(run.pause) == (1, {"NotRunning"})
         assert at_once(run.resume) == (1, {"NotPaused"})
     assert at_once(run.cancel) == (1, {"NotRunning"})
@@ -107,7 +109,7 @@ def test_of_many_at_once_exactly_one_wins(engine: Engine, feed: Feed, start: Sta
     with pytest.raises(CancelledRun):
         running.ended()
     names = feed.flow_states()
-    assert names == ["Running", *["Paused", "Resuming"] * 15, "Cancelling", "Cancelled"]
+    assert names == ["Running", *["Paused", "Resuming"] * trials.count, "Cancelling", "Cancelled"]
 
 
 def test_random_controls_from_threads_keep_the_record_in_order(stored: Engine, feed: Feed, start: Start) -> None:
@@ -184,3 +186,67 @@ def test_pausing_and_resuming_at_any_moment_loses_no_task_run(stored: Engine, fe
         time.sleep(0.0005)
     assert running.ended(1) == list(range(160))
     assert all(tries[x] == (2 if x % 3 == 0 else 1) for x in range(160))
+
+
+@pytest.mark.usefixtures("hectic")
+@pytest.mark.scorecard(23, parts=2)
+def test_what_meets_in_one_moment_has_one_outcome(stored: Engine, feed: Feed, start: Start, trials: Trials) -> None:
+    """A cancel meets a resume of a paused run; a pause meets the end of a run."""
+    go = threading.Event()
+
+    @flow
+    def waits() -> int:
+        opened(go)
+        return 1
+
+    for trial in trials:
+        go.clear()
+        feed.events.clear()
+        running = start(waits)
+        run = running.run
+        calls: list[Callable[[], object]] = [run.pause, go.set]
+        if trial % 2:
+            run.pause()
+            calls = [run.resume, run.cancel]
+        trials.chance.shuffle(calls)
+        with trials.judged():
+            answers = together(calls)
+            go.set()
+            if run.state.is_paused():
+                with contextlib.suppress(ControlError):  # it may just have ended
+                    run.resume()
+            with contextlib.suppress(CancelledRun):
+                running.ended()
+            shown = feed.flow_states()
+            assert states_in_store(stored.store, run.number) == shown
+            assert shown in (CANCELS if trial % 2 else PAUSES), (answers, shown)
+            if trial % 2:
+                cancel, resume = (answers[calls.index(each)] for each in (run.cancel, run.resume))
+                assert (cancel, resume) == ("yes", "yes" if "Resuming" in shown else "NotPaused")
+            else:
+                assert answers[calls.index(run.pause)] == ("yes" if "Paused" in shown else "NotRunning")
+
+
+CANCELS = [["Running", "Paused", *each, "Cancelling", "Cancelled"] for each in ([], ["Resuming"])]
+PAUSES = [["Running", *each, "Completed"] for each in ([], ["Paused"], ["Paused", "Resuming"])]
+
+
+def together(calls: list[Callable[[], object]]) -> list[str]:
+    """What each of these calls comes to, all begun at once."""
+    barrier = threading.Barrier(len(calls))
+    answers = [""] * len(calls)
+
+    def one(at: int) -> None:
+        barrier.wait(SOON)
+        try:
+            calls[at]()
+            answers[at] = "yes"
+        except ControlError as error:
+            answers[at] = type(error).__name__
+
+    threads = [threading.Thread(target=one, args=(at,), daemon=True) for at in range(len(calls))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(SOON)
+    return answers

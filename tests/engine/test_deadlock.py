@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from reliability.trials import Trials
 from support.flows import flow, in_time, python, seeded, task
 from support.graphs import DEPTH, INNER, LEAVES, Plan, graph, leaves
 from tidegate import ConcurrentTaskRunner, as_completed
@@ -87,16 +89,18 @@ def work(plan: Plan) -> int:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.conforms("B259")
-def test_random_graphs_end(engine: Engine, size: int) -> None:
-    chance = seeded(f"deadlock_{size}")
+@pytest.mark.scorecard(24, parts=len(SIZES))
+def test_random_graphs_end(engine: Engine, size: int, trials: Trials) -> None:
     root = flow(work, name="root", task_runner=ConcurrentTaskRunner(size))
-    for at in range(GRAPHS // len(SIZES)):
-        seed = chance.getrandbits(32)
+    for at in trials:
+        seed = trials.chance.getrandbits(32)
         plan = graph(random.Random(seed))
+        begun = time.monotonic()
         try:
             assert in_time(partial(root, plan)) == leaves(plan)
         except AssertionError as error:
             raise AssertionError(f"graph {at}, random.Random({seed}): {error}") from error
+        trials.most("seconds", time.monotonic() - begun)
 
 
 ORDINARY = """
@@ -125,9 +129,13 @@ os._exit(0)  # an ordinary end would wait for the threads
 """
 
 
-def test_control_an_ordinary_pool_hangs() -> None:
+@pytest.mark.scorecard(24, control=True)
+def test_control_an_ordinary_pool_hangs(trials: Trials) -> None:
     with python(ORDINARY, Path(__file__).parents[1], 10) as process:
         out, err = process.communicate(timeout=60)
+    for each in out.decode().split():
+        trials.did(1)
+        trials.found(each == "hangs")
     assert out.decode().split() == ["hangs"] * 10, err.decode()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from reliability.trials import Trials
 from support.flows import edges, make, run_links, seeded, take, task
 from tidegate.run import flow_run
 
@@ -68,8 +70,8 @@ def test_the_four_probes_give_no_false_edge(probe: Callable[[], None]) -> None:
 class Loop:
     """Rounds of a few task runs each, and the edges that truly are between them."""
 
-    def __init__(self, name: str) -> None:
-        self.chance = seeded(name)
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
         self.number = 0
         self.wanted: set[tuple[int, int]] = set()
         self.rounds = (
@@ -157,14 +159,15 @@ class Loop:
         take(futures)
 
 
-@pytest.mark.parametrize("turn", range(3))
 @pytest.mark.conforms("B175")
-def test_no_false_and_no_missed_edge_in_5_000_task_runs(turn: int) -> None:
-    loop = Loop(f"link_loop_{turn}")
-    found = edges(run_links(loop.body))
-    assert len(loop.wanted) > 1_500
-    assert found - loop.wanted == set(), "false"
-    assert loop.wanted - found == set(), "missed"
+@pytest.mark.scorecard(28)
+def test_no_false_and_no_missed_edge_in_5_000_task_runs(trials: Trials) -> None:
+    for _ in trials:
+        loop = Loop(random.Random(trials.chance.getrandbits(32)))
+        found = edges(run_links(loop.body))
+        assert len(loop.wanted) > 1_500
+        assert found - loop.wanted == set(), "false"
+        assert loop.wanted - found == set(), "missed"
 
 
 # Controls: the tests above can fail -----------------------------------------------------------------------------------
@@ -195,9 +198,10 @@ class Held(Addresses):
     holds = True
 
 
+@pytest.mark.scorecard(28, control=True, case=True)
 def test_control_addresses_alone_give_false_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_run, "LinkTable", Addresses)
-    loop = Loop("link_loop_0")
+    loop = Loop(seeded("link_loop_0"))
     assert len(edges(run_links(loop.body)) - loop.wanted) > 500
 
 

@@ -60,6 +60,7 @@ def check_storm(kept: list[LogLine], total: int) -> None:
     assert len(said) + dropped(last) == total
 
 
+@pytest.mark.scorecard(34, case=True)
 def test_a_million_lines_of_one_task(stored: Engine) -> None:
     @task
     def storm() -> None:
@@ -83,6 +84,7 @@ def test_a_million_lines_of_one_task(stored: Engine) -> None:
     assert [line.text for line in lines(stored, 2)] == ["line 0 of a storm"]
 
 
+@pytest.mark.scorecard(34, case=True)
 def test_a_million_prints_of_one_task(stored: Engine) -> None:
     @task
     def storm() -> None:
@@ -100,6 +102,7 @@ def test_a_million_prints_of_one_task(stored: Engine) -> None:
     check_storm(lines(stored, 1), MILLION)
 
 
+@pytest.mark.scorecard(34, case=True)
 def test_the_file_stays_bounded(tmp_path: Path) -> None:
     from support.flows import engine_over
 
@@ -123,6 +126,7 @@ def test_the_file_stays_bounded(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2 * 3 * TASK_BYTES
 
 
+@pytest.mark.scorecard(34, case=True)
 def test_threads_of_one_task_are_counted_exactly(stored: Engine, hectic: None) -> None:
     each = 30_000
 
@@ -201,6 +205,7 @@ def test_a_user_who_listens_gets_every_line(engine: Engine) -> None:
 HARMLESS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+@pytest.mark.scorecard(34, case=True)
 def test_bytes_of_any_kind_are_kept_and_do_no_harm(stored: Engine) -> None:
     chance = seeded("bytes")
     odd = [
@@ -235,6 +240,7 @@ def test_bytes_of_any_kind_are_kept_and_do_no_harm(stored: Engine) -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "☃", "😀", "\0", "\n", "\ud800"])
+@pytest.mark.scorecard(34, case=True)
 def test_a_line_of_100_mb_is_cut(letter: str) -> None:
     text = letter * (100_000_000 // len(letter.encode(errors="replace")))
     kept, told = fitted(text)
@@ -249,6 +255,7 @@ def test_what_fits_is_kept_as_it_is(text: str) -> None:
     assert fitted(text) == (text, len(text.encode()))
 
 
+@pytest.mark.scorecard(34, case=True)
 def test_a_huge_print_does_not_stop_a_flow(stored: Engine) -> None:
     @flow
     def main() -> int:

@@ -10,6 +10,7 @@ import enum
 import fractions
 import itertools
 import os
+import random
 import signal
 import sys
 import threading
@@ -25,7 +26,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from support.flows import SOON, Feed, Start, cancelled, edges, edges_full, flow, in_time, python, seeded, task
+from reliability.trials import Trials
+from support.flows import SOON, Feed, Start, cancelled, edges, edges_full, flow, in_time, python, task
 from tidegate import (
     ConcurrentTaskRunner,
     NotSendable,
@@ -368,6 +370,7 @@ ERRORS: list[tuple[type[BaseException], tuple[Any, ...]]] = [
 
 
 @pytest.mark.parametrize(("kind", "given"), ERRORS, ids=[kind.__name__ for kind, _ in ERRORS])
+@pytest.mark.scorecard(25, case=True)
 def test_errors_come_back(engine: Engine, runner: ProcessTaskRunner, kind: Any, given: Any) -> None:
     """With type, arguments, notes, what they know, their cause and where it was; the state is that of a thread."""
 
@@ -569,6 +572,7 @@ DEATHS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("how", DEATHS)
+@pytest.mark.scorecard(26, case=True)
 def test_a_worker_that_dies(stored: Engine, runner: ProcessTaskRunner, how: str) -> None:
     """Its task run is crashed and says why; siblings go on, and the pool has its place again."""
     die, says = DEATHS[how]
@@ -642,10 +646,15 @@ def test_one_that_dies_between_two_calls(engine: Engine, tmp_path: Path) -> None
     run(body, one)
 
 
-@pytest.mark.parametrize("trial", range(4))
-def test_deaths_at_random_moments(engine: Engine, runner: ProcessTaskRunner, trial: int) -> None:
+@pytest.mark.scorecard(26)
+def test_deaths_at_random_moments(engine: Engine, runner: ProcessTaskRunner, trials: Trials) -> None:
     """Workers are killed from outside, idle or at work: each death costs one task run at most, the others are right."""
-    chance = seeded(f"deaths-{trial}")
+    while trials.done < trials.count:
+        trials.did(deaths_in_a_map(engine, runner, random.Random(trials.chance.getrandbits(32))))
+
+
+def deaths_in_a_map(engine: Engine, runner: ProcessTaskRunner, chance: random.Random) -> int:
+    """How many workers were killed while a map ran."""
     over = threading.Event()
     killed: list[int] = []
 
@@ -683,6 +692,7 @@ def test_deaths_at_random_moments(engine: Engine, runner: ProcessTaskRunner, tri
     assert len(died) <= len(killed)
     assert killed  # else nothing was tested
     assert engine.store.flow_runs()[0].state.is_completed()
+    return len(killed)
 
 
 # Time limits and cancels ----------------------------------------------------------------------------------------------

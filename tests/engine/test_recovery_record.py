@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from reliability.trials import Trials
 from support.flows import engine_over, flow, in_time, python, states_in_store, task
 from support.resumes import resumed
 from tidegate import CrashedRun, rerun, resume
 from tidegate.dead_runs import bury, bury_all
 from tidegate.errors import NotStartable
-from tidegate.flow_runs import create_flow_run
+from tidegate.flow_runs import create_flow_run, run_created
 from tidegate.model.events import FlowCreated
 from tidegate.model.states import State
 from tidegate.store import sqlite
@@ -185,7 +186,16 @@ def test_of_two_processes_that_resume_a_run_one_has_it(tmp_path: Path) -> None:
     assert said[0].endswith(told)
 
 
-def test_a_task_that_kills_its_process_each_time_is_left_until_somebody_asks_for_it(tmp_path: Path) -> None:
+@pytest.mark.scorecard(31)
+def test_a_task_that_kills_its_process_each_time_is_left_until_somebody_asks_for_it(
+    tmp_path: Path, trials: Trials
+) -> None:
+    for trial in trials:
+        poisoned(tmp_path / str(trial))
+
+
+def poisoned(tmp_path: Path) -> None:
+    """Three processes die of it; the next one leaves it alone."""
     assert say_in(tmp_path, "new", "work") == "done dies"
     assert say_in(tmp_path, "again") == "dies"
     assert say_in(tmp_path, "again") == "dies"
@@ -257,4 +267,28 @@ def test_the_begin_of_a_task_that_is_not_to_run_twice_is_kept_before_it_runs(
 
     with engine_over(store):
         work()
+    store.close()
+
+
+def test_a_run_that_was_created_ahead_is_begun_once(tmp_path: Path) -> None:
+    """Whoever comes second is told, whether it looked before the first one began or after."""
+    store = SQLiteStore(tmp_path / "store.db")
+    ran: list[int] = []
+
+    @flow
+    def work(x: int) -> None:
+        ran.append(x)
+
+    with engine_over(store):
+        number = create_flow_run("work", {"x": 1})
+        before = store.flow_run(number)
+        assert before is not None
+        assert store.claim_flow_run(before)
+        with pytest.raises(NotStartable, match=r"^The flow run 1 \(.*\) has just been begun by somebody else\.$"):
+            run_created(work, before)
+        after = store.flow_run(number)
+        assert after is not None
+        with pytest.raises(NotStartable, match=r"cannot be started: it is Pending, and a process that is alive has it"):
+            run_created(work, after)
+        assert ran == []
     store.close()

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reliability.trials import Trials
 from support.flows import edges, engine_over, flow, in_time, opened, task
 from support.tampering import tampered
 from tidegate import ConcurrentTaskRunner, CrashedRun, FailedRun, InvalidOption, MissingResult, Task, quote
@@ -762,8 +763,9 @@ def test_there_are_enough_strange_results() -> None:
 
 @pytest.mark.parametrize("way", ["call", "submit", "async"])
 @pytest.mark.parametrize("policy", ["auto", True])
+@pytest.mark.scorecard(27)
 def test_a_strange_result_completes_its_run_and_is_saved_or_says_why_not(
-    stored: Engine, policy: Any, way: str, capsys: pytest.CaptureFixture[str]
+    stored: Engine, policy: Any, way: str, capsys: pytest.CaptureFixture[str], trials: Trials
 ) -> None:
     given: dict[str, Any] = {}
     got: dict[str, Any] = {}
@@ -793,6 +795,7 @@ def test_a_strange_result_completes_its_run_and_is_saved_or_says_why_not(
     assert [row.state.name for row in rows] == ["Completed"] * len(STRANGE)
     kept, unsaved = [], {}
     for name, row in zip(STRANGE, rows, strict=True):
+        trials.did(1)
         assert got[name] is given[name]
         assert row.result is not None
         if is_saved(row.result):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import queue
 import threading
 import time
@@ -24,7 +23,8 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from support.flows import SOON, Feed, Started, flow, seeded, task
+from reliability.trials import Trials
+from support.flows import SOON, Feed, Started, flow, task
 from support.histories import BEGINS, ENDS, illegal
 from tidegate import CancelledRun, ControlError
 from tidegate.engine import Engine
@@ -33,8 +33,6 @@ from tidegate.model.events import Event, FlowCreated, FlowState, TaskCreated, Ta
 from tidegate.model.states import Cancelled, Cancelling, Completed, Paused, Running, State, StateType
 from tidegate.run.flow_run import FlowRun
 
-STEPS = int(os.environ.get("TIDEGATE_STEPS", "2000"))
-"""Steps of the machine over each store."""
 AT_ONCE = 40
 """Steps of one machine."""
 GLANCE = 0.002
@@ -396,14 +394,14 @@ def no_collections() -> Iterator[None]:
 
 @pytest.mark.usefixtures("hectic", "no_collections")
 @pytest.mark.conforms("B204", "B267")
-def test_two_clients_at_once(stored: Engine) -> None:
-    chance = seeded("state_machine")
+@pytest.mark.scorecard(22, parts=2)
+def test_two_clients_at_once(stored: Engine, trials: Trials) -> None:
     taken: Counter[str] = Counter()
-    machine: Any = seed(chance.getrandbits(32))(lambda: TwoClients(stored, taken))
+    machine: Any = seed(trials.chance.getrandbits(32))(lambda: TwoClients(stored, taken))
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=max(3, 3 * STEPS // (2 * AT_ONCE)),  # some machines take fewer steps
+            max_examples=max(3, 3 * trials.count // (2 * AT_ONCE)),  # some machines take fewer steps
             stateful_step_count=AT_ONCE,
             deadline=None,
             database=None,
@@ -412,7 +410,8 @@ def test_two_clients_at_once(stored: Engine) -> None:
         ),
     )
     print(f"{taken.total()} steps, {sum(n for verbs, n in taken.items() if ' and ' in verbs)} of them at once")
-    assert taken.total() >= STEPS
+    trials.did(taken.total())
+    assert taken.total() >= trials.count
     assert sum(" and " in verbs for verbs in taken) > 20
 
 
@@ -465,6 +464,7 @@ def test_a_legal_history_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(("events", "told"), FORGED, ids=[told for _, told in FORGED])
+@pytest.mark.scorecard(22, control=True, case=True)
 def test_control_a_forged_history_is_noticed(events: list[Event], told: str) -> None:
     assert any(each.startswith(told) for each in illegal(events)), illegal(events)
 

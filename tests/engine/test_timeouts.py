@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from reliability.scorecard import mode
+from reliability.trials import Trials
 from support.flows import SOON, Feed, Start, flow, in_time, opened, seeded, states_in_store, task
 from tidegate import ConcurrentTaskRunner, SequentialTaskRunner, pause_flow_run
 from tidegate.engine import Engine
@@ -320,8 +322,9 @@ def test_a_stuck_task_gives_its_place_to_the_next_one(engine: Engine, gate: thre
 
 
 @pytest.mark.parametrize("workers", [8, 100])
+@pytest.mark.scorecard(29, case=True)
 def test_a_hundred_stuck_tasks_end_on_time_and_write_nothing_later(
-    stored: Engine, feed: Feed, gate: threading.Event, workers: int
+    stored: Engine, feed: Feed, gate: threading.Event, workers: int, trials: Trials
 ) -> None:
     """How late the latest one was is printed: a busy machine says nothing about the code."""
     limit, left = 0.05 if workers == 8 else 0.3, threading.Semaphore(0)
@@ -345,9 +348,13 @@ def test_a_hundred_stuck_tasks_end_on_time_and_write_nothing_later(
         elif isinstance(event, TaskState):
             late.append(event.at - began[event.task_run] - limit)
     print(f"{workers} workers: up to {max(late):.3f} s late, {min(late):.3f} s at least")
+    trials.did(len(late))
+    trials.most(f"seconds late on {workers} workers", max(late))
     assert len(late) == 100
     assert min(late) >= 0
-    assert max(late) < 5
+    for each in late:
+        with trials.judged():
+            assert each < (5 if mode() == "plain" else 0.2)
     shown, kept = len(feed.events), len(stored.store.events(1))
     assert not left.acquire(blocking=False), "nothing was stuck: the test shows nothing"
     gate.set()

@@ -33,6 +33,7 @@ before.result()
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("kind", ["sync", "awaiting"])
+@pytest.mark.scorecard(25, case=True)
 def test_a_kernel_is_unharmed(kernel: FrontEnd, kind: str, error: str) -> None:
     first, wait = ("await asyncio.sleep(0)", "await ") if kind == "awaiting" else ("", "")
     reply = kernel.run(CELL.format(error=error, first=first, wait=wait))

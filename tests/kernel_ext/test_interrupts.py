@@ -9,7 +9,9 @@ import time
 import pytest
 
 from kernel_ext.driving import click, graph, graphs, newest_run, ours_in, plain, statuses, wait_state
+from reliability.trials import Trials
 from support.front_end import FrontEnd
+from support.kernels import ALL_VERSIONS
 from support.messages import Reply
 
 pytestmark = pytest.mark.kernel
@@ -110,18 +112,18 @@ def check_over(kernel: FrontEnd, reply: Reply, seconds: float, where: str) -> No
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.conforms("B223")
-def test_an_interrupt_ends_the_run_and_all_it_had_begun(ready: FrontEnd, cell: str) -> None:
-    print(f"TIDEGATE_SEED={SEED}")
-    chance = random.Random(f"{SEED} {ready.version} {cell}")
+@pytest.mark.scorecard(10, parts=len(CELLS) * len(ALL_VERSIONS))
+def test_an_interrupt_ends_the_run_and_all_it_had_begun(ready: FrontEnd, cell: str, trials: Trials) -> None:
     took = []
-    for trial in range(TRIALS):
+    for trial in trials:
         running = ready.execute(CELLS[cell])
         ready.wait_text(running, "here")
-        moment = chance.uniform(0, 0.12)
+        moment = trials.chance.uniform(0, 0.12)
         time.sleep(moment)
         reply, seconds = stop(ready, running)
         took.append(seconds)
-        check_over(ready, reply, seconds, f"{cell}, trial {trial}, {moment * 1000:.1f} ms in, seed {SEED}")
+        trials.most("seconds", seconds)
+        check_over(ready, reply, seconds, f"{cell}, trial {trial}, {moment * 1000:.1f} ms in, seed {trials.seed}")
     print(f"{ready.version} {cell}: {', '.join(f'{each * 1000:.0f}' for each in took)} ms")
 
 

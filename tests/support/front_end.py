@@ -255,6 +255,20 @@ class FrontEnd:
             os.kill(self.pid, signal.SIGKILL)
         self.wait_gone(timeout)
 
+    def restart(self, *, now: bool, timeout: float = 30.0) -> None:
+        """Restart the kernel as the button does, politely unless `now`, and return when the new one answers."""
+        assert self._wire is not None
+        self._wire.close()
+        with (self._home / "kernel.log").open("ab") as log:
+            self._manager.restart_kernel(now=now, stdout=log, stderr=log)
+        with self._changed:
+            self._gone = False
+            self._replies.clear()
+            self._idle.clear()
+            self.comms.clear()
+            self.messages.clear()
+        self._connect(timeout)
+
     def shutdown(self, timeout: float = 30.0) -> None:
         """Ask the kernel to end, as closing a notebook does, and return when it is gone."""
         self.send("control", "shutdown_request", {"restart": False})
@@ -293,6 +307,9 @@ class FrontEnd:
     def _launch(self, environment: dict[str, str], timeout: float) -> None:
         with (self._home / "kernel.log").open("wb") as log:
             self._manager.start_kernel(env=environment, cwd=str(self.cwd), stdout=log, stderr=log)
+        self._connect(timeout)
+
+    def _connect(self, timeout: float) -> None:
         self._wire = Wire(
             self._manager,
             self.pid,

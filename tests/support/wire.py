@@ -117,6 +117,7 @@ class Wire:
                     self._on_exit()
         finally:
             self._sockets["stdin"].disable_monitor()
+            self._stdin_joined.close(linger=0)
             for socket in (*self._sockets.values(), self._nudger):
                 if socket is not None:
                     socket.close(linger=0)
