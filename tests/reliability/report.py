@@ -19,6 +19,8 @@ from typing import Any
 from .plugin import ROOT, Done, record_path
 from .scorecard import Row, mode, promises, rows
 
+LONGEST = 200
+"""Characters of a violation that are told; the test tells all of it."""
 PAGE = ROOT / "docs" / "reliability.md"
 
 
@@ -82,7 +84,7 @@ class Line:
         """What must not be, a line each."""
         name = f"{self.row.number} {self.row.name}"
         for told in self.violations:
-            yield f"{name}: {told.splitlines()[0]}"
+            yield f"{name}: {told.splitlines()[0][:LONGEST]}"
         if self.control == "fails":
             yield f"{name}: its control fails"
         if self.tests and self.done < self.asked and not self.violations:
@@ -138,7 +140,11 @@ def page(report: Report, promised: Mapping[str, str]) -> Iterator[str]:
     yield "Written by `make reliability`; edit `tests/reliability/*.toml`, and run it again."
     for name, text in promised.items():
         rows_of = [line for line in report.lines if name in line.row.promises]
-        tested = ", ".join(f"{each.row.number} {each.row.name}" for each in rows_of if each.tests)
+        tested = ", ".join(
+            f"{each.row.number} {each.row.name}{' (**broken in this run**)' * bool(each.violations)}"
+            for each in rows_of
+            if each.tests
+        )
         untested = ", ".join(f"{each.row.number} {each.row.name}" for each in rows_of if not each.tests)
         yield from ("", f"- **{name}** {text}", f"  Checked by: {tested or 'nothing yet'}.")
         if untested:

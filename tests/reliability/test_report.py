@@ -77,7 +77,8 @@ def test_the_table() -> None:
 
 def test_the_page() -> None:
     text = "\n".join(page(report(replace(GOOD, violations=["lost"]), CONTROL), {"G1": "Promised.", "G2": "Too."}))
-    assert "- **G1** Promised.\n  Checked by: 1 kill.\n  Not checked in this run: 2 cut." in text
+    broken = "1 kill (**broken in this run**)"
+    assert f"- **G1** Promised.\n  Checked by: {broken}.\n  Not checked in this run: 2 cut." in text
     assert "- **G2** Too.\n  Checked by: nothing yet.\n  Not checked in this run: 2 cut." in text
     assert "| 1 | kill | It is killed. | Nothing is lost. | 20 | 20 | 1 | 0 | 7 | 3 of 4 found | seconds 0.2 |" in text
     assert "- 1 kill: `tests/test_x.py::test_it`.\n  Controls: `tests/test_x.py::test_control`." in text
