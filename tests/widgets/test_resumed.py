@@ -10,7 +10,7 @@ from support.flows import flow, opened, task
 from support.resumes import resumed
 from tidegate import suspend_flow_run
 from tidegate.engine import Engine, using
-from tidegate.model.events import FlowCreated, FlowState
+from tidegate.model.events import FlowCreated, FlowState, TaskCreated, TaskState
 from tidegate.model.states import (
     Cancelled,
     Completed,
@@ -70,6 +70,13 @@ def test_the_time_in_which_nobody_had_the_run_is_none_of_its_own() -> None:
 def test_what_was_asked_before_the_end_and_is_shown_after_it_changes_nothing() -> None:
     model = model_of(Running(at=1.0), Completed(at=3.0), Running("Resuming", at=2.0))
     assert Drawing(model, live=True).run(9.0)["state"]["name"] == "Completed"
+
+
+def test_task_runs_whose_begin_the_record_has_lost_are_left_out() -> None:
+    model = model_of(Running(at=1.0))
+    model.apply([TaskState(1, 2.0, 7, Running(at=2.0), 1)])
+    model.apply([TaskCreated(1, 2.0, 3, "t", 1, 0, {"x": (("future", 99, 99),)})])
+    assert Drawing(model, live=True).run(3.0)["counts"]["waiting"] == 1
 
 
 def test_the_words_of_a_suspension() -> None:

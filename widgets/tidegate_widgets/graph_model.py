@@ -207,7 +207,7 @@ class GraphModel:
 
     def _link(self, kind: LinkKind, first: int, last: int, target: int) -> None:
         if first == last:
-            sources: Iterable[int] = (self._sites[first],)
+            sources: Iterable[int] = (self._site(first),)
         else:
             found = self._ranges.get((first, last))
             if found is None:
@@ -219,8 +219,13 @@ class GraphModel:
                 self.grown = True
                 self.dirty.add(target)
 
+    def _site(self, number: int) -> int:
+        return self._sites[number] if number < len(self._sites) else 0
+
     def _task_state(self, event: TaskState) -> None:
         number, state = event.task_run, event.state
+        if not self._site(number):
+            return  # what the record has of it is damaged
         node = self.nodes[self._sites[number]]
         before, after = chr(self._letters[number]), _LETTER[state.type]
         node.counts[before] -= 1
