@@ -83,8 +83,7 @@ def new_flow_run(
         created = _claimed(here, flow, before)
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving)
     if before is not None and tracking is not None:
-        inner = [row.number for row in here.store.task_runs(before.number)]
-        _remember(run, before, tracking.flow_run.terms.of_subflow(tracking.number, inner))
+        _remember(run, before, tracking.flow_run.terms.of_subflow(tracking.number))
     run.parameters.update(parameters)
     run.refused = refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, get_args
@@ -182,8 +182,7 @@ def fork(
     found = flow or flow_of(row)
     given = _parameters(row, parameters or {}, "fork")
     check_names(found, given)
-    make = partial(_forked, found, flow_run, given, donors)
-    return flow_runs.carry_out_async(make) if found.is_async else flow_runs.carry_out(make)
+    return _carried_out(found, partial(_forked, found, flow_run, given, donors))
 
 
 def _forked(flow: Flow[..., Any], number: int, given: dict[str, Any], donors: list[TaskRow]) -> FlowRun:
@@ -198,8 +197,11 @@ def _carry_on(
 ) -> Ended:
     found = flow or flow_of(row)
     bury(here, row)
-    make = partial(_taken_up, found, row, given or {}, terms)
-    return flow_runs.carry_out_async(make) if found.is_async else flow_runs.carry_out(make)
+    return _carried_out(found, partial(_taken_up, found, row, given or {}, terms))
+
+
+def _carried_out(flow: Flow[..., Any], make: Callable[[], FlowRun]) -> Ended:
+    return flow_runs.carry_out_async(make) if flow.is_async else flow_runs.carry_out(make)
 
 
 def flow_of(row: FlowRow) -> Flow[..., Any]:

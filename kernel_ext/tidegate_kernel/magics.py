@@ -26,6 +26,8 @@ from .session import Session
 from .tables import RunTable
 from .tracebacks import from_cell
 
+_CALLS: dict[str, Any] = {"resume": resume, "rerun": rerun, "fork": fork}
+
 AWAITING = "__tidegate_flow__"
 """The name under which a cell that awaits finds its runner; see `AwaitingCells`."""
 
@@ -105,11 +107,13 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             case ["attach", number] if number.isdecimal():
                 return self._session.attach(_found(int(number)))
             case ["resume", number] if number.isdecimal():
-                return self._resume(int(number))
+                return self._go_on("resume", int(number))
             case ["rerun", number, task] if number.isdecimal():
-                return self._resume(int(number), int(task) if task.isdecimal() else task)
-            case ["fork", number, *task] if number.isdecimal() and len(task) < 2:
-                return self._fork(int(number), *task)
+                return self._go_on("rerun", int(number), int(task) if task.isdecimal() else task)
+            case ["fork", number] if number.isdecimal():
+                return self._go_on("fork", int(number))
+            case ["fork", number, task] if number.isdecimal():
+                return self._go_on("fork", int(number), int(task) if task.isdecimal() else task)
             case _:
                 raise UsageError(
                     f"%tidegate {line}: not understood. "
@@ -117,32 +121,21 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
                     "`%tidegate rerun N TASK` or `%tidegate fork N [TASK]`."
                 )
 
-    def _resume(self, number: int, task: str | int | None = None) -> Any:
-        """Go on with a run, or run a task of it once more; the value of its cell, or the final state of a run that is
-        no cell.
+    def _go_on(self, verb: str, number: int, *task: str | int) -> Any:
+        """Resume, rerun or fork a run; the value of its cell, or the final state of a run that is no cell.
 
         The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.
         """
         __tracebackhide__ = True
-        plan = _store_call(lambda: resume_plan(number, task))
+        plan = None if verb == "fork" else _store_call(lambda: resume_plan(number, *task))
         made, body = self._again(number)
-        call = f"resume({number})" if task is None else f"rerun({number}, {task!r})"
         if made.is_async:
             self._awaited = made
-            raise UsageError(f"{plan.title} awaits. `await tidegate.{call}` goes on with it.")
-        print(plan)
-        state: Any = _store_call(lambda: resume(number, made) if task is None else rerun(number, task, made))
-        return state if body is None else outcome(state, body)
-
-    def _fork(self, number: int, task: str | None = None) -> Any:
-        """A new run that takes over what completed in another one."""
-        __tracebackhide__ = True
-        made, body = self._again(number)
-        from_ = int(task) if task and task.isdecimal() else task
-        if made.is_async:
-            self._awaited = made
-            raise UsageError(f"Flow run {number} awaits. `await tidegate.fork({number}, {from_!r})` forks it.")
-        state: Any = _store_call(lambda: fork(number, from_, made))
+            call = f"{verb}({', '.join(map(repr, (number, *task)))})"
+            raise UsageError(f"Flow run {number} ({made.name}) awaits. `await tidegate.{call}` goes on with it.")
+        if plan is not None:
+            print(plan)
+        state: Any = _store_call(lambda: _CALLS[verb](number, *task, flow=made))
         return state if body is None else outcome(state, body)
 
     def flow_again(self, number: int) -> Flow[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.flows import flow, seeded, states_in_store, task
-from support.resumes import Bodies
+from support.resumes import Bodies, noting
 from tidegate import fork, resume
 from tidegate.engine import Engine
 from tidegate.errors import NotStartable, UsageError
@@ -79,10 +79,7 @@ def test_each_node_of_a_random_graph_with_its_descendants_runs_and_nothing_else(
 def test_a_fork_of_a_failed_run_runs_what_failed_and_can_itself_be_resumed(stored: Engine) -> None:
     bodies = Bodies("b", "c")
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def work() -> str:
@@ -130,10 +127,7 @@ def test_parameters_and_code_that_have_changed_run_what_they_touch(stored: Engin
 def test_a_subflow_is_taken_over_whole_and_forked_from_its_caller(stored: Engine) -> None:
     bodies = Bodies()
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def inner() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.flows import flow, states_in_store, task
-from support.resumes import Bodies, resumed
+from support.resumes import Bodies, noting, resumed
 from tidegate import CancelledRun, cancel_flow_run, resume, resume_plan
 from tidegate.engine import Engine
 from tidegate.errors import FlowNotFound, NotStartable, UsageError
@@ -22,10 +22,7 @@ from tidegate.model.states import State
 def test_of_a_failed_run_the_failed_ones_run_again(stored: Engine) -> None:
     bodies = Bodies("b")
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def work() -> str:
@@ -143,10 +140,7 @@ def test_a_run_that_is_resumed_can_be_resumed_again(stored: Engine) -> None:
     """Numbers, attempts and call sites go on; what was kept once is kept again."""
     bodies = Bodies("b", "c")
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def work() -> Any:
@@ -194,10 +188,7 @@ def test_a_cancelled_run_goes_on(stored: Engine) -> None:
     bodies = Bodies()
     cancels = [True]
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def work() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.flows import Feed, flow, states_in_store, task
-from support.resumes import Bodies, resumed
+from support.resumes import Bodies, noting, resumed
 from tidegate import NondeterminismError, rerun, resume, resume_plan, retry_failed
 from tidegate.engine import Engine
 from tidegate.errors import CrashedRun, NotStartable, UsageError
@@ -130,10 +130,7 @@ def test_a_task_in_a_task_runs_again_with_its_caller_and_what_needs_that(stored:
 def test_a_subflow_that_is_asked_for_runs_again_whole_and_in_its_own_run(stored: Engine) -> None:
     bodies = Bodies()
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def inner() -> str:
@@ -156,10 +153,7 @@ def test_a_subflow_that_is_asked_for_runs_again_whole_and_in_its_own_run(stored:
 def test_retry_failed_is_for_runs_that_failed(stored: Engine) -> None:
     bodies = Bodies("b")
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def work() -> str:
@@ -250,10 +244,7 @@ def test_a_strict_resume_refuses_what_the_record_does_not_have(stored: Engine) -
     bodies = Bodies("end")
     words = ["a", "b", "c"]
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def work() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.flows import Feed, Start, flow, opened, python, states_in_store, task
-from support.resumes import Bodies, resumed
+from support.resumes import Bodies, noting, resumed
 from tidegate import (
     CancelledRun,
     NotPaused,
@@ -108,10 +108,7 @@ def test_outside_and_in_tasks_there_is_nothing_to_suspend(engine: Engine) -> Non
 def test_a_subflow_suspends_those_that_called_it_and_goes_on_in_the_same_run(stored: Engine) -> None:
     bodies = Bodies()
 
-    @task
-    def step(name: str) -> str:
-        bodies(name)
-        return name
+    step = noting(bodies)
 
     @flow
     def inner(name: str) -> str:

@@ -83,7 +83,7 @@ class Witness:
 
     def _check_again(self, process: Process, run: TaskRun, node: Node) -> None:
         flow_run = run.flow_run
-        if run.number in flow_run.terms.again or self._input_ran(process, run):
+        if flow_run.terms.why_again(run.number) or self._input_ran(process, run):
             return
         for row in self._disk.task_runs(flow_run.number):
             same = (row.key, row.nth) == run.identity and row.state.type is StateType.COMPLETED
@@ -150,7 +150,7 @@ class Witness:
         """A task run is known."""
         self._nodes[run.flow_run.number, run.number] = node.name
         self._runs[run.flow_run.number, run.number].append(run)
-        if run.number in run.flow_run.terms.again:
+        if run.flow_run.terms.why_again(run.number):
             self._suspect.pop((run.flow_run.number, run.identity), None)
         if run.identity.nth >= self._calls[node.name] and (caller is None or caller.attempts < 2):
             self._say(f"{node.name} is called for the {run.identity.nth + 1}th time, as if it were another call")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tidegate
+from support.flows import task
 from tidegate.engine import Engine
 from tidegate.model.events import TaskState
 from tidegate.model.states import State
@@ -28,6 +29,17 @@ class Bodies:
         self.ran.append(name)
         if name in self.fails:
             raise ValueError(name)
+
+
+def noting(bodies: Bodies) -> Any:
+    """A task that notes the name it is given, and returns it."""
+
+    @task
+    def step(name: str) -> str:
+        bodies(name)
+        return name
+
+    return step
 
 
 def message(engine: Engine, task_run: int, name: str) -> str:

@@ -37,7 +37,7 @@ class RecordedRun:
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, known
         if row.state.type is not StateType.COMPLETED:
             suspect = task.rerun == "never" or row.state.name == "Quarantined"
-            if suspect and row.state.is_crashed() and row.number not in self._terms.again:
+            if suspect and row.state.is_crashed() and not self._terms.why_again(row.number):
                 call = f"`tidegate.rerun({row.flow_run}, {row.name!r})` runs it all the same."
                 run.state = replace(row.state, message=f"{row.state.message} {call}".strip())
                 return run
@@ -58,8 +58,9 @@ class RecordedRun:
 
     def _why_again(self, task: Called) -> str:
         row, terms = self.row, self._terms
-        if row.number in terms.again:
-            return terms.again[row.number]
+        asked = terms.why_again(row.number)
+        if asked:
+            return asked
         if terms.on_change == "reuse" or row.source == self._flow_run.of(task).source:
             return ""
         if terms.on_change == "error":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -22,11 +22,16 @@ class Terms:
     """True if every call must be one of the record as long as there are completed ones that nobody has asked for."""
     again: Mapping[int, str] = field(default_factory=dict)
     """Task runs that run again although they completed, by number, each with the reason."""
+    whole: bool = False
+    """True if all of them do, because somebody asked for that."""
 
-    def of_subflow(self, task_run: int, inner: Iterable[int]) -> Terms:
+    def why_again(self, task_run: int) -> str:
+        """Why that task run is to run again, whatever became of it; empty if it is not."""
+        return ASKED if self.whole else self.again.get(task_run, "")
+
+    def of_subflow(self, task_run: int) -> Terms:
         """What holds for the subflow that a task run stands for: all of it runs again if somebody asked for that."""
-        again = dict.fromkeys(inner, ASKED) if self.again.get(task_run) == ASKED else {}
-        return replace(self, again=again)
+        return replace(self, again={}, whole=self.why_again(task_run) == ASKED)
 
 
 USUAL = Terms()

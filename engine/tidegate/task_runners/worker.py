@@ -191,12 +191,13 @@ class _ToOwner(QueueHandler):
     """Sends log records to the owner, where they go to the handlers that are set up there."""
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(worker)  # type: ignore[arg-type]  # only `enqueue` uses it
+        super().__init__(queue.SimpleQueue[Any]())  # which nothing goes through: `enqueue` is ours
+        self._worker = worker
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Send a record that is prepared."""
         fields = {name: _or_text(value) for name, value in vars(record).items()}
-        self.queue.say("log", dumps(fields))  # type: ignore[attr-defined]
+        self._worker.say("log", dumps(fields))
 
 
 def _or_text(value: Any) -> Any:
@@ -204,7 +205,7 @@ def _or_text(value: Any) -> Any:
         return value
     try:
         dumps(value)
-    except Exception:
+    except Exception:  # of the user's class: its text is as much as can go
         return repr(value)
     return value
 
