@@ -8,8 +8,10 @@ import copy
 import linecache
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -22,6 +24,23 @@ HEADING = "__tidegate_heading__"
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _FILES = 64
 """Parsed files that are kept."""
+
+
+_parsing = threading.Lock()
+_TRIES = 10
+
+
+def _parsed(text: str, filename: str = "<unknown>") -> ast.Module:
+    """`ast.parse`, from any thread.  Raises as that.
+
+    CPython 3.11 counts how deep it is in a tree for all threads together, and fails with a SystemError when two that
+    make trees at once take turns in between.  Ours wait for each other; a cell that the notebook compiles does not.
+    """
+    with _parsing:
+        for _ in range(_TRIES - 1):
+            with suppress(SystemError):
+                return ast.parse(text, filename)
+        return ast.parse(text, filename)
 
 
 def read(made: FunctionType | type) -> str:
@@ -40,7 +59,7 @@ def read(made: FunctionType | type) -> str:
 
 def _from_text(given: str) -> str:
     try:
-        tree = ast.parse(textwrap.dedent(given))
+        tree = _parsed(textwrap.dedent(given))
         return _normal(tree.body[0] if len(tree.body) == 1 else tree)
     except (SyntaxError, ValueError, RecursionError):
         return given
@@ -67,7 +86,7 @@ class _File:
         self.classes: dict[str, list[ast.ClassDef]] = {}
         # The text of a flow cell begins with its magic.
         text = "".join(["\n", *lines[1:]] if lines[0].startswith("%%") else lines)
-        tree = ast.parse(text, filename)
+        tree = _parsed(text, filename)
         self.imports = [*_imports(tree)]
         for statement in tree.body:
             for node in ast.walk(statement):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import gc
 import importlib.util
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from support.flows import task
+from tidegate import source_text
 from tidegate.digests import digest, source_digest, source_parts
 
 NUMBERS = itertools.count(1)
@@ -452,3 +454,20 @@ def test_a_function_as_a_value_counts_with_all_it_holds() -> None:
 
     assert digest(made([object])) == digest(made([object])) != digest(made([int]))
     assert digest(made(made(1))) != digest(made(made(2)))
+
+
+def test_a_parser_that_trips_over_another_thread_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, tripped = ast.parse, list[int]()
+
+    def trips(*arguments: Any) -> Any:
+        if len(tripped) < 3:
+            tripped.append(1)
+            raise SystemError("AST constructor recursion depth mismatch")
+        return parse(*arguments)
+
+    monkeypatch.setattr(ast, "parse", trips)
+    assert ast.dump(source_text._parsed("x = 1")) == ast.dump(parse("x = 1"))
+    assert len(tripped) == 3
+    monkeypatch.setattr(ast, "parse", parse)
+    with pytest.raises(SyntaxError):
+        source_text._parsed("x =")
