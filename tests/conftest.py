@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     from reliability.plugin import Scorecard
 
     config.pluginmanager.register(Scorecard(), "scorecard")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test has printed goes from one process to another, which takes no half of a surrogate pair."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report

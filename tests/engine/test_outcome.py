@@ -33,6 +33,10 @@ class Looks:
 
     type = StateType.FAILED
 
+    def __repr__(self) -> str:
+        """The same in every process, as the names of the tests are to be."""
+        return "Looks()"
+
 
 PLAIN: list[Any] = [
     None, 1, "x", [], {}, (), set(), [1], {"a": DONE}, {"a": BAD}, [DONE, 1], [BAD, None], (BAD, "x"), [[BAD], 1],

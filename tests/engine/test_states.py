@@ -201,7 +201,7 @@ class Kept(Unloaded):
 HOLDS: list[tuple[Any, type[BaseException], str]] = [
     (5, TypeError, "holds an object of type int"),
     ({"k": Failed("x")}, TypeError, "holds an object of type dict"),
-    (object(), TypeError, "holds an object of type object"),
+    (NotImplemented, TypeError, "holds an object of type NotImplementedType"),
     ([1, 2], TypeError, "holds an object of type list"),
     ([], TypeError, "holds an object of type list"),
     ([[], ()], TypeError, "holds an object of type list"),
