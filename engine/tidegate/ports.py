@@ -98,6 +98,13 @@ class EventStore(Protocol):
         """Make a flow run that is to be resumed Pending and this process's own; false if it is no longer as `row`."""
         ...
 
+    def taken_over(self) -> list[int]:
+        """The flow runs that this process claimed or created, and another one has claimed since; no subflows.
+
+        Nothing more is kept of them, or of what is below them: `commit` and its kin say so.  Asked four times a second.
+        """
+        ...
+
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep the version of a flow run's flow, that this process has it, and where it has none of its own, its
         retries and how durable it is.

@@ -28,6 +28,7 @@ from ..model.views import FlowRow, TaskRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
 from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
+from .fence import TAKEN
 from .opening import SQL_ERRORS
 from .slot_table import SlotTable
 from .upkeep import Upkeep
@@ -59,7 +60,7 @@ class SQLiteStore:
         self.slots: SlotStore = SlotTable(self._processes, self._reading, self._alone)
         self._file = WriteConnection(path, self._stir)
         self._lock = self._file.lock
-        self._levels = self._file.levels
+        self._levels, self._fence = self._file.levels, self._file.fence
         self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -81,6 +82,8 @@ class SQLiteStore:
             row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
             try:
                 with self._file as connection:
+                    if created.parent is not None and self._fence.refuses(created.parent[0]):
+                        raise StoreError(TAKEN)
                     cursor = connection.execute(
                         "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
                         "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
@@ -93,6 +96,8 @@ class SQLiteStore:
             except sqlite3.Error as error:
                 raise StoreError(self._problem(error)) from error
             self._levels.created(created, number)
+            if created.owner:
+                self._file.own(number, created.owner, (created.parent or (0,))[0])
         return number
 
     def claim_flow_run(self, row: FlowRow) -> bool:
@@ -106,7 +111,14 @@ class SQLiteStore:
             claimed = connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
             if claimed:
                 checksums.seal_flow_run(connection, row.number)
+                self._file.own(row.number, self.process, (row.parent or (0,))[0])
             return claimed
+
+    def taken_over(self) -> list[int]:
+        """The root runs of this process that it has no more."""
+        with self._lock, self._own_errors():
+            self._fence.look(self._file.connection)
+            return list(self._fence.taken)
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep the version of its flow, what it has none of its own of, and that this process has it."""
@@ -144,9 +156,7 @@ class SQLiteStore:
         if self._levels.memory and self._levels.nobody_waits((event,)):
             self._stir()
             return
-        problem = self._drain()
-        if problem:
-            raise StoreError(problem)
+        self._must_drain((event,))
 
     def commit_all(self, events: Sequence[Event]) -> None:
         """Write everything queued and these events, now, in this thread."""
@@ -154,9 +164,7 @@ class SQLiteStore:
         if self._levels.nobody_waits(events):
             self._stir()
             return
-        problem = self._drain()
-        if problem:
-            raise StoreError(problem)
+        self._must_drain(events)
 
     def commit_soon(self, event: Event, done: Done) -> None:
         """Queue the event and have the writer commit it without lingering."""
@@ -217,6 +225,13 @@ class SQLiteStore:
                 time.sleep(0.5)  # the store cannot be written now: try again, not at once
                 self._wake.set()
 
+    def _must_drain(self, events: Sequence[Event]) -> None:
+        problem = self._drain()
+        if not problem and self._fence.taken and any(self._fence.refuses(each.flow_run) for each in events):
+            problem = TAKEN
+        if problem:
+            raise StoreError(problem)
+
     def _drain(self) -> str:
         """Write all that is queued by now; what is wrong with the store, or nothing."""
         left = len(self._queue)
@@ -247,9 +262,9 @@ class SQLiteStore:
                 else:  # what is wrong is in the events: trying again would be wrong again, and stop all that follows
                     why = f"{type(error).__name__}: {error}"
                     problem = f"{len(batch)} events could not be written to {self.path}: {why}."
-        for _, done in batch:
+        for event, done in batch:
             if done is not None:
-                done(problem)
+                done(problem or (TAKEN if self._fence.refuses(event.flow_run) else ""))
         return problem
 
     @contextlib.contextmanager

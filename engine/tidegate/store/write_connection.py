@@ -17,6 +17,7 @@ from typing import Any
 
 from ..model.events import Event
 from . import artifact_table, codec, log_table, rows, schema, write_lock
+from .fence import Fence, TakenOver
 from .opening import open_store
 from .sync import Levels
 
@@ -50,6 +51,7 @@ class WriteConnection:
         self._seqs: dict[int, count[int]] = {}
         """The numbers of events given so far, by flow run."""
         self.levels = Levels()
+        self.fence = Fence()
         self._path, self._log = path, path.with_name(f"{path.name}-wal")
         gate, self._connection = open_store(path)
         self._place = place_of(path)
@@ -65,6 +67,8 @@ class WriteConnection:
         self._synced = True
         """Whether commits wait for the disk now, as SQLite has been told."""
         self._to_sync = False
+        self._to_guard = False
+        """Whether the next transaction is not to begin, by `TakenOver`, if a run is found to have been taken over."""
         self._unsynced = 0.0
         """When the first commit was made that may not be on the disk yet; 0 if there is none."""
 
@@ -99,7 +103,8 @@ class WriteConnection:
         connection, gate = self._connection, self._gate
         now = time.monotonic()
         sync = self._to_sync or (self._unsynced > 0 and now - self._unsynced >= BARRIER)
-        self._to_sync = False
+        guarded = self._to_guard
+        self._to_sync = self._to_guard = False
         try:
             gate.acquire()
             try:
@@ -109,6 +114,8 @@ class WriteConnection:
                 if sync is not self._synced:
                     connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                     self._synced = sync
+                if self.fence.look(connection) and guarded:
+                    raise TakenOver
                 connection.execute(sql, values)
             except BaseException:
                 gate.release()
@@ -147,8 +154,19 @@ class WriteConnection:
     # Events -----------------------------------------------------------------------------------------------------------
 
     def keep(self, events: Sequence[Event]) -> None:
-        """Write events and the rows that they fold to, in a transaction of their own."""
+        """Write events and the rows that they fold to, in a transaction of their own; none of runs that were taken
+        over, which `fence` tells."""
+        fence, sync = self.fence, self._to_sync
+        if fence.taken:
+            events = [event for event in events if not fence.refuses(event.flow_run)]
+        try:
+            self._keep(events)
+        except TakenOver:
+            self.synced(sync).keep(events)
+
+    def _keep(self, events: Sequence[Event]) -> None:
         row = rows.whole_story(events, self._next_seq) if len(events) == 3 else None
+        self._to_guard = True
         if row is None:
             with self:
                 self.write(events)
@@ -175,8 +193,7 @@ class WriteConnection:
         for state in found.flows:
             rows.update_flow(connection, state)
             if state.state.is_at_rest():
-                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
-                self.levels.forget(state.flow_run)
+                self.disown(state.flow_run)
         log = found.log()
         if log:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, schema.EVENT_WIDTH, log)
@@ -189,6 +206,17 @@ class WriteConnection:
             )
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
+
+    def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
+        """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""
+        self._seqs.pop(flow_run, None)
+        self.fence.own(flow_run, owner, parent)
+
+    def disown(self, flow_run: int) -> None:
+        """The run is at rest: another process may resume it, and number its events."""
+        self._seqs.pop(flow_run, None)
+        self.levels.forget(flow_run)
+        self.fence.forget(flow_run)
 
     def _next_seq(self, flow_run: int) -> int:
         """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
