@@ -19,6 +19,7 @@ from support.stopping import stop_between_commits
 from support.victims import Victims
 from tidegate.engine import engine
 from tidegate.errors import RunError, TidegateError
+from tidegate.model.states import State
 from tidegate.model.views import TaskRow
 from tidegate.recovery import resume
 from tidegate.store.sqlite import SQLiteStore
@@ -85,7 +86,7 @@ def taken_over(
         with engine_over(store):
             wakes = trials.chance.randrange(400)
             wakes_at[:], woken[:] = [wakes], [partial(os.kill, process.pid, signal.SIGCONT)]
-            result = resume(1, work, on_change="reuse", take_over=not out_of_sight).result()
+            result = resumed_here(not out_of_sight)
             ended = in_time(process.stdout.readline).decode().strip()
             wrong = differences(store, result)
         store.close()
@@ -116,7 +117,15 @@ def below(n: int) -> list[list[int]]:
 
 @flow(name="work")
 def work(n: int) -> list[list[int]]:
-    return below(n)
+    done: list[list[int]] = below(n)
+    return done
+
+
+def resumed_here(take_over: bool) -> list[list[int]]:
+    final = resume(1, work, on_change="reuse", take_over=take_over)
+    assert isinstance(final, State)
+    done: list[list[int]] = final.result()
+    return done
 
 
 def differences(store: SQLiteStore, result: list[list[int]]) -> list[str]:

@@ -85,9 +85,9 @@ class Controlled:
                 time.sleep(0.0001)
 
     def wait_in(self, key: str, question: Question | None) -> None:
-        """The body has come to a pause of its own while the run was paused already."""
+        """The body has come to a pause of its own while the run was paused already; one question is asked at a time."""
         with self.lock:
-            if self.state.type is StateType.PAUSED and not self.suspending:
+            if self.state.type is StateType.PAUSED and not self.suspending and self.pauses.asked is None:
                 self._wait_in(key, question)
 
     def _wait_in(self, key: str, question: Question | None) -> None:
