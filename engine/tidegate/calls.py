@@ -11,6 +11,7 @@ from typing import Any
 from .errors import InvalidName, InvalidOption, ParameterBindError, ReservedArgument
 from .generators import collected, is_async_generator, is_kind
 from .hooks import STATES, hooks_of
+from .model.durability import LEVELS, Durability
 from .registry import register
 from .retries import is_seconds, senseless
 from .run.terms import Rerun
@@ -33,6 +34,7 @@ class CallFace:
 
     kind = "task"
     rerun: Rerun = "always"
+    durability: Durability | None
 
     def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
         kind = self.kind
@@ -60,6 +62,9 @@ class CallFace:
         self.hooks = hooks_of(self.options, name)
         self.log_prints: bool | None = options["log_prints"]
         check_saving(name, options)
+        self.durability = options["durability"]
+        if self.durability not in (None, *LEVELS):
+            raise senseless("durability", name, f"one of {', '.join(LEVELS)}", self.durability)
         self.limit_seconds = _limit(name, options["timeout_seconds"])
         self._signature(fn)
         self.run_name: RunName | None = options[f"{kind}_run_name"]

@@ -21,7 +21,7 @@ from .flow_graph import FlowGraph
 from .flow_runs import carry_out, carry_out_async, new_flow_run
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
-from .model.durability import LEVELS, Durability
+from .model.durability import Durability
 from .model.states import State
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
@@ -105,9 +105,6 @@ class Flow(CallFace, Generic[P, R]):
         if final_state not in get_args(FinalState):
             raise senseless("final_state", self.name, f"one of {', '.join(get_args(FinalState))}", final_state)
         self.final_state = final_state
-        if durability not in (None, *LEVELS):
-            raise senseless("durability", self.name, f"one of {', '.join(LEVELS)}", durability)
-        self.durability = durability
         self.validate_parameters = validate_parameters
         self.needs_results = False
         self.caching: Caching | None = None  # flows are not cached

@@ -98,6 +98,10 @@ class EventStore(Protocol):
         """Make a flow run that is to be resumed Pending and this process's own; false if it is no longer as `row`."""
         ...
 
+    def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
+        """A task run is kept at another level than its flow run (see `Durability`), for as long as that is at work."""
+        ...
+
     def taken_over(self) -> list[int]:
         """The flow runs that this process claimed or created, and another one has claimed since; no subflows.
 

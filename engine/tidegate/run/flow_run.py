@@ -125,6 +125,8 @@ class FlowRun(Controlled):
         if self.recall is not None:
             self.recall.note(run)
         run.limit = self.of(task).limit
+        if task.durability is not None and not task.is_flow:
+            self.engine.store.set_durability(self.number, run.number, task.durability)
         return run
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:

@@ -54,6 +54,9 @@ class MemoryStore:
         """No other process knows the store."""
         return True
 
+    def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
+        """Nothing here outlives the process."""
+
     def taken_over(self) -> list[int]:
         """No other process knows the store."""
         return []

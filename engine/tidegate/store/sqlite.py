@@ -114,6 +114,10 @@ class SQLiteStore:
                 self._file.own(row.number, self.process, (row.parent or (0,))[0])
             return claimed
 
+    def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
+        """Note it: the record needs it no more once the task run has ended."""
+        self._levels.learn_task(flow_run, task_run, durability)
+
     def taken_over(self) -> list[int]:
         """The root runs of this process that it has no more."""
         with self._lock, self._own_errors():
@@ -153,7 +157,7 @@ class SQLiteStore:
     def commit(self, event: Event) -> None:
         """Write everything queued and this event, now, in this thread."""
         self._queue.append((event, None))
-        if self._levels.memory and self._levels.nobody_waits((event,)):
+        if self._levels.nobody_waits((event,)):
             self._stir()
             return
         self._must_drain((event,))
