@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import StoreError
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 Subscriber = Callable[[Sequence[Event]], None]
 """Gets events in order, in whatever thread they happen; must only note them down, and never raise."""
+
+LATE = 1.0
+"""Seconds between two looks whether a run that ended unsaved has been saved."""
 
 _TOLD_ABOVE = frozenset((FlowState, InputAsked, InputGiven, ArtifactMade))
 """What a subflow has to say to whoever looks at a run above it."""
@@ -239,8 +243,18 @@ class Engine:
             with contextlib.suppress(StoreError):
                 self.store.commit_all(())
         self.live.pop(flow_run, None)
-        self._problem.pop(flow_run, None)
         self._asked.pop(flow_run, None)
+        if self._problem.pop(flow_run, ""):
+            self.portal.after(LATE, partial(self._tell_if_saved, flow_run))
+
+    def _tell_if_saved(self, flow_run: int) -> None:
+        """What could not be kept of a run before its end may be kept by now: whoever still follows it is told."""
+        if flow_run not in self._subscribers or flow_run in self.store.taken_over():
+            return
+        if self.store.is_behind():
+            self.portal.after(LATE, partial(self._tell_if_saved, flow_run))
+        else:
+            self._publish(SavingChanged(flow_run, self.now(), ""))
 
 
 _engine = Engine()

@@ -143,6 +143,10 @@ class EventStore(Protocol):
         (`problem` is empty) or could not be (it says why)."""
         ...
 
+    def is_behind(self) -> bool:
+        """True while there is something to keep that is not kept."""
+        ...
+
     def relieve(self) -> None:
         """Called by workers between two task runs, with no lock held: the time to write in their place, if more is
         queued than the store likes to hold."""

@@ -54,6 +54,10 @@ class MemoryStore:
         """No other process knows the store."""
         return True
 
+    def is_behind(self) -> bool:
+        """Never."""
+        return False
+
     def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
         """Nothing here outlives the process."""
 

@@ -74,38 +74,32 @@ class SQLiteStore:
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Insert the flow run and let SQLite number it."""
-        with self._lock:
-            parent = created.parent or (None, None)
-            code = codec.CODES[StateType.PENDING]
-            names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
-            more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
-            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
-            try:
-                with self._file as connection:
-                    if created.parent is not None and self._fence.refuses(created.parent[0]):
-                        raise StoreError(TAKEN)
-                    cursor = connection.execute(
-                        "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
-                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                        (*row, created.durability or None, created.forked_from or None, created.at, created.at),
-                    )
-                    number = int(cursor.lastrowid or 0)
-                    checksums.seal_flow_run(connection, number)
-                    self._file.write([replace(created, flow_run=number)])
-            except sqlite3.Error as error:
-                raise StoreError(self._problem(error)) from error
-            self._levels.created(created, number)
+        parent = created.parent or (None, None)
+        code = codec.CODES[StateType.PENDING]
+        names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
+        more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
+        row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
+        with self._alone() as connection:
+            if self._fence.refuses(parent[0] or 0):
+                raise StoreError(TAKEN)
+            cursor = connection.execute(
+                "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
+                "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
+                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (*row, created.durability or None, created.forked_from or None, created.at, created.at),
+            )
+            number = int(cursor.lastrowid or 0)
+            checksums.seal_flow_run(connection, number)
             if created.owner:
-                self._file.own(number, created.owner, (created.parent or (0,))[0])
+                self._file.own(number, created.owner, parent[0] or 0)
+            self._levels.created(created, number)
+            self._file.write([replace(created, flow_run=number)])
         return number
 
     def claim_flow_run(self, row: FlowRow) -> bool:
         """In one statement, so that of two processes one has it."""
-        sql = (
-            "UPDATE flow_run SET owner = ?, state = ?, state_name = NULL, message = NULL "
-            "WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"
-        )
+        sql = """UPDATE flow_run SET owner = ?, state = ?, state_name = NULL, message = NULL
+            WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"""
         pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
         with self._lock, self._own_errors(), self._file as connection:
             claimed = connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
@@ -186,6 +180,11 @@ class SQLiteStore:
         """Write a group in this thread if the writer cannot keep up; it is slower than workers that only compute."""
         if len(self._queue) > GROUP:
             self._drain()
+
+    def is_behind(self) -> bool:
+        """True while something is queued, or is being written."""
+        with self._lock:
+            return bool(self._queue)
 
     def close(self) -> None:
         """Write what is queued, stop the writer, close the file."""
