@@ -23,6 +23,7 @@ from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .model.durability import Durability
 from .model.states import State
+from .parameter_schema import parameter_schema
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
 from .rules.decide import RetryPolicy
@@ -153,6 +154,13 @@ class Flow(CallFace, Generic[P, R]):
             return cast(R, self._run_async(args, kwargs, return_state))
         state = carry_out(partial(new_flow_run, self, args, kwargs))
         return cast(R, state if return_state else state.result())
+
+    def parameter_schema(self) -> dict[str, Any]:
+        """Its parameters as a JSON schema: types, defaults, what is required, models and enums under ``$defs``.
+
+        One whose type has no schema is of any type.
+        """
+        return parameter_schema(self)
 
     def visualize(self, *args: P.args, **kwargs: P.kwargs) -> FlowGraph:
         """The graph of such a call, without a run: what it would run, and what needs what.
