@@ -14,19 +14,21 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, out
 from tidegate import Flow
 from tidegate.context import frame
 from tidegate.dead_runs import bury_all
-from tidegate.deploy.cell_line import PARSER, options_of, without_heading
+from tidegate.deploy.cell_line import PARSER, detached_name, detaches, options_of, without_heading
 from tidegate.engine import engine
 from tidegate.errors import StoreError, TidegateError
-from tidegate.model.states import State
 from tidegate.model.views import FlowRow
 from tidegate.recovery import flow_of, fork, rerun, resume, resume_plan
 
-from .cell import Body, awaits, cell_filename, cell_number
-from .session import Session
+from .cell import Body, awaits, cell_filename, cell_number, outcome
+from .detached import DetachedCell
+from .session import Again, Session
 from .tables import RunTable
-from .tracebacks import from_cell
 
 _CALLS: dict[str, Any] = {"resume": resume, "rerun": rerun, "fork": fork}
+
+RUN = "run"
+"""What a detached run is called in the notebook, unless its cell says otherwise."""
 
 AWAITING = "__tidegate_flow__"
 """The name under which a cell that awaits finds its runner; see `AwaitingCells`."""
@@ -49,17 +51,33 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
         Calls of tasks are recorded, retried and linked; Pause, Resume and Cancel work while the cell runs.  Assignments
         land in the notebook as in any cell, and the last expression is the cell's value.
+
+        With ``--detach`` the cell returns at once, and its body runs on a thread of its own, with a loop of its own if
+        it awaits.  ``run``, or the name after ``-o``, is then its handle: ``run.wait()``, ``run.result()``, ``await
+        run``, ``run.state``, ``run.pause()``, ``run.resume()``, ``run.cancel()``.
         """
         __tracebackhide__ = True
         if asks_for_help(line):
             print(PARSER.format_help().strip())
             return None
         made, body = self.prepare(line, cell)
+        name = detached_name(line)
+        if name is not None:
+            return self._bound(name, _store_call(lambda: self._session.detach(made, body)))
         try:
             state: Any = made(return_state=True)
         except StoreError as error:
             raise UsageError(str(error)) from None
         return outcome(state, body)
+
+    def _bound(self, name: str, handle: DetachedCell) -> DetachedCell:
+        """The handle of a detached run, under a name in the notebook; the usual one is left to whoever uses it."""
+        names = self.shell.user_ns
+        if name or isinstance(names.get(RUN, handle), DetachedCell):
+            names[name or RUN] = handle
+        else:
+            print(f"`{RUN}` is taken: the run is the value of this cell. `%%flow --detach -o NAME` names it.")
+        return handle
 
     def prepare(self, line: str, cell: str, filename: str | None = None) -> tuple[Flow[..., Any], Body]:
         """The flow of a cell, by default the present one.
@@ -72,6 +90,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             raise UsageError("%%flow goes on the first line of a cell, once. Put the other flow in a cell of its own.")
         filename = filename or cell_filename(self.shell)
         try:
+            detached_name(line)
             options = options_of(line, f"cell-{cell_number(self.shell, filename)}")
         except ValueError as error:
             raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
@@ -124,11 +143,15 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     def _go_on(self, verb: str, number: int, *task: str | int) -> Any:
         """Resume, rerun or fork a run; the value of its cell, or the final state of a run that is no cell.
 
-        The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.
+        The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.  The
+        resume of a detached cell is detached, too.
         """
         __tracebackhide__ = True
         plan = None if verb == "fork" else _store_call(lambda: resume_plan(number, *task))
-        made, body = self._again(number)
+        made, body, detached = self.flow_again(number, None)
+        if detached is not None and verb == "resume":
+            print(plan)
+            return self._resumed(number, detached)
         if made.is_async:
             self._awaited = made
             call = f"{verb}({', '.join(map(repr, (number, *task)))})"
@@ -138,16 +161,23 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         state: Any = _store_call(lambda: _CALLS[verb](number, *task, flow=made))
         return state if body is None else outcome(state, body)
 
-    def flow_again(self, number: int) -> Flow[..., Any]:
-        """The flow of a run of the record, as it is now; for no cell.  Raises what a cell that cannot be run raises."""
-        return self._again(number, f"<flow run {number}>")[0]
+    def _resumed(self, number: int, name: str) -> Any:
+        self._session.attach(_found(number))
+        handle = _store_call(lambda: self._session.resume_detached(number))
+        return self._bound(name, handle)
 
-    def _again(self, number: int, filename: str | None = None) -> tuple[Flow[..., Any], Body | None]:
+    def flow_again(self, number: int, filename: str | None = "") -> Again:
+        """The flow of a run of the record, as it is now; by default for no cell, with null for the present one.
+
+        Raises what a cell that cannot be run raises.
+        """
         row = _found(number)
-        if row.body:
-            line, cell = without_heading(row.body)
-            return self.prepare(f"{line} --name {shlex.quote(row.flow)}", cell, filename)
-        return _store_call(lambda: flow_of(row)), None
+        if not row.body:
+            return Again(_store_call(lambda: flow_of(row)), None, None)
+        line, cell = without_heading(row.body)
+        shown = f"<flow run {number}>" if filename == "" else filename
+        made, body = self.prepare(f"{line} --name {shlex.quote(row.flow)}", cell, shown)
+        return Again(made, body, detached_name(line))
 
 
 # Shown by ``%%flow?``.
@@ -173,7 +203,7 @@ class AwaitingCells:
         if asks_for_help(line):
             return [lines[0].rstrip("\n") + "\n", "pass\n"]  # IPython refuses a cell magic without a body
         try:
-            if not awaits(self._shell, cell):
+            if detaches(line) or not awaits(self._shell, cell):
                 return lines
         except SyntaxError:
             # Python's own report of a cell without the magic is the best there is: nothing but the line and the caret.
@@ -190,21 +220,6 @@ class AwaitingCells:
         except StoreError as error:
             raise UsageError(str(error)) from None
         return outcome(state, body)
-
-
-def outcome(state: State, body: Body) -> Any:
-    """The value of the cell, or the exception that its body raised.
-
-    A run that is judged Failed for its task runs alone raises nothing: the body went through, the graph shows what
-    failed, and the cells below can deal with it.
-    """
-    __tracebackhide__ = True
-    if state.is_suspended():
-        print(state.message)
-        return None
-    if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
-        raise from_cell(state.error(), body.filename)
-    return body.value
 
 
 def asks_for_help(line: str) -> bool:
