@@ -26,6 +26,7 @@ from tidegate.model.states import State
 from tidegate.model.views import FlowRow
 from tidegate.recovery import resume, resume_plan
 from tidegate.run.flow_run import FlowRun
+from tidegate.settings import settings
 from tidegate_widgets.picture import picture
 from tidegate_widgets.protocol import View
 from tidegate_widgets.run_graph import RunGraph
@@ -36,6 +37,9 @@ from .displays import CellDisplays
 from .pump import Pump
 from .settings import TideGate
 from .wire import Wire, keep_page_shell
+
+RUN = "run"
+"""What a detached run is called in the notebook, unless its cell says otherwise."""
 
 FINAL_SECONDS = 2.0
 """How long a cell waits for its final picture at most, once its flow has ended."""
@@ -103,6 +107,12 @@ class Session:
         self._displays.stop()
         if self._pump is not None:
             self._pump.close()
+
+    def settings_shown(self) -> list[tuple[str, str, str]]:
+        """Those of the notebook that it has set itself: name, value, and what set it."""
+        shown = str(self._settings.auto_display).lower()
+        ours = self._settings.auto_display != settings().auto_display
+        return [("TideGate.auto_display", shown, "%config")] if ours else []
 
     def flow_began(self, run: FlowRun) -> None:
         """Show the graph of a root flow run, in the thread that runs it."""
@@ -197,6 +207,15 @@ class Session:
         again, begun = self._resumed(number)
         assert again.body is not None
         return self._handle(begun.result(), again.body)
+
+    def bound(self, name: str, handle: DetachedCell) -> DetachedCell:
+        """The handle of a detached run, under a name in the notebook; the usual one is left to whoever uses it."""
+        names = self._shell.user_ns
+        if name or isinstance(names.get(RUN, handle), DetachedCell):
+            names[name or RUN] = handle
+        else:
+            print(f"`{RUN}` is taken: the run is the value of this cell. `%%flow --detach -o NAME` names it.")
+        return handle
 
     def _resumed(self, number: int) -> tuple[Again, Future[FlowRun]]:
         plan = resume_plan(number)

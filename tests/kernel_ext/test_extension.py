@@ -76,6 +76,8 @@ def everything():
         # IPython makes magics of its own when they are first asked for: only ours are compared.
         ours(shell.configurables), ours(shell.magics_manager.registry.values()),
         {name: names(found) for name, found in shell.events.callbacks.items()},
+        len(shell.Completer.custom_matchers),
+        [each for each in ('publish', 'clear_output') if each in vars(shell.display_pub)],
         type(host._main_host).__name__, len(engine().observers),
         sorted(name for name in shell.user_ns if 'tide' in name.lower()),
         sorted(name for name in shell.user_ns_hidden if 'tide' in name.lower()),

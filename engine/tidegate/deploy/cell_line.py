@@ -12,15 +12,16 @@ from ..model.durability import LEVELS
 from ..task_runners.named import NAMES, runner_named
 
 
-class _Parser(ArgumentParser):
-    """Says what is wrong in one line, and ends nothing."""
+class LineParser(ArgumentParser):
+    """Parses the line of a magic: says what is wrong in one line, and ends nothing."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise `ValueError`."""
         raise ValueError(message)
 
 
-def _parser() -> _Parser:
-    made = _Parser("%%flow", allow_abbrev=False, argument_default=SUPPRESS, add_help=False)
+def _parser() -> LineParser:
+    made = LineParser("%%flow", allow_abbrev=False, argument_default=SUPPRESS, add_help=False)
     add = made.add_argument
     add("--name", help="The name of the flow; cell-N by default.")
     add("--task-runner", choices=NAMES, help="Where submitted and mapped sync tasks run: on worker threads (default), "
