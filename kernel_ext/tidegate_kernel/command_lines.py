@@ -37,6 +37,7 @@ COMMANDS: dict[str, LineParser] = {
     "cancel": _made("cancel", "ends a run.", f"[{RUN}]"),
     "rerun": _made("rerun", "runs a task of a run once more, and what needs its result.", RUN, TASK),
     "fork": _made("fork", "does so in a new run, and leaves that one as it is.", RUN, f"[{TASK}]"),
+    "diff": _made("diff", "compares two runs by parameters, code, states, timings and results.", RUN, OTHER),
     "config": _made("config", "shows the settings, and what set them."),
 }
 

@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 from tidegate import Flow, requests
 from tidegate.cli.runs import matching
+from tidegate.comparison import compare, head
 from tidegate.dead_runs import bury_all, call_off, look
 from tidegate.deploy.cell_line import detached_name, without_heading
 from tidegate.engine import engine
@@ -89,6 +90,10 @@ class Commands:
         if not newest:
             raise UsageError("There is no flow run yet: nothing to attach to.")
         self._session.attach(newest[0])
+
+    def _diff(self, run: str, other: str) -> Table:
+        rows = found(run), found(other)
+        return Table(head(*rows), told(lambda: compare(engine().store, *rows)))
 
     def _config(self) -> Table:
         def rows() -> list[tuple[str, str, str]]:

@@ -141,10 +141,28 @@ def test_settings_are_shown_with_what_set_them(tmp_path: Path) -> None:
     held.close()
 
 
+def test_two_runs_are_compared(here: FrontEnd) -> None:
+    here.run("%%flow --name compared\nsame.map(range(3)).wait()\nsame('x')\n1")
+    first = newest_run(here)[0]
+    here.run("%%flow --name compared\nsame.map(range(3)).wait()\nsame('y')\n2")
+    second = newest_run(here)[0]
+    reply = here.run(f"%tidegate diff {first} {second}")
+    lines = str(reply.result).splitlines()
+    assert lines[0].split() == ["run", str(first), "run", str(second), "differs"]
+    code, result, task = (next(line for line in lines if line.startswith(word)) for word in ("code", "result", "task"))
+    assert code.split() == ["code", "-2", "lines", "+2", "lines", "yes"]
+    assert result.split()[-1] == "result"
+    assert task.startswith("task same  4 runs, ")
+    assert task.endswith("inputs, result")
+    assert reply.displays(HTML)[0].count("<tr>") == len(lines)
+    again = str(here.run(f"%tidegate diff {first} {first}").result).splitlines()
+    assert [line for line in again[1:] if line.endswith(("yes", "result", "inputs"))] == []
+
+
 def test_help_lists_the_commands(here: FrontEnd) -> None:
     text = here.run("%tidegate -h").text
     (page,) = here.run("%tidegate?").content["payload"]
-    for name in ("runs", "show", "attach", "resume", "retry", "rerun", "fork", "pause", "cancel", "config"):
+    for name in ("runs", "show", "attach", "resume", "retry", "rerun", "fork", "pause", "cancel", "diff", "config"):
         assert f"`%tidegate {name}" in text
         assert f"`%tidegate {name}" in page["data"]["text/plain"]
 
