@@ -27,6 +27,12 @@ def _runs() -> LineParser:
     return made
 
 
+def _open() -> LineParser:
+    made = _made("open", "brings the inputs of a failed task run into the notebook.", RUN, f"[{TASK}]")
+    made.add_argument("-o", "--out", metavar="NAME", help="A dictionary of this name, in place of a name for each.")
+    return made
+
+
 COMMANDS: dict[str, LineParser] = {
     "runs": _runs(),
     "show": _made("show", "shows the graph of a run of the record.", RUN),
@@ -37,6 +43,7 @@ COMMANDS: dict[str, LineParser] = {
     "cancel": _made("cancel", "ends a run.", f"[{RUN}]"),
     "rerun": _made("rerun", "runs a task of a run once more, and what needs its result.", RUN, TASK),
     "fork": _made("fork", "does so in a new run, and leaves that one as it is.", RUN, f"[{TASK}]"),
+    "open": _open(),
     "diff": _made("diff", "compares two runs by parameters, code, states, timings and results.", RUN, OTHER),
     "config": _made("config", "shows the settings, and what set them."),
 }

@@ -11,7 +11,7 @@ from tidegate import Flow, requests
 from tidegate.cli.runs import matching
 from tidegate.comparison import compare, head
 from tidegate.dead_runs import bury_all, call_off, look
-from tidegate.deploy.cell_line import detached_name, without_heading
+from tidegate.deploy.cell_line import detached_name, is_name, without_heading
 from tidegate.engine import engine
 from tidegate.model.requests import Verb
 from tidegate.model.views import FlowRow
@@ -21,6 +21,7 @@ from tidegate.settings import settings
 
 from .cell import Body, outcome
 from .command_lines import COMMANDS, given, help_text, usage
+from .failure import Failure
 from .records import found, title, told
 from .session import Again, Session
 from .tables import RunTable, Table
@@ -94,6 +95,16 @@ class Commands:
     def _diff(self, run: str, other: str) -> Table:
         rows = found(run), found(other)
         return Table(head(*rows), told(lambda: compare(engine().store, *rows)))
+
+    def _open(self, run: str, task: str | None, out: str | None) -> None:
+        if out is not None and not is_name(out):
+            raise UsageError(f"%tidegate open: -o takes a name, not {out!r}.")
+        row = found(run)
+        failure = Failure.of(row, task, self._session.run_of(row.number))
+        names = self._session.names
+        lines = failure.lines({} if out else names)
+        names.update({out: failure.inputs} if out else failure.inputs)
+        print("\n".join(lines))
 
     def _config(self) -> Table:
         def rows() -> list[tuple[str, str, str]]:

@@ -108,6 +108,17 @@ class Session:
         if self._pump is not None:
             self._pump.close()
 
+    @property
+    def names(self) -> dict[str, Any]:
+        """The names of the notebook."""
+        names: dict[str, Any] = self._shell.user_ns
+        return names
+
+    def run_of(self, number: int) -> FlowRun | None:
+        """The run of that number if this kernel has run it and shown it."""
+        shown = self._last.get(number)
+        return engine().live.get(number) or (None if shown is None else shown.run)
+
     def settings_shown(self) -> list[tuple[str, str, str]]:
         """Those of the notebook that it has set itself: name, value, and what set it."""
         shown = str(self._settings.auto_display).lower()
@@ -210,7 +221,7 @@ class Session:
 
     def bound(self, name: str, handle: DetachedCell) -> DetachedCell:
         """The handle of a detached run, under a name in the notebook; the usual one is left to whoever uses it."""
-        names = self._shell.user_ns
+        names = self.names
         if name or isinstance(names.get(RUN, handle), DetachedCell):
             names[name or RUN] = handle
         else:

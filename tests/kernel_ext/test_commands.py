@@ -162,7 +162,20 @@ def test_two_runs_are_compared(here: FrontEnd) -> None:
 def test_help_lists_the_commands(here: FrontEnd) -> None:
     text = here.run("%tidegate -h").text
     (page,) = here.run("%tidegate?").content["payload"]
-    for name in ("runs", "show", "attach", "resume", "retry", "rerun", "fork", "pause", "cancel", "diff", "config"):
+    for name in (
+        "runs",
+        "show",
+        "attach",
+        "resume",
+        "retry",
+        "rerun",
+        "fork",
+        "pause",
+        "cancel",
+        "open",
+        "diff",
+        "config",
+    ):
         assert f"`%tidegate {name}" in text
         assert f"`%tidegate {name}" in page["data"]["text/plain"]
 

@@ -57,6 +57,11 @@ def options_of(line: str, name: str) -> dict[str, Any]:
     return {"name": name, **given, "task_runner": runner}
 
 
+def is_name(text: str) -> bool:
+    """True for what may be the name of a variable."""
+    return text.isidentifier() and not iskeyword(text)
+
+
 def detaches(line: str) -> bool:
     """True for a line that asks for a detached run; a line that makes no sense asks for nothing."""
     try:
@@ -74,7 +79,7 @@ def detached_name(line: str) -> str | None:
     name = getattr(given, "out", "")
     if name and not hasattr(given, "detach"):
         raise ValueError("-o names a detached run, and needs --detach")
-    if name and (not name.isidentifier() or iskeyword(name)):
+    if name and not is_name(name):
         raise ValueError(f"-o takes a name, not {name!r}")
     return name if hasattr(given, "detach") else None
 

@@ -89,6 +89,8 @@ class FlowRun(Controlled):
         """Task runs whose function is at work now."""
         self.deserted: dict[int, TaskRun] = {}
         """Task runs whose function goes on although they were given up, by thread."""
+        self.failed_inputs: dict[int, dict[str, Any]] = {}
+        """The inputs of the first task runs that failed, by number, as long as somebody holds this run."""
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
