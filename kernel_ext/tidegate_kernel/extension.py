@@ -8,6 +8,7 @@ from tidegate.errors import TidegateError
 
 from .completion import Completion
 from .magics import AWAITING, AwaitingCells, FlowMagics
+from .reloading import Reloading
 from .session import Session
 from .settings import TideGate
 from .tracebacks import show_plainly
@@ -22,6 +23,7 @@ class Extension:
         self._session = Session(shell, self._settings)
         self._magics = FlowMagics(shell, self._session)
         self._session.flow_again = self._magics.commands.flow_again
+        self._reloading = Reloading()
         self._completion = Completion(shell)
         self._awaiting = AwaitingCells(shell, self._magics)
 
@@ -36,6 +38,7 @@ class Extension:
         if not shell.custom_exceptions:  # else they are somebody else's
             shell.set_custom_exc((TidegateError,), show_plainly)
         self._completion.start()
+        self._reloading.start()
         self._session.start()
 
     def unload(self) -> None:
@@ -43,6 +46,7 @@ class Extension:
         shell = self._shell
         self._session.stop()
         self._completion.stop()
+        self._reloading.stop()
         if shell.custom_exceptions == (TidegateError,):
             shell.set_custom_exc((), None)
         shell.user_ns.pop(AWAITING, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -20,6 +21,7 @@ from .command_lines import help_text
 from .commands import Commands
 from .records import told
 from .session import Session
+from .timed import times_told, untimed
 
 AWAITING = "__tidegate_flow__"
 """The name under which a cell that awaits finds its runner; see `AwaitingCells`."""
@@ -107,26 +109,36 @@ class AwaitingCells:
 
     def transform(self, lines: list[str]) -> list[str]:
         """The transformer, of the lines of a cell."""
+        timed = untimed(lines)
+        if timed is not None:
+            with suppress(SyntaxError):  # which the stock magic reports
+                return self._awaited(timed, timed=True) or lines
+            return lines
         if not lines or not lines[0].startswith("%%flow") or lines[0][6:7] not in ("", " ", "\t", "\n"):
             return lines
-        line, cell = lines[0][6:].strip(), "".join(lines[1:])
-        if asks_for_help(line):
+        if asks_for_help(lines[0][6:]):
             return [lines[0].rstrip("\n") + "\n", "pass\n"]  # IPython refuses a cell magic without a body
         try:
-            if detaches(line) or not awaits(self._shell, cell):
-                return lines
+            return self._awaited(lines) or lines
         except SyntaxError:
             # Python's own report of a cell without the magic is the best there is: nothing but the line and the caret.
             return ["#" + lines[0], *lines[1:]]
-        silent = ";" if DisplayHook.semicolon_at_end_of_expression(cell) else ""
-        return [f"await {AWAITING}({line!r}, {cell!r}){silent}\n"]
 
-    async def run(self, line: str, cell: str) -> Any:
-        """Run the flow of an awaiting cell."""
+    def _awaited(self, lines: list[str], *, timed: bool = False) -> list[str] | None:
+        """The awaited call in place of a ``%%flow`` cell; null for one that is to be left to the magic."""
+        line, cell = lines[0][6:].strip(), "".join(lines[1:])
+        if detaches(line) or not awaits(self._shell, cell):
+            return None
+        silent = ";" if DisplayHook.semicolon_at_end_of_expression(cell) else ""
+        return [f"await {AWAITING}({line!r}, {cell!r}{', timed=True' if timed else ''}){silent}\n"]
+
+    async def run(self, line: str, cell: str, *, timed: bool = False) -> Any:
+        """Run the flow of an awaiting cell; if it is `timed`, say how long it took."""
         __tracebackhide__ = True
         made, body = self._magics.prepare(line, cell)
         try:
-            state: Any = await made(return_state=True)
+            with times_told() if timed else nullcontext():
+                state: Any = await made(return_state=True)
         except StoreError as error:
             raise UsageError(str(error)) from None
         return outcome(state, body)
