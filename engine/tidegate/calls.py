@@ -50,6 +50,8 @@ class CallFace:
         self.name = name
         self.options: Mapping[str, Any] = {option: _kept(option, value) for option, value in options.items()}
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+        # As a function has it: by this `%autoreload` knows what belongs to a module that it loads again.
+        self.__module__ = getattr(fn, "__module__", None) or type(self).__module__
         inner = inspect.unwrap(fn) if kind == "flow" else fn
         self.is_async = is_async(inner)
         self.body = collected(fn, inner)

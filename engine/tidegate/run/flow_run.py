@@ -14,7 +14,7 @@ from ..annotations import quote
 from ..context import Frame
 from ..errors import CancelledRun, NotRunning
 from ..inputs import resolve_to_states
-from ..interrupts import guard
+from ..interrupts import guard, on_main_thread
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
@@ -89,6 +89,8 @@ class FlowRun(Controlled):
         """Task runs whose function is at work now."""
         self.deserted: dict[int, TaskRun] = {}
         """Task runs whose function goes on although they were given up, by thread."""
+        self.failed_inputs: dict[int, dict[str, Any]] = {}
+        """The inputs of the first task runs that failed, by number, as long as somebody holds this run."""
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
@@ -348,7 +350,7 @@ class FlowRun(Controlled):
         with self.lock:
             self.state = state
             self.gate = StateType.CANCELLING
-        if state.type is StateType.CANCELLED:
+        if state.type is StateType.CANCELLED and on_main_thread():
             guard.drop()  # what was sent to end the body
         self.args, self.kwargs = (), {}
         self._links = LinkTable()
