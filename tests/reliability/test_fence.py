@@ -85,7 +85,7 @@ def taken_over(
         with engine_over(store):
             wakes = trials.chance.randrange(400)
             wakes_at[:], woken[:] = [wakes], [partial(os.kill, process.pid, signal.SIGCONT)]
-            result = resume(1, work, on_change="reuse", take_over=not out_of_sight).result()
+            result = resume(1, work, on_change="reuse", take_over=not out_of_sight).result()  # type: ignore[union-attr]
             ended = in_time(process.stdout.readline).decode().strip()
             wrong = differences(store, result)
         store.close()
@@ -116,7 +116,7 @@ def below(n: int) -> list[list[int]]:
 
 @flow(name="work")
 def work(n: int) -> list[list[int]]:
-    return below(n)
+    return list(below(n))
 
 
 def differences(store: SQLiteStore, result: list[list[int]]) -> list[str]:
