@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import StoreError
@@ -45,9 +46,13 @@ _TOLD_ABOVE = frozenset((FlowState, InputAsked, InputGiven, ArtifactMade))
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clocks of the machine.  One that goes on while the machine sleeps, where there is such: `time.monotonic` does
+    not on Linux, and a run that goes on in the morning would end the night before."""
 
     now = staticmethod(time.time)
+    monotonic: Callable[[], float] = staticmethod(
+        partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+    )
 
 
 _portal = EnginePortal()
@@ -69,7 +74,8 @@ class Engine:
     ) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self.now = (clock or SystemClock()).now
+        clock = clock or SystemClock()
+        self.now, self.monotonic = clock.now, clock.monotonic
         self.chance = chance
         self.portal = portal
         self.live: dict[int, FlowRun] = {}
@@ -88,6 +94,13 @@ class Engine:
         """What runs of this process have logged and nobody has kept yet."""
         self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
         """Who in this process waits for a slot of a tag that has a limit."""
+
+    def run_clock(self) -> Callable[[], float]:
+        """The clock of a run that comes into this process: seconds since the epoch as they are now, and from then on by
+        the clock that nobody sets.  So whatever becomes of the other one, nothing takes less than no time."""
+        monotonic = self.monotonic
+        epoch = self.now() - monotonic()
+        return lambda: epoch + monotonic()
 
     @property
     def store(self) -> EventStore:

@@ -70,7 +70,7 @@ def a_run(store: SQLiteStore) -> int:
     return store.create_flow_run(FlowCreated(0, 1.0, os.urandom(8).hex(), "f", "n", "{}"))
 
 
-LONG = {"plain": 1.5, "ci": 15.0, "nightly": 60.0}
+LONG = {"plain": 1.5, "ci": 10.0, "nightly": 60.0}
 """Seconds for which they write, by mode."""
 SHARE, WAIT = (0.3, 2.0) if mode() == "plain" else (0.7, 0.25)
 """What the slowest writes of what the fastest does, and the seconds that one waits: of a machine that has other things
