@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from . import forks
 from .errors import StoreError
 from .log_batches import LogBatches
 from .model.events import (
@@ -94,6 +95,17 @@ class Engine:
         """What runs of this process have logged and nobody has kept yet."""
         self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
         """Who in this process waits for a slot of a tag that has a limit."""
+        forks.watch(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child: the runs are its parent's, and so is whoever looks at them."""
+        for run in list(self.live.values()):
+            run.orphaned = True
+        self.live, self.observers, self._subscribers, self._above, self._asked = {}, [], {}, {}, {}
+        self._lock, self._showing = threading.Lock(), threading.RLock()
+        self.portal.begin_anew()
+        self.logs.begin_anew()
+        self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
 
     def run_clock(self) -> Callable[[], float]:
         """The clock of a run that comes into this process: seconds since the epoch as they are now, and from then on by

@@ -75,6 +75,8 @@ class FlowRun(Controlled):
         """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""
+        self.orphaned = False
+        """True in a child that its code has forked: the run is that of the parent, and goes on there alone."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
         self.tracking: TaskRun | None = None
@@ -122,6 +124,8 @@ class FlowRun(Controlled):
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
+        if self.orphaned:
+            raise NotRunning(f"The flow run {self.name!r} goes on in the process that this one was forked from.")
         if self.gate is StateType.CANCELLING:
             if self.timed_out:
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
