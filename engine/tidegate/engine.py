@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from . import forks
 from .errors import StoreError
 from .log_batches import LogBatches
 from .model.events import (
@@ -49,9 +50,13 @@ _TOLD_ABOVE = frozenset((FlowState, InputAsked, InputGiven, ArtifactMade))
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clocks of the machine.  One that goes on while the machine sleeps, where there is such: `time.monotonic` does
+    not on Linux, and a run that goes on in the morning would end the night before."""
 
     now = staticmethod(time.time)
+    monotonic: Callable[[], float] = staticmethod(
+        partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+    )
 
 
 _portal = EnginePortal()
@@ -73,7 +78,8 @@ class Engine:
     ) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self.now = (clock or SystemClock()).now
+        clock = clock or SystemClock()
+        self.now, self.monotonic = clock.now, clock.monotonic
         self.chance = chance
         self.portal = portal
         self.live: dict[int, FlowRun] = {}
@@ -92,6 +98,24 @@ class Engine:
         """What runs of this process have logged and nobody has kept yet."""
         self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
         """Who in this process waits for a slot of a tag that has a limit."""
+        forks.watch(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child: the runs are its parent's, and so is whoever looks at them."""
+        for run in list(self.live.values()):
+            run.orphaned = True
+        self.live, self.observers, self._subscribers, self._above, self._asked = {}, [], {}, {}, {}
+        self._lock, self._showing = threading.Lock(), threading.RLock()
+        self.portal.begin_anew()
+        self.logs.begin_anew()
+        self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
+
+    def run_clock(self) -> Callable[[], float]:
+        """The clock of a run that comes into this process: seconds since the epoch as they are now, and from then on by
+        the clock that nobody sets.  So whatever becomes of the other one, nothing takes less than no time."""
+        monotonic = self.monotonic
+        epoch = self.now() - monotonic()
+        return lambda: epoch + monotonic()
 
     @property
     def store(self) -> EventStore:

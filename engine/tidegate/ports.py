@@ -19,7 +19,11 @@ class Clock(Protocol):
     """Time, injected so that a test or a simulator can own it."""
 
     def now(self) -> float:
-        """Seconds since the epoch: for showing and for schedules."""
+        """Seconds since the epoch, by a clock that may be set: for what other processes go by, too."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds by a clock that nobody sets, from any beginning: for what a run takes."""
         ...
 
 

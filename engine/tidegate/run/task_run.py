@@ -166,8 +166,8 @@ class TaskRun(Latch):
         return self.state.is_final() and not self.reopened
 
     def now(self) -> float:
-        """Seconds since the epoch, by the engine's clock."""
-        return self.flow_run.engine.now()
+        """Seconds since the epoch, by the clock of its flow run."""
+        return self.flow_run.now()
 
     def enter(self, state: State) -> None:
         """Be in a state that is not final; show it now, keep it before long."""

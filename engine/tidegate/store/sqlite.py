@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .. import forks
 from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
 from ..model.requests import Request
@@ -29,8 +30,8 @@ from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
 from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
 from .fence import TAKEN
-from .opening import SQL_ERRORS
 from .slot_table import SlotTable
+from .sql_errors import SQL_ERRORS, may_heal
 from .upkeep import Upkeep
 from .write_connection import WriteConnection
 
@@ -69,6 +70,7 @@ class SQLiteStore:
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
         processes.join(self._processes)
+        forks.watch(self)
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -199,6 +201,13 @@ class SQLiteStore:
         if open_until_now:
             processes.leave(self._processes)
 
+    def begin_anew(self) -> None:
+        """In a forked child nothing is written or read any more; what is queued is its parent's."""
+        self._closed = True
+        self._queue.clear()
+        self._file.begin_anew()
+        self._lock, self._starting = self._file.lock, threading.Lock()
+
     def _stir(self) -> None:
         """Have the writer look before long."""
         if not self._closed:
@@ -256,7 +265,7 @@ class SQLiteStore:
                 events = [event for event, _ in batch]
                 self._file.synced(self._levels.to_sync(events)).keep(events)
             except Exception as error:
-                if _may_heal(error):
+                if may_heal(error):
                     problem = self._problem(error)
                     # Nobody waits for these any more, but they are written as soon as it is possible again.
                     queue.extendleft((event, None) for event, _ in reversed(batch))
@@ -387,13 +396,7 @@ class SQLiteStore:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own, so that a long look never holds up a commit."""
         try:
-            with contextlib.closing(reader.connect(self.path)) as connection:
+            with contextlib.closing(self._file.reader()) as connection:
                 yield connection
         except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
-
-
-def _may_heal(error: Exception) -> bool:
-    """True if what could not be written may be written later: the store is locked, or the disk is full."""
-    unsummed = "user-defined function" in str(error)  # a row that goes on is so damaged that it cannot be summed
-    return isinstance(error, sqlite3.OperationalError) and not unsummed

@@ -7,7 +7,9 @@ from being reset.
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,8 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ..forks import FORKED
 from ..model.events import Event
-from . import artifact_table, codec, log_table, rows, schema, write_lock
+from . import artifact_table, codec, log_table, reader, rows, schema, write_lock
 from .fence import Fence, TakenOver
 from .opening import open_store
 from .sync import Levels
@@ -64,6 +67,7 @@ class WriteConnection:
         self._log_grown = False
         self._failing = False
         self._due = due
+        self._forked = False
         self._synced = True
         """Whether commits wait for the disk now, as SQLite has been told."""
         self._to_sync = False
@@ -74,8 +78,26 @@ class WriteConnection:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection, for looks that are to see what it wrote."""
+        """The connection, for looks that are to see what it wrote.  Raises `sqlite3.ProgrammingError` in a child."""
+        self._check_parent()
         return self._connection
+
+    def reader(self) -> sqlite3.Connection:
+        """A connection of its own, for looks.  Raises as `connection`."""
+        self._check_parent()
+        return reader.connect(self._path)
+
+    def begin_anew(self) -> None:
+        """This process is a forked child: the file is its parent's, and so are the locks on it."""
+        # SQLite must not even close it here, as it would for the last reference, at the end of the process at latest.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        self._forked = True
+        self._gate = _Closed(FORKED)
+        self.lock = threading.Lock()
+
+    def _check_parent(self) -> None:
+        if self._forked:
+            raise sqlite3.ProgrammingError(FORKED)
 
     def synced(self, wanted: bool = True) -> WriteConnection:
         """The next transaction is to be on the disk once it is committed."""
@@ -314,8 +336,11 @@ class _Closed:
 
     patience = 0.0
 
+    def __init__(self, why: str = "the store is closed") -> None:
+        self._why = why
+
     def acquire(self) -> None:
-        raise sqlite3.ProgrammingError("the store is closed")
+        raise sqlite3.ProgrammingError(self._why)
 
     def release(self) -> None:
         """Nothing is held."""
