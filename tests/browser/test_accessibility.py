@@ -122,6 +122,9 @@ def test_a_finished_run_is_walked_through_without_a_mouse(page: Page, panel: Loc
     keyboard = page.raw.keyboard
     keyboard.press("Tab")
     expect(panel.get_by_role("button", name="Retry failed")).to_be_focused()
+    for _ in range(panel.locator("[data-count]:visible").count() + 1):
+        keyboard.press("Tab")
+    expect(panel.get_by_role("tab", name="Graph")).to_be_focused()
     keyboard.press("Tab")
     expect(panel.get_by_role("button", name="load, completed")).to_be_focused()
     keyboard.press("ArrowRight")

@@ -235,6 +235,7 @@ def test_the_page_is_told_what_the_protocol_says(ready: FrontEnd) -> None:
     again = ask(ready, shown, {"kind": "resync"}, "snap", keyed=False).content["view"]
     node = next(each for each in snap["nodes"] if each["name"] == "quick")
     detail = ask(ready, shown, {"kind": "get", "node": node["id"]}, "detail").content["detail"]
+    lanes = ask(ready, shown, {"kind": "get", "timeline": True}, "timeline").content["timeline"]
     let_go(ready)
     reply: Reply = ready.reply(running)
     assert reply.status == "ok"
@@ -242,6 +243,8 @@ def test_the_page_is_told_what_the_protocol_says(ready: FrontEnd) -> None:
     assert misfits(snap, protocol.View, "snap") == []
     assert misfits(again, protocol.View, "snap") == []
     assert misfits(detail, protocol.Detail, "detail") == []
+    assert misfits(lanes, protocol.Timeline, "timeline") == []
+    assert [len(lane["bars"]) for lane in lanes["lanes"]] == [5, 1]
     assert misfits(shown.state["_view"], protocol.View, "_view") == []
     deltas = [each.content["delta"] for each in shown.custom if each.content["kind"] == "delta"]
     assert [misfit for delta in deltas for misfit in misfits(delta, protocol.Delta, "delta")] == []

@@ -12,6 +12,7 @@ Kernel to page, as custom messages:
 - ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get`` of a node
 - ``{"kind": "artifacts", "id": str, "version": int, "artifacts": [ArtifactView]}``
   the answer to a ``get`` of artifacts
+- ``{"kind": "timeline", "id": str, "timeline": Timeline}``        the answer to a ``get`` of the timeline
 
 Page to kernel:
 
@@ -22,6 +23,7 @@ Page to kernel:
   the answer to that flow run's question of that key: what was typed, by field; a choice as its number
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
 - ``{"kind": "get", "id": str, "artifacts": int}``  the artifacts that came or changed after that version
+- ``{"kind": "get", "id": str, "timeline": true}``  when the task runs ran
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -270,3 +272,33 @@ class Detail(TypedDict):
     """At most 20."""
     more: int
     """Failed members beyond those listed."""
+
+
+class Bar(TypedDict):
+    """When one task run ran, in seconds since the timeline begins; of several attempts the last."""
+
+    letter: str
+    """What it is, as in a strip."""
+    start: float
+    end: float
+
+
+class Lane(TypedDict):
+    """The task runs of one node over time.  A lane has a bounded size, whatever the number of its runs."""
+
+    node: int
+    bars: list[Bar]
+    """One for each run that has begun, where the node has few."""
+    heights: list[int]
+    """Where it has many: how many ran at some time in each of as many equal parts of the timeline; else empty."""
+    failed: list[float]
+    """With `heights`: when runs failed, the first 24 of them."""
+
+
+class Timeline(TypedDict):
+    """When the task runs ran.  It begins with the first of them."""
+
+    seconds: float
+    """From its begin to now, or to the end of the run."""
+    lanes: list[Lane]
+    """In the order of the nodes, the drawn ones only."""

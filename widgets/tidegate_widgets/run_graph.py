@@ -25,6 +25,7 @@ from .follow import Follower
 from .form import Form, sentence
 from .graph_model import GraphModel
 from .protocol import Ack, Verb, View
+from .timeline import timeline
 from .wording import detail
 
 _BUNDLE = Path(__file__).parent / "static" / "run_graph.js"
@@ -121,10 +122,17 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         elif kind == "do" and content.get("verb") in get_args(Verb):
             if self._is_new(key):
                 self._do(key, content["verb"], content)
-        elif kind == "get" and isinstance(content.get("node"), int):
-            self._soon(self._tell, key, content["node"])
-        elif kind == "get" and isinstance(content.get("artifacts"), int):
-            self._soon(self._tell_artifacts, key, content["artifacts"])
+        elif kind == "get":
+            self._get(key, content)
+
+    def _get(self, key: str, content: dict[str, Any]) -> None:
+        match content:
+            case {"node": int(number)}:
+                self._soon(self._tell, key, number)
+            case {"artifacts": int(version)}:
+                self._soon(self._tell_artifacts, key, version)
+            case {"timeline": True}:
+                self._soon(self._tell_timeline, key)
 
     def _is_new(self, key: str) -> bool:
         """True for the first of the messages with this id, on whatever thread it comes in."""
@@ -183,6 +191,10 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         artifacts = self._model.artifacts
         told = {"version": artifacts.version, "artifacts": artifacts.since(version)}
         self.send({"kind": "artifacts", "id": key, **told})
+
+    def _tell_timeline(self, key: str) -> None:
+        told = timeline(self._model, self._drawing.drawn(), time.time())
+        self.send({"kind": "timeline", "id": key, "timeline": told})
 
     def _news(self, events: Sequence[Event]) -> None:
         asked = list(self._model.questions.values())

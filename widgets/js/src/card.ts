@@ -7,7 +7,8 @@ import { count, nodeLabel } from "./text";
 
 const BAR_ORDER: readonly (keyof Counts)[] = ["done", "running", "retrying", "failed", "cancelled"];
 const STRIP_COLUMNS = 56;
-const LETTERS: Record<string, keyof Counts> = {
+/** What the letters of a strip stand for. */
+export const LETTERS: Record<string, keyof Counts> = {
   d: "done",
   r: "running",
   a: "retrying",

@@ -2,6 +2,7 @@
 
 import { Card } from "./card";
 import { html, set, show, svg } from "./dom";
+import type { Filter } from "./filter";
 import { icon } from "./icons";
 import type { IconName } from "./icons";
 import type { EdgeView, NodeView, View } from "./protocol";
@@ -66,13 +67,14 @@ export class Graph {
     this.#sizes?.disconnect();
   }
 
-  update(view: View): void {
+  update(view: View, filter: Filter): void {
     const grown = view.width !== this.#view?.width || view.height !== this.#view?.height;
     this.#view = view;
     for (const node of view.nodes) {
       const card = this.#byId.get(node.id);
       if (card) card.update(node);
       else this.#add(node);
+      set(this.#byId.get(node.id)!.element, { "data-faded": !filter.matches(node) });
     }
     this.#updateEdges(view.edges);
     show(this.#empty, view.nodes.length === 0);

@@ -64,8 +64,8 @@ export class Inspector {
   }
 
   #updateHint(node: NodeView, detail: Detail | undefined): void {
-    const { connection } = this.#store;
-    const away = connection === "lost" || connection === "saved";
+    const { reachable, connection } = this.#store;
+    const away = !reachable && connection !== "connecting";
     const line = [node.line, node.alert].filter(Boolean).join(" · ");
     const text = away ? "Details need a connection to the kernel." : detail ? "" : "Loading…";
     setText(this.#hint, detail || !line ? text : `${line}. ${text}`);

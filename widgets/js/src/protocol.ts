@@ -150,17 +150,37 @@ export interface Detail {
   more: number;
 }
 
+export interface Bar {
+  letter: string;
+  start: number;
+  end: number;
+}
+
+export interface Lane {
+  node: number;
+  bars: Bar[];
+  heights: number[];
+  failed: number[];
+}
+
+export interface Timeline {
+  seconds: number;
+  lanes: Lane[];
+}
+
 export type FromKernel =
   | { kind: "snap"; view: View }
   | { kind: "delta"; delta: Delta }
   | { kind: "problem"; error: string }
   | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string> }
   | { kind: "detail"; id: string; detail: Detail }
-  | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] };
+  | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] }
+  | { kind: "timeline"; id: string; timeline: Timeline };
 
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
   | { kind: "do"; id: string; verb: Verb; flow_run?: number; key?: string; input?: Input }
   | { kind: "get"; id: string; node: number }
-  | { kind: "get"; id: string; artifacts: number };
+  | { kind: "get"; id: string; artifacts: number }
+  | { kind: "get"; id: string; timeline: true };

@@ -3,14 +3,20 @@
 import { Artifacts } from "./artifacts";
 import { coverPicture } from "./cover";
 import { html, set, setText, show } from "./dom";
+import { Filter } from "./filter";
 import { QuestionForm } from "./form";
 import { Graph } from "./graph";
 import { Header } from "./header";
 import { Inspector } from "./inspector";
+import { List } from "./list";
+import type { View } from "./protocol";
 import type { Connection, Store } from "./store";
 import styles from "./style.css";
 import { count, plural } from "./text";
 import { watchTheme } from "./theme";
+import { Timeline } from "./timeline";
+import { MODES, Toolbar } from "./toolbar";
+import type { Mode } from "./toolbar";
 
 const TICK = 1000;
 const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
@@ -20,14 +26,22 @@ const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
   lost: ["Not connected", "attention"],
 };
 
+let displays = 0;
+
 export class RunGraph {
   #store: Store;
   #panel: HTMLElement;
   #header: Header;
   #form: QuestionForm;
+  #toolbar: Toolbar;
   #graph: Graph;
+  #timeline: Timeline;
+  #list: List;
+  #pages: Record<Mode, HTMLElement>;
   #inspector: Inspector;
   #artifacts: Artifacts;
+  #mode: Mode = "graph";
+  #filter = new Filter();
   #dot = html("i", { class: "dot" });
   #status = html("span");
   #size = html("span");
@@ -39,11 +53,26 @@ export class RunGraph {
 
   constructor(store: Store, element: HTMLElement) {
     this.#store = store;
-    this.#header = new Header(store);
+    const prefix = `view-${++displays}`;
+    const select = (node: number): void => this.#select(node);
+    this.#header = new Header(store, (word) => {
+      this.#filter.word = word;
+      this.#draw();
+    });
     this.#form = new QuestionForm(store);
-    this.#graph = new Graph((node) => this.#select(node));
+    this.#toolbar = new Toolbar(prefix, (mode) => this.#turnTo(mode));
+    this.#graph = new Graph(select);
+    this.#timeline = new Timeline(store, select);
+    this.#list = new List(select);
     this.#inspector = new Inspector(store, () => this.#select(null));
     this.#artifacts = new Artifacts(store);
+    const page = (mode: Mode, content: Element): HTMLElement =>
+      html("div", { class: "page", role: "tabpanel", id: `${prefix}-${mode}`, "aria-labelledby": `${prefix}-${mode}-tab` }, content);
+    this.#pages = {
+      graph: page("graph", this.#graph.element),
+      timeline: page("timeline", this.#timeline.element),
+      list: page("list", this.#list.element),
+    };
     const status = html("span", { class: "status" }, this.#dot, this.#status);
     this.#panel = html(
       "section",
@@ -51,7 +80,8 @@ export class RunGraph {
       { class: "panel", tabindex: -1 },
       this.#header.element,
       this.#form.element,
-      html("div", { class: "body" }, this.#graph.element, this.#inspector.element),
+      this.#toolbar.element,
+      html("div", { class: "body" }, ...Object.values(this.#pages), this.#inspector.element),
       this.#artifacts.element,
       html("footer", {}, status, this.#size),
       this.#announcer,
@@ -95,9 +125,9 @@ export class RunGraph {
     if (!view) return;
     const { run } = view;
     set(this.#panel, { "aria-label": `Flow run ${run.name}`, "data-state": run.state.type });
-    this.#header.update();
+    this.#header.update(this.#filter);
     this.#form.update();
-    this.#graph.update(view);
+    this.#drawPage(view);
     this.#inspector.update();
     this.#artifacts.update();
     const [text, dot] = STATUS[connection];
@@ -113,18 +143,39 @@ export class RunGraph {
     }
   }
 
+  /** Draws the view that is shown; the others wait until somebody turns to them. */
+  #drawPage(view: View): void {
+    this.#toolbar.update(this.#mode);
+    for (const mode of MODES) show(this.#pages[mode], mode === this.#mode);
+    const selected = this.#inspector.node;
+    if (this.#mode === "graph") this.#graph.update(view, this.#filter);
+    else if (this.#mode === "timeline") this.#timeline.update(view, this.#filter, selected);
+    else this.#list.update(view, this.#filter, selected);
+  }
+
+  #turnTo(mode: Mode): void {
+    this.#mode = mode;
+    this.#draw();
+  }
+
   /** Speaks changes of the state, but not the first one seen. */
   #announce(text: string): void {
     if (this.#announced && this.#announced !== text) setText(this.#announcer, text);
     this.#announced = text;
   }
 
+  /** Selects a node in all views and opens its inspector, or closes that for null. */
   #select(node: number | null): void {
     const before = this.#inspector.node;
     this.#graph.setSelected(node);
     this.#inspector.open(node);
     set(this.#panel, { "data-inspecting": node !== null });
-    if (node === null && before !== null) this.#graph.focus(before);
+    this.#draw();
+    if (node === null && before !== null) this.#page().focus(before);
+  }
+
+  #page(): { focus(node: number): void } {
+    return { graph: this.#graph, timeline: this.#timeline, list: this.#list }[this.#mode];
   }
 
   #onKey(event: KeyboardEvent): void {
