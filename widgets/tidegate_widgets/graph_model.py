@@ -140,6 +140,20 @@ class GraphModel:
         """What a task run is, as one of `LETTERS`."""
         return chr(self._letters[number])
 
+    def node_of(self, number: int) -> Node | None:
+        """The node of a task run; null for a number that nobody has heard of."""
+        return self.nodes.get(self._site(number)) if number > 0 else None
+
+    def attempts(self, number: int) -> int:
+        """How often a task run was begun, as far as that is counted."""
+        return self._attempts[number]
+
+    def failed_after(self, number: int) -> int | None:
+        """The first failed task run beyond that number, or else of all; null if none has failed."""
+        found = self._letters.find(b"f", max(0, number) + 1)
+        found = found if found >= 0 else self._letters.find(b"f")
+        return None if found < 0 else found
+
     def span(self, number: int) -> tuple[float, float | None] | None:
         """When the last attempt of a task run began and ended, or null for the end while it is at work; null for one
         that never ran.  What was not run because its result was there has the moment when that was found."""

@@ -7,6 +7,8 @@ import type {
   Detail,
   FromKernel,
   Input,
+  Member,
+  MemberPage,
   NodeView,
   Timeline,
   ToKernel,
@@ -34,6 +36,9 @@ const ACK_LIMIT = 15_000;
  */
 const AGAIN = 1000;
 const GET_EVERY = 1000;
+/** What is kept of members; somebody who walks through ten thousand does not want them all back. */
+const KEPT_PAGES = 40;
+const KEPT_MEMBERS = 100;
 
 type Distributed<T> = T extends unknown ? Omit<T, "kind" | "id"> : never;
 /** What may be asked for. */
@@ -51,6 +56,8 @@ export class Store {
   refusal: Refusal | null = null;
   details = new Map<number, Detail>();
   timeline: Timeline | null = null;
+  /** The task runs that the kernel has told of, by number. */
+  members = new Map<number, Member>();
   /** The artifacts that the kernel has sent, by id. */
   artifacts = new Map<number, ArtifactView>();
   /** True once the kernel has said anything since the page connected to it. */
@@ -65,6 +72,8 @@ export class Store {
   #resyncing = false;
   #counter = 0;
   #prefix = Math.random().toString(36).slice(2, 8);
+  #pages = new Map<string, MemberPage>();
+  #finding: { id: string; found: (member: Member) => void } | null = null;
   #artifactsVersion = 0;
   #artifactsAsked = -Infinity;
   #lastGet = new Map<string, { at: number; mark: unknown }>();
@@ -136,6 +145,25 @@ export class Store {
   fetchTimeline(): void {
     const { run, seq } = this.view ?? {};
     this.#get({ timeline: true }, run?.running ? performance.now() : seq);
+  }
+
+  /** The task runs of a node from a place on, as they were when the kernel last told of them; asks when they changed. */
+  page(node: number, first: number, only: string): MemberPage | undefined {
+    this.#get({ members: node, first, only }, this.nodes.get(node));
+    return this.#pages.get(`${node} ${first} ${only}`);
+  }
+
+  /** Asks for the story of a task run, again when its node has changed. */
+  fetchMember(node: number, number: number): void {
+    this.#get({ member: number }, this.nodes.get(node));
+  }
+
+  /** Calls `found` with the first failed task run beyond that number, or of all. */
+  findFailed(after: number, found: (member: Member) => void): void {
+    if (!this.reachable) return;
+    const id = this.#id();
+    this.#finding = { id, found };
+    this.#send({ kind: "get", id, failed_after: after });
   }
 
   /** Asks at once for what was not asked for before, else only when `mark` is another, and once a second at most. */
@@ -213,6 +241,12 @@ export class Store {
       case "detail":
         this.details.set(message.detail.node, message.detail);
         break;
+      case "members":
+        this.#keepPage(message.page);
+        break;
+      case "member":
+        this.#takeMember(message.id, message.member);
+        break;
       case "timeline":
         this.timeline = message.timeline;
         break;
@@ -223,6 +257,23 @@ export class Store {
     }
     this.#notify();
   };
+
+  #keepPage(page: MemberPage): void {
+    const key = `${page.node} ${page.first} ${page.only}`;
+    this.#pages.delete(key);
+    this.#pages.set(key, page);
+    if (this.#pages.size > KEPT_PAGES) this.#pages.delete(this.#pages.keys().next().value!);
+  }
+
+  #takeMember(id: string, member: Member): void {
+    this.members.delete(member.number);
+    this.members.set(member.number, member);
+    if (this.members.size > KEPT_MEMBERS) this.members.delete(this.members.keys().next().value!);
+    if (this.#finding?.id !== id) return;
+    const { found } = this.#finding;
+    this.#finding = null;
+    found(member);
+  }
 
   #answered(): void {
     for (const at of HELLO_AT) this.#cancel(`hello ${at}`);

@@ -47,6 +47,11 @@ function pad(value: number): string {
   return value.toString().padStart(2, "0");
 }
 
+/** How many a group is, to stand beside its name: `× 3,376`; empty for what is one task run. */
+export function timesOf(node: NodeView): string {
+  return node.kind === "group" ? `× ${count(node.total)}` : "";
+}
+
 /** The name of a state as words: `Awaiting Retry`. */
 export function stateWords(state: StateView): string {
   return state.name.replace(/(?<=[a-z])(?=[A-Z])/g, " ");

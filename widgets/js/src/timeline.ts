@@ -1,12 +1,13 @@
 /** When the task runs ran: a lane for each node, with a bar for each run, or a profile of how many ran at once. */
 
-import { LETTERS } from "./card";
 import { html, set, setText, show, svg } from "./dom";
 import type { Filter } from "./filter";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Lane, NodeView, View } from "./protocol";
+import type { Select, Selection } from "./selection";
 import type { Store } from "./store";
-import { count, duration, nodeLabel } from "./text";
+import { LETTERS } from "./strip";
+import { duration, nodeLabel, timesOf } from "./text";
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400];
 const TICKS = 6;
@@ -24,7 +25,7 @@ export function ticks(seconds: number): number[] {
 export class Timeline {
   readonly element: HTMLElement;
   #store: Store;
-  #select: (node: number) => void;
+  #select: Select;
   #axis = html("div", { class: "axis", "aria-hidden": "true" });
   #lanes = html("div", { class: "lanes", role: "group", "aria-label": "Timeline" });
   #hint = html("p", { class: "hint" });
@@ -32,7 +33,7 @@ export class Timeline {
   #seconds = 0;
   #current: number | null = null;
 
-  constructor(store: Store, select: (node: number) => void) {
+  constructor(store: Store, select: Select) {
     this.#store = store;
     this.#select = select;
     this.element = html("div", { class: "timeline" }, this.#axis, this.#lanes, this.#hint);
@@ -40,13 +41,13 @@ export class Timeline {
       const node = nodeOf(event.target);
       if (node === null) return;
       this.focus(node);
-      this.#select(node);
+      this.#select({ node, member: null });
     });
     this.#lanes.addEventListener("keydown", (event) => this.#onKey(event));
     this.#lanes.addEventListener("focusin", (event) => this.#setCurrent(nodeOf(event.target)));
   }
 
-  update(view: View, filter: Filter, selected: number | null): void {
+  update(view: View, filter: Filter, selected: Selection | null): void {
     this.#store.fetchTimeline();
     const { timeline, reachable } = this.#store;
     const lanes = new Map(timeline?.lanes.map((lane) => [lane.node, lane]));
@@ -56,7 +57,7 @@ export class Timeline {
       const fits = filter.matches(node);
       shown += Number(fits);
       show(row.element, fits);
-      row.update(node, lanes.get(node.id), timeline?.seconds ?? 1, node.id === selected);
+      row.update(node, lanes.get(node.id), timeline?.seconds ?? 1, node.id === selected?.node);
     }
     if (timeline && timeline.seconds !== this.#seconds) this.#drawAxis((this.#seconds = timeline.seconds));
     const nothing = filter.on ? filter.nothing : "No task has run yet.";
@@ -94,7 +95,7 @@ export class Timeline {
     const at = order.indexOf(node);
     const places: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: order.length - 1 };
     if (event.key in places) this.focus(order[places[event.key]!] ?? node);
-    else if (event.key === "Enter" || event.key === " ") this.#select(node);
+    else if (event.key === "Enter" || event.key === " ") this.#select({ node, member: null });
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -131,7 +132,7 @@ class LaneRow {
     setText(this.#spoken, nodeLabel(node));
     setIcon(this.#icon, shapeOf(node.state), node.state.family);
     setText(this.#name, node.name);
-    setText(this.#times, node.kind === "group" ? `× ${count(node.total)}` : "");
+    setText(this.#times, timesOf(node));
     const key = JSON.stringify([lane, seconds, node.state.family]);
     if (key === this.#drawn) return;
     this.#drawn = key;

@@ -72,3 +72,15 @@ export function key(element: HTMLElement, name: string): KeyboardEvent {
   element.dispatchEvent(event);
   return event;
 }
+
+export function turnTo(name: string): void {
+  all("[role=tab]").find((tab) => tab.textContent === name)!.click();
+}
+
+export function rows(): string[] {
+  return all("tbody tr").map((row) => [...row.children].map((cell) => cell.textContent).join(" | "));
+}
+
+export function focused(): HTMLElement {
+  return el.shadowRoot!.activeElement as HTMLElement;
+}

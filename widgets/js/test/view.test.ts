@@ -12,8 +12,9 @@ const detail: Detail = {
   name: "locate",
   state: FAILED,
   facts: [{ label: "Duration", text: "median 0.17s" }],
+  member: null,
   failures: [
-    { label: "locate[17]", state: FAILED, attempts: 3, seconds: 0.7, error: "ValueError: bad row", traceback: "Traceback…" },
+    { label: "locate[17]", number: 18, state: FAILED, attempts: 3, seconds: 0.7, error: "ValueError: bad row", traceback: "Traceback…" },
   ],
   more: 11,
 };
@@ -26,7 +27,7 @@ test("the head says what runs, and how far it is", () => {
   expect(shownText(".sub")).toEqual(["amber-otter", "elapsed 12s", "left ≈ 58s"]);
   expect(shownText(".legend > *")).toEqual(["6,412 done", "16 running", "3 failed"]);
   expect(shownText(".note")).toEqual(["half way"]);
-  expect(one("footer").textContent).toBe("Live10,000 task runs · 1 shown as nodes");
+  expect(shownText("footer > *")).toEqual(["Live", "10,000 task runs · 1 shown as nodes", "", "Next failedF"]);
   expect(one(".panel").getAttribute("aria-label")).toBe("Flow run amber-otter");
 });
 
@@ -228,7 +229,7 @@ test("Enter opens the inspector, Escape closes it and gives the focus back", () 
   model.say({ kind: "detail", id: model.last("get").id, detail });
   frame();
   expect(one(".inspector .pill").textContent).toBe("Running");
-  expect(one(".inspector dl").textContent).toBe("Durationmedian 0.17s");
+  expect(one(".inspector > dl").textContent).toBe("Durationmedian 0.17s");
   expect(one(".failure-head").textContent).toBe("locate[17]3 attempts · 0.7s");
   expect(one(".inspector details pre").textContent).toBe("Traceback…");
   expect(one(".failures > .hint").textContent).toBe("and 11 more");
