@@ -122,6 +122,9 @@ def test_a_finished_run_is_walked_through_without_a_mouse(page: Page, panel: Loc
     keyboard = page.raw.keyboard
     keyboard.press("Tab")
     expect(panel.get_by_role("button", name="Retry failed")).to_be_focused()
+    for _ in range(panel.locator("[data-count]:visible").count() + 1):
+        keyboard.press("Tab")
+    expect(panel.get_by_role("tab", name="Graph")).to_be_focused()
     keyboard.press("Tab")
     expect(panel.get_by_role("button", name="load, completed")).to_be_focused()
     keyboard.press("ArrowRight")
@@ -130,9 +133,14 @@ def test_a_finished_run_is_walked_through_without_a_mouse(page: Page, panel: Loc
     keyboard.press("Enter")
     inspector = panel.get_by_role("complementary", name="Selected node")
     expect(inspector).to_contain_text("ValueError: bad row 3")
+    keyboard.press("Tab")
+    expect(panel.get_by_role("button", name="Expand clean")).to_be_focused()
     for _ in range(3 + 1):  # past the three buttons of the zoom
         keyboard.press("Tab")
     expect(inspector.get_by_role("button", name="Close")).to_be_focused()
+    for name in ("Show the 60 task runs", "clean[3]"):
+        keyboard.press("Tab")
+        expect(inspector.get_by_role("button", name=name)).to_be_focused()
     keyboard.press("Tab")
     expect(inspector.locator("summary").first).to_be_focused()
     keyboard.press("Enter")

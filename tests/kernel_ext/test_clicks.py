@@ -235,6 +235,10 @@ def test_the_page_is_told_what_the_protocol_says(ready: FrontEnd) -> None:
     again = ask(ready, shown, {"kind": "resync"}, "snap", keyed=False).content["view"]
     node = next(each for each in snap["nodes"] if each["name"] == "quick")
     detail = ask(ready, shown, {"kind": "get", "node": node["id"]}, "detail").content["detail"]
+    lanes = ask(ready, shown, {"kind": "get", "timeline": True}, "timeline").content["timeline"]
+    page = ask(ready, shown, {"kind": "get", "members": node["id"], "first": 3, "only": ""}, "members").content["page"]
+    number = page["rows"][0]["number"]
+    member = ask(ready, shown, {"kind": "get", "member": number}, "member").content["member"]
     let_go(ready)
     reply: Reply = ready.reply(running)
     assert reply.status == "ok"
@@ -242,6 +246,11 @@ def test_the_page_is_told_what_the_protocol_says(ready: FrontEnd) -> None:
     assert misfits(snap, protocol.View, "snap") == []
     assert misfits(again, protocol.View, "snap") == []
     assert misfits(detail, protocol.Detail, "detail") == []
+    assert misfits(page, protocol.MemberPage, "page") == []
+    assert misfits(member, protocol.Member, "member") == []
+    assert ([row["label"] for row in page["rows"]], member["result"]) == (["quick[3]", "quick[4]"], "3")
+    assert misfits(lanes, protocol.Timeline, "timeline") == []
+    assert [len(lane["bars"]) for lane in lanes["lanes"]] == [5, 1]
     assert misfits(shown.state["_view"], protocol.View, "_view") == []
     deltas = [each.content["delta"] for each in shown.custom if each.content["kind"] == "delta"]
     assert [misfit for delta in deltas for misfit in misfits(delta, protocol.Delta, "delta")] == []
@@ -269,7 +278,11 @@ def test_nonsense_from_the_page_changes_nothing(ready: FrontEnd) -> None:
     nonsense: list[object] = [
         None, "pause", 7, [], {}, {"kind": "do"}, {"kind": "do", "id": "a", "verb": "explode"}, {"kind": "do", "id": 7},
         {"kind": "get", "id": "a", "node": "x"}, {"kind": "get", "id": "a", "node": 10**9}, {"kind": ["do"]},
-        {"kind": "do", "id": "a", "verb": ["pause"]},
+        {"kind": "do", "id": "a", "verb": ["pause"]}, {"kind": "get", "id": "a", "member": -1},
+        {"kind": "get", "id": "a", "members": 10**9, "first": 0, "only": ""},
+        {"kind": "get", "id": "a", "member": 10**9}, {"kind": "get", "id": "a", "member": "x"},
+        {"kind": "get", "id": "a", "members": 1, "first": -10**9, "only": "x"},
+        {"kind": "get", "id": "a", "failed_after": 10**99}, {"kind": "get", "id": "a", "failed_after": -(10**99)},
     ]  # fmt: skip
     sent = [ready.send_comm(shown.comm_id, each) for each in nonsense]
     check_statuses(ready, sent)

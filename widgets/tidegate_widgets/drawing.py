@@ -50,7 +50,7 @@ class Drawing:
             "run": self.run(now),
             "width": self._extent()[0],
             "height": self._extent()[1],
-            "nodes": [self._node(node) for node in self._drawn()],
+            "nodes": [self._node(node) for node in self.drawn()],
             "edges": self._edges(),
         }
 
@@ -59,9 +59,9 @@ class Drawing:
         model = self.model
         moved = self._place()
         self.seq += 1
-        sites = {node.site for node in self._drawn()} if moved else model.dirty
+        sites = {node.site for node in self.drawn()} if moved else model.dirty
         waiting = {target for source, target in model.edges if source in sites and model.nodes[target].counts["w"]}
-        changed = [self._node(node) for node in self._drawn() if node.site in sites or node.site in waiting]
+        changed = [self._node(node) for node in self.drawn() if node.site in sites or node.site in waiting]
         delta: Delta = {"seq": self.seq, "run": self.run(now), "nodes": changed}
         if moved or any(node["state"]["type"] != "PENDING" for node in changed):
             delta["edges"] = self._edges()
@@ -148,12 +148,13 @@ class Drawing:
 
     # Places ---------------------------------------------------------------------------------------------------------
 
-    def _drawn(self) -> list[Node]:
+    def drawn(self) -> list[Node]:
+        """The nodes that the page has, in order of appearance."""
         return list(self.model.nodes.values())[:MAX_NODES]
 
     def _place(self) -> bool:
         """Lay the graph out again if it grew or a node changed its size; true if so."""
-        sizes = {node.site: _size(node) for node in self._drawn()}
+        sizes = {node.site: _size(node) for node in self.drawn()}
         if self._layout is not None and not self.model.grown and sizes == self._sizes:
             return False
         before = self._layout.positions if self._layout is not None else None

@@ -31,6 +31,9 @@ from .picture_svg import shortened
 KEPT_FAILURES = 20
 """Failed members of a node whose story is kept; the others are counted."""
 
+MOST_ATTEMPTS = 255
+"""Attempts of a task run that are told apart."""
+
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
 
@@ -110,6 +113,8 @@ class GraphModel:
         self._sites = array("I", [0])
         self._letters = bytearray(b"w")
         self._since = array("d", [0.0])
+        self._until = array("d", [0.0])
+        self._attempts = bytearray(1)
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
 
     @property
@@ -130,6 +135,34 @@ class GraphModel:
     def letters(self, node: Node) -> str:
         """One letter a member, in the order of the calls."""
         return bytes(map(self._letters.__getitem__, node.members)).decode()
+
+    def letter(self, number: int) -> str:
+        """What a task run is, as one of `LETTERS`."""
+        return chr(self._letters[number])
+
+    def node_of(self, number: int) -> Node | None:
+        """The node of a task run; null for a number that nobody has heard of."""
+        return self.nodes.get(self._site(number)) if number > 0 else None
+
+    def attempts(self, number: int) -> int:
+        """How often a task run was begun, as far as that is counted."""
+        return self._attempts[number]
+
+    def failed_after(self, number: int) -> int | None:
+        """The first failed task run beyond that number, or else of all; null if none has failed."""
+        found = self._letters.find(b"f", max(0, number) + 1)
+        found = found if found >= 0 else self._letters.find(b"f")
+        return None if found < 0 else found
+
+    def span(self, number: int) -> tuple[float, float | None] | None:
+        """When the last attempt of a task run began and ended, or null for the end while it is at work; null for one
+        that never ran.  What was not run because its result was there has the moment when that was found."""
+        letter = self.letter(number)
+        if letter == "r":
+            return self._since[number], None
+        if self._attempts[number] and letter in "dfca":
+            return self._since[number], self._until[number]
+        return (self._until[number], self._until[number]) if letter == "d" else None
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events in."""
@@ -197,6 +230,8 @@ class GraphModel:
             self._sites.append(0)
             self._letters += b"w"
             self._since.append(event.at)
+            self._until.append(event.at)
+            self._attempts.append(0)
         self._sites[number] = event.site
         node.members.append(number)
         node.counts["w"] += 1
@@ -232,10 +267,11 @@ class GraphModel:
         node.counts[after] += 1
         self._letters[number] = ord(after)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
+        self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
+        (self._since if after == "r" else self._until)[number] = event.at
         if after == "r":
             if node.first_started is None:
                 node.first_started = event.at
-            self._since[number] = event.at
         elif after in "dfc":
             self._ended(node, event)
         elif state.name == "NotReady":

@@ -12,6 +12,9 @@ Kernel to page, as custom messages:
 - ``{"kind": "detail", "id": str, "detail": Detail}``              the answer to a ``get`` of a node
 - ``{"kind": "artifacts", "id": str, "version": int, "artifacts": [ArtifactView]}``
   the answer to a ``get`` of artifacts
+- ``{"kind": "timeline", "id": str, "timeline": Timeline}``        the answer to a ``get`` of the timeline
+- ``{"kind": "members", "id": str, "page": MemberPage}``          the answer to a ``get`` of members
+- ``{"kind": "member", "id": str, "member": Member}``             the answer to a ``get`` of a task run
 
 Page to kernel:
 
@@ -22,11 +25,19 @@ Page to kernel:
   the answer to that flow run's question of that key: what was typed, by field; a choice as its number
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
 - ``{"kind": "get", "id": str, "artifacts": int}``  the artifacts that came or changed after that version
+- ``{"kind": "get", "id": str, "timeline": true}``  when the task runs ran
+- ``{"kind": "get", "id": str, "members": int, "first": int, "only": str}``  the task runs of that node from the place
+  `first` on, those of one count (``failed``) or all (empty); `PAGE` of them at most
+- ``{"kind": "get", "id": str, "member": int}``  what is to be known about the task run of that number
+- ``{"kind": "get", "id": str, "failed_after": int}``  the same about the first failed one beyond that number, or of all
 """
 
 from typing import Literal, NotRequired, TypedDict
 
 VERSION = 1
+
+PAGE = 25
+"""Members in one answer at most."""
 
 Family = Literal["idle", "active", "done", "attention", "bad"]
 """Five families of state, each with a colour and a shape of its own (never colour alone)."""
@@ -242,6 +253,8 @@ class Failure(TypedDict):
 
     label: str
     """``locate[17]``"""
+    number: int
+    """Of the task run."""
     state: StateView
     attempts: int
     seconds: float | None
@@ -266,7 +279,119 @@ class Detail(TypedDict):
     state: StateView
     facts: list[Fact]
     """``Attempts``, ``Duration``, ``Inputs``, … in the order to show."""
+    member: int | None
+    """The number of the only task run; null where there are several."""
     failures: list[Failure]
     """At most 20."""
     more: int
     """Failed members beyond those listed."""
+
+
+class Bar(TypedDict):
+    """When one task run ran, in seconds since the timeline begins; of several attempts the last."""
+
+    letter: str
+    """What it is, as in a strip."""
+    start: float
+    end: float
+
+
+class Lane(TypedDict):
+    """The task runs of one node over time.  A lane has a bounded size, whatever the number of its runs."""
+
+    node: int
+    bars: list[Bar]
+    """One for each run that has begun, where the node has few."""
+    heights: list[int]
+    """Where it has many: how many ran at some time in each of as many equal parts of the timeline; else empty."""
+    failed: list[float]
+    """With `heights`: when runs failed, the first 24 of them."""
+
+
+class Timeline(TypedDict):
+    """When the task runs ran.  It begins with the first of them."""
+
+    seconds: float
+    """From its begin to now, or to the end of the run."""
+    lanes: list[Lane]
+    """In the order of the nodes, the drawn ones only."""
+
+
+class MemberRow(TypedDict):
+    """One task run in the list of its node."""
+
+    number: int
+    """Of the task run, in its flow run."""
+    label: str
+    """``locate[17]``, by its place among the runs of the node."""
+    state: StateView
+    line: str
+    """``0.2s``, or the error."""
+
+
+class MemberPage(TypedDict):
+    """Some task runs of a node."""
+
+    node: int
+    first: int
+    """The place of the first one, among those that were asked for."""
+    only: str
+    total: int
+    """How many there are of those that were asked for."""
+    rows: list[MemberRow]
+
+
+class InputView(TypedDict):
+    """Where an input of a task run came from."""
+
+    parameter: str
+    label: str
+    """``list_files[3817]``, or ``parse (10,000 runs)``."""
+    node: int
+    member: int | None
+    """The task run; null for many."""
+
+
+class LogView(TypedDict):
+    """A line of a log."""
+
+    clock: str
+    level: str
+    """``DEBUG INFO WARNING ERROR CRITICAL``, or a number."""
+    text: str
+
+
+class Steps(TypedDict):
+    """The failed task runs of a node, seen from one of its runs."""
+
+    at: int
+    """Which of them it is, from 1; 0 for one that has not failed."""
+    of: int
+    before: int | None
+    """The number of the failed one before it; null for none."""
+    after: int | None
+
+
+class Member(TypedDict):
+    """What is to be known about one task run.  All but its state is what the record has."""
+
+    number: int
+    node: int
+    place: int
+    """Among the runs of the node, from 0."""
+    label: str
+    state: StateView
+    steps: Steps
+    facts: list[Fact]
+    inputs: list[InputView]
+    error: str
+    traceback: str
+    logs: list[LogView]
+    more: bool
+    """True if there are more lines than these."""
+    result: str
+    """Its text, where that can be shown without loading anything; or empty."""
+    result_note: str
+    """What is kept of the result, and why there is no more."""
+    code: str
+    code_note: str

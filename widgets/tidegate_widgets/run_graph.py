@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,7 +25,10 @@ from .drawing import Drawing
 from .follow import Follower
 from .form import Form, sentence
 from .graph_model import GraphModel
+from .member import Record, look, told
+from .members import page
 from .protocol import Ack, Verb, View
+from .timeline import timeline
 from .wording import detail
 
 _BUNDLE = Path(__file__).parent / "static" / "run_graph.js"
@@ -56,7 +60,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self._drawing = Drawing(model, live)
         self._run: FlowRun | None = None
         self._snapped = 0.0
-        self._loop = engine().portal.loop()
+        self._loop, self._store = engine().portal.loop(), engine().store
         # By it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
         self.context = copy_context()
         self.on_question: Callable[[View], None] | None = None
@@ -121,10 +125,23 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         elif kind == "do" and content.get("verb") in get_args(Verb):
             if self._is_new(key):
                 self._do(key, content["verb"], content)
-        elif kind == "get" and isinstance(content.get("node"), int):
-            self._soon(self._tell, key, content["node"])
-        elif kind == "get" and isinstance(content.get("artifacts"), int):
-            self._soon(self._tell_artifacts, key, content["artifacts"])
+        elif kind == "get":
+            self._get(key, content)
+
+    def _get(self, key: str, content: dict[str, Any]) -> None:
+        match content:
+            case {"node": int(number)}:
+                self._soon(self._tell, key, number)
+            case {"artifacts": int(version)}:
+                self._soon(self._tell_artifacts, key, version)
+            case {"timeline": True}:
+                self._soon(self._tell_timeline, key)
+            case {"members": int(number), "first": int(first), "only": str(only)}:
+                self._soon(self._tell_members, key, number, first, only)
+            case {"member": int(number)}:
+                self._soon(self._look_up, key, number)
+            case {"failed_after": int(number)}:
+                self._soon(self._look_up_failed, key, number)
 
     def _is_new(self, key: str) -> bool:
         """True for the first of the messages with this id, on whatever thread it comes in."""
@@ -183,6 +200,36 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         artifacts = self._model.artifacts
         told = {"version": artifacts.version, "artifacts": artifacts.since(version)}
         self.send({"kind": "artifacts", "id": key, **told})
+
+    def _tell_timeline(self, key: str) -> None:
+        told = timeline(self._model, self._drawing.drawn(), time.time())
+        self.send({"kind": "timeline", "id": key, "timeline": told})
+
+    def _tell_members(self, key: str, number: int, first: int, only: str) -> None:
+        node = self._model.nodes.get(number)
+        if node is not None:
+            self.send({"kind": "members", "id": key, "page": page(self._model, node, first, only)})
+
+    def _look_up_failed(self, key: str, after: int) -> None:
+        number = self._model.failed_after(after)
+        if number is not None:
+            self._look_up(key, number)
+
+    def _look_up(self, key: str, number: int) -> None:
+        """Have the record of a task run read, on a thread of its own: async tasks must not wait for the disk."""
+        node, created = self._model.node_of(number), self._model.created
+        if node is None or created is None:
+            return
+        kind = "flow" if node.subflow else "task"
+
+        def read() -> None:
+            record = look(self._store, created.flow_run, number, kind, node.task)
+            self._soon(self._tell_member, key, number, record)
+
+        threading.Thread(target=read, name="tidegate-look", daemon=True).start()
+
+    def _tell_member(self, key: str, number: int, record: Record) -> None:
+        self.send({"kind": "member", "id": key, "member": told(self._model, number, record)})
 
     def _news(self, events: Sequence[Event]) -> None:
         asked = list(self._model.questions.values())

@@ -216,6 +216,7 @@ def detail(model: GraphModel, node: Node, number: int) -> Detail:
         "name": node.task,
         "state": state_view(state),
         "facts": facts,
+        "member": node.members[0] if members == 1 else None,
         "failures": [_failure(node, member) for member in node.failures],
         "more": max(0, node.counts["f"] - len(node.failures)),
     }
@@ -224,6 +225,7 @@ def detail(model: GraphModel, node: Node, number: int) -> Detail:
 def _failure(node: Node, member: Member) -> Failure:
     return {
         "label": f"{node.task}[{member.index}]" if len(node.members) > 1 else node.task,
+        "number": member.number,
         "state": state_view(member.state),
         "attempts": member.attempts,
         "seconds": member.seconds,

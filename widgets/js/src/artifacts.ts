@@ -24,7 +24,7 @@ export class Artifacts {
   }
 
   update(): void {
-    const { view, artifacts, heard, connection } = this.#store;
+    const { view, artifacts, reachable } = this.#store;
     const total = view?.run.artifacts?.count ?? 0;
     show(this.element, total > 0);
     setText(this.#number, count(total));
@@ -32,9 +32,8 @@ export class Artifacts {
     this.#store.fetchArtifacts();
     for (const each of artifacts.values()) this.#draw(each);
     const more = total - artifacts.size;
-    const away = !heard || connection === "lost";
     const rest = artifacts.size ? `and ${count(more)} more in the record` : "Loading…";
-    setText(this.#hint, away ? "Artifacts need a connection to the kernel." : rest);
+    setText(this.#hint, !reachable ? "Artifacts need a connection to the kernel." : rest);
     show(this.#hint, more > 0);
   }
 

@@ -3,19 +3,10 @@
 import { html, set, setText, show, svg } from "./dom";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Counts, NodeView } from "./protocol";
-import { count, nodeLabel } from "./text";
+import { drawStrip } from "./strip";
+import { nodeLabel, timesOf } from "./text";
 
 const BAR_ORDER: readonly (keyof Counts)[] = ["done", "running", "retrying", "failed", "cancelled"];
-const STRIP_COLUMNS = 56;
-const LETTERS: Record<string, keyof Counts> = {
-  d: "done",
-  r: "running",
-  a: "retrying",
-  f: "failed",
-  c: "cancelled",
-  w: "waiting",
-};
-
 /** A bar in the colours of the families; what is waiting stays free. */
 export class SegmentBar {
   readonly element = html("div", { class: "bar", "aria-hidden": "true" });
@@ -36,41 +27,6 @@ export class SegmentBar {
   }
 }
 
-/** The cells of a strip: columns, rows, and the size of one cell with its gap, on a field of `width` by `height`. */
-export function stripGrid(
-  cells: number,
-  width: number,
-  height: number,
-): { columns: number; rows: number; dx: number; dy: number } {
-  const rows = Math.max(1, Math.ceil(cells / STRIP_COLUMNS));
-  const columns = Math.max(1, Math.ceil(cells / rows));
-  return { columns, rows, dx: Math.min(20, width / columns), dy: Math.min(20, height / rows) };
-}
-
-/** The strip as one path a letter: a row's run of equal cells is one dashed line whose dashes are the cells. */
-export function stripPaths(
-  strip: string,
-  grid: ReturnType<typeof stripGrid>,
-): Map<string, string> {
-  const paths = new Map<string, string>();
-  for (let start = 0; start < strip.length; ) {
-    const letter = strip[start]!;
-    const column = start % grid.columns;
-    const row = Math.floor(start / grid.columns);
-    let end = start + 1;
-    while (end < strip.length && end % grid.columns && strip[end] === letter) end++;
-    const x = round(column * grid.dx);
-    const length = round((end - start) * grid.dx - 0.7);
-    paths.set(letter, `${paths.get(letter) ?? ""}M${x},${round((row + 0.5) * grid.dy)}h${length}`);
-    start = end;
-  }
-  return paths;
-}
-
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
-}
-
 export class Card {
   readonly element: HTMLElement;
   node: NodeView;
@@ -83,11 +39,17 @@ export class Card {
   #alert = html("span", { class: "alert" });
   #bar: SegmentBar | null = null;
   #strip: SVGSVGElement | null = null;
-  #shownStrip = "";
   #progress = html("i", { class: "progress" });
+  /** Opens the task runs of a group; beside the card, because a button holds no other.  Null for what is one run. */
+  readonly expand: HTMLButtonElement | null = null;
 
   constructor(node: NodeView) {
     this.node = node;
+    if (node.kind === "group") {
+      const label = `Expand ${node.name}`;
+      const names = { class: "expand", "aria-label": label, "data-expand": node.id, tabindex: -1 };
+      this.expand = html("button", { type: "button", ...names }, "Expand");
+    }
     const head = html("div", { class: "head", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
     const foot = html("div", { class: "foot", "aria-hidden": "true" }, this.#line, this.#alert);
     const middle: Element[] = [];
@@ -129,11 +91,12 @@ export class Card {
     });
     setText(this.#spoken, nodeLabel(node) + (node.alert && node.total === 1 ? `, ${node.alert}` : ""));
     element.style.transform = `translate(${node.x}px,${node.y}px)`;
+    if (this.expand) this.expand.style.transform = `translate(${node.x + node.w - 67}px,${node.y + 5}px)`;
     element.style.width = `${node.w}px`;
     element.style.height = `${node.h}px`;
     setIcon(this.#icon, shape, family);
     setText(this.#name, node.name);
-    setText(this.#times, node.kind === "group" ? `× ${count(node.total)}` : "");
+    setText(this.#times, timesOf(node));
     setText(this.#line, node.line);
     setText(this.#alert, node.alert);
     const shown = node.progress !== null && node.kind !== "group" && family === "active";
@@ -144,26 +107,6 @@ export class Card {
   }
 
   #drawStrip(node: NodeView): void {
-    const element = this.#strip;
-    const key = `${node.w} ${node.h} ${node.strip}`;
-    if (!element || key === this.#shownStrip) return;
-    this.#shownStrip = key;
-    const width = node.w - 26;
-    const grid = stripGrid(node.strip.length, width, Math.max(12, node.h - 80));
-    const height = round(grid.rows * grid.dy);
-    set(element, { width, height, viewBox: `0 0 ${width} ${height}` });
-    const dash = { "stroke-width": round(grid.dy - 0.7), "stroke-dasharray": `${round(grid.dx - 0.7)} .7` };
-    const paths = [...stripPaths(node.strip, grid)].map(([letter, d]) =>
-      svg("path", { class: `s-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}`, d, ...dash }),
-    );
-    const rings = [...node.strip].flatMap((letter, i) =>
-      letter === "f"
-        ? `M${round((i % grid.columns) * grid.dx - 1)},${round(Math.floor(i / grid.columns) * grid.dy - 0.7)}` +
-          `h${round(grid.dx + 1.3)}v${round(grid.dy + 1.3)}h${-round(grid.dx + 1.3)}z`
-        : [],
-    );
-    // Among many failures rings would only blur the picture.
-    if (rings.length > 24) rings.length = 0;
-    element.replaceChildren(...paths, svg("path", { class: "ring", d: rings.join("") }));
+    if (this.#strip) drawStrip(this.#strip, node.strip, node.w - 26, Math.max(12, node.h - 80));
   }
 }

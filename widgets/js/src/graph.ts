@@ -2,6 +2,7 @@
 
 import { Card } from "./card";
 import { html, set, show, svg } from "./dom";
+import type { Filter } from "./filter";
 import { icon } from "./icons";
 import type { IconName } from "./icons";
 import type { EdgeView, NodeView, View } from "./protocol";
@@ -44,8 +45,12 @@ export class Graph {
   #drag: { x: number; y: number; moved: boolean } | null = null;
   #sizes: ResizeObserver | null = null;
 
-  constructor(select: (node: number) => void) {
+  #expand: (node: number) => void;
+
+  /** `select` is called with the node that was chosen, `expand` with the group whose task runs are to be shown. */
+  constructor(select: (node: number) => void, expand: (node: number) => void) {
     this.#select = select;
+    this.#expand = expand;
     this.#world.append(this.#edges, this.#cards);
     this.#zoom = html(
       "div",
@@ -66,13 +71,14 @@ export class Graph {
     this.#sizes?.disconnect();
   }
 
-  update(view: View): void {
+  update(view: View, filter: Filter): void {
     const grown = view.width !== this.#view?.width || view.height !== this.#view?.height;
     this.#view = view;
     for (const node of view.nodes) {
       const card = this.#byId.get(node.id);
       if (card) card.update(node);
       else this.#add(node);
+      set(this.#byId.get(node.id)!.element, { "data-faded": !filter.matches(node) });
     }
     this.#updateEdges(view.edges);
     show(this.#empty, view.nodes.length === 0);
@@ -99,7 +105,7 @@ export class Graph {
   #add(node: NodeView): void {
     const card = new Card(node);
     this.#byId.set(node.id, card);
-    this.#cards.append(card.element);
+    this.#cards.append(card.element, ...(card.expand ? [card.expand] : []));
   }
 
   #updateEdges(edges: readonly EdgeView[]): void {
@@ -228,6 +234,8 @@ export class Graph {
   #listen(): void {
     const { element } = this;
     element.addEventListener("click", (event) => {
+      const group = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-expand]") : null;
+      if (group && !this.#drag?.moved) this.#expand(Number(group.dataset.expand));
       const node = nodeOf(event.target);
       if (node !== null && !this.#drag?.moved) this.#choose(node);
     });
@@ -310,12 +318,12 @@ export class Graph {
     this.#fitted = false;
   }
 
-  /** Of all nodes, one can be reached with Tab. */
+  /** Of all nodes, one can be reached with Tab, and the button that opens it. */
   #setCurrent(node: number): void {
     if (node === this.#current) return;
     for (const [id, tabindex] of [[this.#current, -1], [node, 0]] as const) {
       const card = id === null ? undefined : this.#byId.get(id);
-      if (card) set(card.element, { tabindex });
+      for (const element of card ? [card.element, card.expand] : []) if (element) set(element, { tabindex });
     }
     this.#current = node;
   }

@@ -4,8 +4,9 @@ import { SegmentBar } from "./card";
 import { html, set, setText, show } from "./dom";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Counts, StateView, Verb } from "./protocol";
+import type { Filter } from "./filter";
 import type { Store } from "./store";
-import { COUNT_WORDS, count, duration } from "./text";
+import { COUNT_WORDS, count, duration, stateWords } from "./text";
 
 const CONFIRM_FOR = 3000;
 const NO_CONNECTION =
@@ -32,7 +33,7 @@ export class Pill {
 
   update(state: StateView): void {
     setIcon(this.#icon, shapeOf(state), state.family);
-    setText(this.#word, state.name.replace(/(?<=[a-z])(?=[A-Z])/g, " "));
+    setText(this.#word, stateWords(state));
     set(this.element, { class: `pill p-${state.family}`, title: state.message || null });
   }
 }
@@ -59,13 +60,15 @@ export class Header {
   #error = html("p", { class: "note error", role: "alert" });
   #confirming: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(store: Store) {
+  /** `only` is called with the kind of task runs that a person wants to see; null for all. */
+  constructor(store: Store, only: (word: keyof Counts | null) => void) {
     this.#store = store;
-    const legend = html("span", { class: "legend" });
+    const legend = html("span", { class: "legend", role: "group", "aria-label": "Show only" });
     for (const word of COUNT_WORDS) {
       const [family, shape] = COUNT_LOOKS[word];
       const number = html("b");
-      const item = html("span", {}, icon(shape, family), number, ` ${word}`);
+      const item = html("button", { type: "button", "data-count": word }, icon(shape, family), number, ` ${word}`);
+      item.addEventListener("click", () => only(item.getAttribute("aria-pressed") === "true" ? null : word));
       this.#counts.set(word, [item, number]);
       legend.append(item);
     }
@@ -88,7 +91,7 @@ export class Header {
     this.#stopConfirming();
   }
 
-  update(): void {
+  update(filter: Filter): void {
     const { view, connection, error } = this.#store;
     if (!view) return;
     const { run } = view;
@@ -99,7 +102,9 @@ export class Header {
     this.#bar.update(run.counts, run.total);
     for (const [word, [item, number]] of this.#counts) {
       setText(number, count(run.counts[word]));
-      show(item, run.counts[word] > 0 || word === "done");
+      set(item, { "aria-pressed": String(filter.word === word) });
+      // What hides all else must stay to be released, also when the last of its kind has become another.
+      show(item, run.counts[word] > 0 || word === "done" || filter.word === word);
     }
     setText(this.#note, run.note);
     set(this.#note, { class: run.state.family === "bad" || !run.saved ? "note error" : "note" });
@@ -110,7 +115,7 @@ export class Header {
     show(this.#hint, connection === "lost");
     setText(this.#error, error);
     show(this.#error, error !== "");
-    this.#updateButtons(connection === "live" ? run.can : []);
+    this.#updateButtons();
     this.tick();
   }
 
@@ -129,7 +134,9 @@ export class Header {
     show(this.#leftPart, run.running && run.left !== null && left >= 1);
   }
 
-  #updateButtons(can: readonly Verb[]): void {
+  #updateButtons(): void {
+    const { connection, view } = this.#store;
+    const can: readonly Verb[] = connection === "live" ? (view?.run.can ?? []) : [];
     if (!can.includes("cancel")) this.#stopConfirming();
     for (const verb of Object.keys(LABELS) as Verb[]) {
       let button = this.#buttons.get(verb);
@@ -164,9 +171,9 @@ export class Header {
       if (this.#store.pending.has(verb)) return;
       this.#confirming = setTimeout(() => {
         this.#stopConfirming();
-        this.update();
+        this.#updateButtons();
       }, CONFIRM_FOR);
-      this.update();
+      this.#updateButtons();
       return;
     }
     this.#stopConfirming();

@@ -41,6 +41,11 @@ const BUTTONS = {
   minus: [["line", "M3,8h10"]],
   fit: [["line", "M2,6V2.5h3.5M10.5,2.5H14V6M14,10v3.5h-3.5M5.5,13.5H2V10"]],
   close: [["line", "M4,4l8,8m0,-8l-8,8"]],
+  back: [["line", "M10,3.5L5.5,8l4.5,4.5"]],
+  more: [["line", "M6,3.5L10.5,8 6,12.5"]],
+  graph: [["line", "M2,8h4M6,8l4,-4h3M6,8l4,4h3"], ["fill", "M1,6.5h3v3h-3zM12,2.5h3v3h-3zM12,10.5h3v3h-3z"]],
+  timeline: [["line", "M2,3.5h6M5,8h6M8,12.5h6"]],
+  list: [["line", "M2.5,3.5h.01M2.5,8h.01M2.5,12.5h.01M6,3.5h8M6,8h8M6,12.5h8"]],
 } as const satisfies Record<string, Shape>;
 
 export type IconName = ShapeName | keyof typeof BUTTONS;

@@ -1,118 +1,135 @@
-/** What is to be known of the selected node, beside the graph. */
+/** What is to be known of what is selected, beside the picture: of a node with many task runs, or of one task run. */
 
 import { html, setText, show } from "./dom";
 import { Pill } from "./header";
 import { icon, shapeOf } from "./icons";
-import type { Detail, Failure, NodeView } from "./protocol";
+import { MemberStory, factRows } from "./member";
+import type { Detail, Failure, Member, NodeView, StateView } from "./protocol";
+import type { Select, Selection } from "./selection";
 import type { Store } from "./store";
-import { count, duration, plural } from "./text";
+import { count, duration, plural, timesOf } from "./text";
 
 export class Inspector {
   readonly element: HTMLElement;
-  node: number | null = null;
+  selected: Selection | null = null;
 
   #store: Store;
+  #select: Select;
   #name = html("b", { class: "name" });
   #times = html("span", { class: "times" });
   #pill = new Pill();
+  #up = html("button", { type: "button", class: "link" });
+  #all = html("button", { type: "button", class: "all" });
   #message = html("p", { class: "message" });
   #facts = html("dl");
   #failures = html("div", { class: "failures" });
+  #story: MemberStory;
   #hint = html("p", { class: "hint" });
   #shown: Detail | null = null;
 
-  constructor(store: Store, close: () => void) {
+  /** `expand` shows the task runs of a node. */
+  constructor(store: Store, prefix: string, select: Select, expand: (node: number) => void) {
     this.#store = store;
+    this.#select = select;
+    this.#story = new MemberStory(select, prefix);
     const shut = html("button", { type: "button", class: "close", "aria-label": "Close", title: "Close" }, icon("close"));
-    shut.addEventListener("click", close);
-    this.element = html(
-      "aside",
-      { class: "inspector", "aria-label": "Selected node", hidden: true },
-      html("div", { class: "top" }, this.#name, this.#times, this.#pill.element, html("span", { class: "space" }), shut),
-      this.#message,
-      this.#facts,
-      this.#failures,
-      this.#hint,
-    );
+    shut.addEventListener("click", () => select(null));
+    this.#up.addEventListener("click", () => this.selected && select({ node: this.selected.node, member: null }));
+    this.#all.addEventListener("click", () => this.selected && expand(this.selected.node));
+    const top = html("div", { class: "top" }, this.#name, this.#times, this.#pill.element, html("span", { class: "space" }), shut);
+    const node = [this.#message, this.#facts, this.#all, this.#failures];
+    const label = "Selected node";
+    this.element = html("aside", { class: "inspector", "aria-label": label, hidden: true });
+    this.element.append(top, this.#up, ...node, this.#story.element, this.#hint);
   }
 
-  open(node: number | null): void {
-    this.node = node;
-    show(this.element, node !== null);
-    if (node === null) return;
+  /** The number of the task run that is shown; null where it is a node of many. */
+  get number(): number | null {
+    if (!this.selected) return null;
+    return this.selected.member ?? this.#store.details.get(this.selected.node)?.member ?? null;
+  }
+
+  open(selected: Selection | null): void {
+    this.selected = selected;
+    show(this.element, selected !== null);
+    if (selected === null) return;
     this.element.scrollTop = 0;
-    this.#store.inspect(node, true);
+    this.#store.inspect(selected.node, true);
     this.update();
   }
 
   update(): void {
-    const node = this.node === null ? undefined : this.#store.nodes.get(this.node);
+    const node = this.selected ? this.#store.nodes.get(this.selected.node) : undefined;
     if (!node) return;
     this.#store.inspect(node.id);
     const detail = this.#store.details.get(node.id);
-    const state = detail?.state.type === node.state.type ? detail.state : node.state;
-    setText(this.#name, detail?.name ?? node.name);
-    setText(this.#times, node.kind === "group" ? `× ${count(node.total)}` : "");
-    this.#pill.update(state);
-    setText(this.#message, state.message);
-    // A failure says the same, with where it happened.
-    show(this.#message, state.message !== "" && !detail?.failures.length);
-    this.#updateHint(node, detail);
+    const number = this.number;
+    if (number !== null) this.#store.fetchMember(node.id, number);
+    const member = number === null ? undefined : this.#store.members.get(number);
+    const ofGroup = this.selected?.member != null && node.total > 1;
+    this.#drawTop(node, detail, member, ofGroup);
+    this.#story.update(member);
     if (detail && detail !== this.#shown) this.#draw(detail);
-    show(this.#facts, detail !== undefined);
-    show(this.#failures, detail !== undefined);
+    const known = detail !== undefined && !member && !ofGroup;
+    show(this.#facts, known);
+    show(this.#failures, known);
+    setText(this.#all, `Show the ${count(node.total)} task runs`);
+    show(this.#all, node.kind === "group" && !ofGroup);
+    this.#updateHint(node, ofGroup ? member : detail);
   }
 
-  #updateHint(node: NodeView, detail: Detail | undefined): void {
-    const { connection } = this.#store;
-    const away = connection === "lost" || connection === "saved";
+  #drawTop(node: NodeView, detail: Detail | undefined, member: Member | undefined, ofGroup: boolean): void {
+    // What was told of the node may be older than the node itself.
+    const current = (told: StateView | undefined): StateView => (told?.type === node.state.type ? told : node.state);
+    const state = ofGroup ? member?.state : current(member?.state ?? detail?.state);
+    setText(this.#name, member?.label ?? detail?.name ?? node.name);
+    setText(this.#times, member ? "" : timesOf(node));
+    show(this.#pill.element, state !== undefined);
+    if (state) this.#pill.update(state);
+    setText(this.#up, `All of ${node.name}`);
+    show(this.#up, ofGroup);
+    setText(this.#message, state?.message ?? "");
+    // An error says the same, with where it happened.
+    show(this.#message, !!state?.message && !member?.error && (ofGroup || !detail?.failures.length));
+  }
+
+  #updateHint(node: NodeView, told: Detail | Member | undefined): void {
+    const { reachable, connection } = this.#store;
+    const away = !reachable && connection !== "connecting";
     const line = [node.line, node.alert].filter(Boolean).join(" · ");
-    const text = away ? "Details need a connection to the kernel." : detail ? "" : "Loading…";
-    setText(this.#hint, detail || !line ? text : `${line}. ${text}`);
+    const text = away ? "Details need a connection to the kernel." : told ? "" : "Loading…";
+    setText(this.#hint, told || !line ? text : `${line}. ${text}`);
     show(this.#hint, text !== "");
   }
 
   #draw(detail: Detail): void {
     const same = this.#shown?.node === detail.node && equal(this.#shown.failures, detail.failures);
     this.#shown = detail;
-    this.#facts.replaceChildren(
-      ...detail.facts.flatMap((fact) => [html("dt", {}, fact.label), html("dd", {}, fact.text)]),
-    );
+    this.#facts.replaceChildren(...factRows(detail.facts));
     if (same) return;
     const open = new Set(
       [...this.#failures.querySelectorAll("details[open]")].map((each) => (each as HTMLElement).dataset.label),
     );
-    this.#failures.replaceChildren(...detail.failures.map((failure) => drawFailure(failure, open.has(failure.label))));
+    this.#failures.replaceChildren(
+      ...detail.failures.map((failure) => this.#drawFailure(detail, failure, open.has(failure.label))),
+    );
     if (detail.more) this.#failures.append(html("p", { class: "hint" }, `and ${count(detail.more)} more`));
   }
-}
 
-function drawFailure(failure: Failure, open: boolean): HTMLElement {
-  const times = [plural(failure.attempts, "attempt")];
-  if (failure.seconds !== null) times.push(duration(failure.seconds));
-  const element = html(
-    "section",
-    { class: "failure" },
-    html(
-      "div",
-      { class: "failure-head" },
-      icon(shapeOf(failure.state), failure.state.family),
-      html("b", {}, failure.label),
-      html("span", { class: "times" }, times.join(" · ")),
-    ),
-    html("pre", { class: "error" }, failure.error),
-  );
-  if (failure.traceback) {
-    element.append(
-      html(
-        "details",
-        { "data-label": failure.label, open },
-        html("summary", {}, "Traceback"),
-        html("pre", { tabindex: 0 }, failure.traceback),
-      ),
-    );
+  #drawFailure(detail: Detail, failure: Failure, open: boolean): HTMLElement {
+    const times = [plural(failure.attempts, "attempt")];
+    if (failure.seconds !== null) times.push(duration(failure.seconds));
+    const link = html("button", { type: "button", class: "link" }, failure.label);
+    link.addEventListener("click", () => this.#select({ node: detail.node, member: failure.number }));
+    const look = icon(shapeOf(failure.state), failure.state.family);
+    const head = html("div", { class: "failure-head" }, look, link, html("span", { class: "times" }, times.join(" · ")));
+    const element = html("section", { class: "failure" }, head, html("pre", { class: "error" }, failure.error));
+    if (failure.traceback) {
+      const trace = html("pre", { tabindex: 0 }, failure.traceback);
+      element.append(html("details", { "data-label": failure.label, open }, html("summary", {}, "Traceback"), trace));
+    }
+    return element;
   }
-  return element;
 }
 
 function equal(a: unknown, b: unknown): boolean {

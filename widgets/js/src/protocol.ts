@@ -134,6 +134,8 @@ export interface Delta {
 
 export interface Failure {
   label: string;
+  /** Of the task run. */
+  number: number;
   state: StateView;
   attempts: number;
   seconds: number | null;
@@ -141,13 +143,96 @@ export interface Failure {
   traceback: string;
 }
 
+export interface Fact {
+  label: string;
+  text: string;
+}
+
 export interface Detail {
   node: number;
   name: string;
   state: StateView;
-  facts: { label: string; text: string }[];
+  facts: Fact[];
+  /** The only task run; null where there are several. */
+  member: number | null;
   failures: Failure[];
   more: number;
+}
+
+export interface Bar {
+  letter: string;
+  start: number;
+  end: number;
+}
+
+export interface Lane {
+  node: number;
+  bars: Bar[];
+  heights: number[];
+  failed: number[];
+}
+
+export interface Timeline {
+  seconds: number;
+  lanes: Lane[];
+}
+
+/** The most rows that a page of members has. */
+export const PAGE = 25;
+
+export interface MemberRow {
+  number: number;
+  label: string;
+  state: StateView;
+  line: string;
+}
+
+export interface MemberPage {
+  node: number;
+  first: number;
+  only: string;
+  total: number;
+  rows: MemberRow[];
+}
+
+export interface InputView {
+  parameter: string;
+  label: string;
+  node: number;
+  member: number | null;
+}
+
+export interface LogView {
+  clock: string;
+  level: string;
+  text: string;
+}
+
+/** The failed task runs of a node, seen from one of its runs. */
+export interface Steps {
+  at: number;
+  of: number;
+  before: number | null;
+  after: number | null;
+}
+
+export interface Member {
+  number: number;
+  node: number;
+  place: number;
+  label: string;
+  state: StateView;
+  steps: Steps;
+  facts: Fact[];
+  inputs: InputView[];
+  error: string;
+  traceback: string;
+  logs: LogView[];
+  more: boolean;
+  result: string;
+  result_note: string;
+  code: string;
+  code_note: string;
 }
 
 export type FromKernel =
@@ -156,11 +241,18 @@ export type FromKernel =
   | { kind: "problem"; error: string }
   | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string> }
   | { kind: "detail"; id: string; detail: Detail }
-  | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] };
+  | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] }
+  | { kind: "timeline"; id: string; timeline: Timeline }
+  | { kind: "members"; id: string; page: MemberPage }
+  | { kind: "member"; id: string; member: Member };
 
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
   | { kind: "do"; id: string; verb: Verb; flow_run?: number; key?: string; input?: Input }
   | { kind: "get"; id: string; node: number }
-  | { kind: "get"; id: string; artifacts: number };
+  | { kind: "get"; id: string; artifacts: number }
+  | { kind: "get"; id: string; timeline: true }
+  | { kind: "get"; id: string; members: number; first: number; only: string }
+  | { kind: "get"; id: string; member: number }
+  | { kind: "get"; id: string; failed_after: number };

@@ -1,7 +1,20 @@
 /** What the page knows of one run, and how it stands with the kernel.  One store per model; no DOM in here. */
 
 import type { Model } from "./model";
-import type { ArtifactView, Delta, Detail, FromKernel, Input, NodeView, ToKernel, Verb, View } from "./protocol";
+import type {
+  ArtifactView,
+  Delta,
+  Detail,
+  FromKernel,
+  Input,
+  Member,
+  MemberPage,
+  NodeView,
+  Timeline,
+  ToKernel,
+  Verb,
+  View,
+} from "./protocol";
 
 /** `connecting`: no answer yet; `saved`: there is nobody to answer and nothing runs; `lost`: there should be. */
 export type Connection = "connecting" | "live" | "saved" | "lost";
@@ -23,6 +36,13 @@ const ACK_LIMIT = 15_000;
  */
 const AGAIN = 1000;
 const GET_EVERY = 1000;
+/** What is kept of members; somebody who walks through ten thousand does not want them all back. */
+const KEPT_PAGES = 40;
+const KEPT_MEMBERS = 100;
+
+type Distributed<T> = T extends unknown ? Omit<T, "kind" | "id"> : never;
+/** What may be asked for. */
+type Question = Distributed<Extract<ToKernel, { kind: "get" }>>;
 
 export class Store {
   view: View | null = null;
@@ -35,9 +55,12 @@ export class Store {
   /** Why the last answer to a question was not taken; null while there is nothing to say. */
   refusal: Refusal | null = null;
   details = new Map<number, Detail>();
+  timeline: Timeline | null = null;
+  /** The task runs that the kernel has told of, by number. */
+  members = new Map<number, Member>();
   /** The artifacts that the kernel has sent, by id. */
   artifacts = new Map<number, ArtifactView>();
-  /** True once the kernel has said anything: it can be asked, also of a run that has ended. */
+  /** True once the kernel has said anything since the page connected to it. */
   heard = false;
   /** When `view.run` arrived, on the clock of `performance.now()`. */
   receivedAt = 0;
@@ -49,9 +72,11 @@ export class Store {
   #resyncing = false;
   #counter = 0;
   #prefix = Math.random().toString(36).slice(2, 8);
+  #pages = new Map<string, MemberPage>();
+  #finding: { id: string; found: (member: Member) => void } | null = null;
   #artifactsVersion = 0;
   #artifactsAsked = -Infinity;
-  #lastGet = new Map<number, { at: number; node: NodeView | undefined }>();
+  #lastGet = new Map<string, { at: number; mark: unknown }>();
 
   constructor(model: Model) {
     this.#model = model;
@@ -106,30 +131,62 @@ export class Store {
     this.#notify();
   }
 
-  /**
-   * Asks for what is to be known of a node: at once for one not asked before or when `again` is set, else only when
-   * its view has changed, and at most once a second.
-   */
+  /** True if the kernel answers, also for a run that has ended. */
+  get reachable(): boolean {
+    return this.heard && this.connection !== "lost";
+  }
+
+  /** Asks for what is to be known of a node, again when its view has changed, or when `again` is set. */
   inspect(node: number, again = false): void {
-    if (this.connection !== "live") return;
-    const last = this.#lastGet.get(node);
-    const view = this.nodes.get(node);
+    this.#get({ node }, this.nodes.get(node), again);
+  }
+
+  /** Asks for when the task runs ran, again when anything has changed: while the run goes on that is always. */
+  fetchTimeline(): void {
+    const { run, seq } = this.view ?? {};
+    this.#get({ timeline: true }, run?.running ? performance.now() : seq);
+  }
+
+  /** The task runs of a node from a place on, as they were when the kernel last told of them; asks when they changed. */
+  page(node: number, first: number, only: string): MemberPage | undefined {
+    this.#get({ members: node, first, only }, this.nodes.get(node));
+    return this.#pages.get(`${node} ${first} ${only}`);
+  }
+
+  /** Asks for the story of a task run, again when its node has changed. */
+  fetchMember(node: number, number: number): void {
+    this.#get({ member: number }, this.nodes.get(node));
+  }
+
+  /** Calls `found` with the first failed task run beyond that number, or of all. */
+  findFailed(after: number, found: (member: Member) => void): void {
+    if (!this.reachable) return;
+    const id = this.#id();
+    this.#finding = { id, found };
+    this.#send({ kind: "get", id, failed_after: after });
+  }
+
+  /** Asks at once for what was not asked for before, else only when `mark` is another, and once a second at most. */
+  #get(what: Question, mark: unknown, again = false): void {
+    if (!this.reachable) return;
+    const key = JSON.stringify(what);
+    const last = this.#lastGet.get(key);
     const now = performance.now();
     if (last && !again) {
-      if (last.node === view) return;
+      if (last.mark === mark) return;
       if (now - last.at < GET_EVERY) {
-        this.#after(`get ${node}`, GET_EVERY - (now - last.at), () => this.#notify());
+        this.#after(`get ${key}`, GET_EVERY - (now - last.at), () => this.#notify());
         return;
       }
     }
-    this.#lastGet.set(node, { at: now, node: view });
-    this.#send({ kind: "get", id: this.#id(), node });
+    this.#lastGet.set(key, { at: now, mark });
+    this.#send({ kind: "get", id: this.#id(), ...what });
   }
 
   /** Asks for the artifacts that came or changed, at most once a second. */
   fetchArtifacts(): void {
     const told = this.view?.run.artifacts;
-    if (!told || told.version <= this.#artifactsVersion || !this.heard || this.connection === "lost") return;
+    if (!told || told.version <= this.#artifactsVersion || !this.reachable) return;
     const since = performance.now() - this.#artifactsAsked;
     if (since >= GET_EVERY) {
       this.#artifactsAsked = performance.now();
@@ -140,7 +197,7 @@ export class Store {
 
   /** Says hello until the kernel answers; what was known is kept meanwhile. */
   #connect = (): void => {
-    this.#resyncing = false;
+    this.#resyncing = this.heard = false;
     this.#setConnection(this.#model.get("_live") === false ? "saved" : "connecting");
     for (const at of HELLO_AT) this.#after(`hello ${at}`, at, () => this.#hello());
     this.#after("unanswered", HELLO_LIMIT, () => {
@@ -184,6 +241,15 @@ export class Store {
       case "detail":
         this.details.set(message.detail.node, message.detail);
         break;
+      case "members":
+        this.#keepPage(message.page);
+        break;
+      case "member":
+        this.#takeMember(message.id, message.member);
+        break;
+      case "timeline":
+        this.timeline = message.timeline;
+        break;
       case "artifacts":
         for (const each of message.artifacts) this.artifacts.set(each.id, each);
         this.#artifactsVersion = Math.max(this.#artifactsVersion, message.version);
@@ -191,6 +257,23 @@ export class Store {
     }
     this.#notify();
   };
+
+  #keepPage(page: MemberPage): void {
+    const key = `${page.node} ${page.first} ${page.only}`;
+    this.#pages.delete(key);
+    this.#pages.set(key, page);
+    if (this.#pages.size > KEPT_PAGES) this.#pages.delete(this.#pages.keys().next().value!);
+  }
+
+  #takeMember(id: string, member: Member): void {
+    this.members.delete(member.number);
+    this.members.set(member.number, member);
+    if (this.members.size > KEPT_MEMBERS) this.members.delete(this.members.keys().next().value!);
+    if (this.#finding?.id !== id) return;
+    const { found } = this.#finding;
+    this.#finding = null;
+    found(member);
+  }
 
   #answered(): void {
     for (const at of HELLO_AT) this.#cancel(`hello ${at}`);

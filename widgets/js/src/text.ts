@@ -1,6 +1,6 @@
 /** Numbers and times as people read them; `tidegate_widgets/picture.py` writes them the same way. */
 
-import type { Counts, NodeView } from "./protocol";
+import type { Counts, NodeView, StateView } from "./protocol";
 
 export const COUNT_WORDS: readonly (keyof Counts)[] = [
   "done",
@@ -47,12 +47,22 @@ function pad(value: number): string {
   return value.toString().padStart(2, "0");
 }
 
+/** How many a group is, to stand beside its name: `× 3,376`; empty for what is one task run. */
+export function timesOf(node: NodeView): string {
+  return node.kind === "group" ? `× ${count(node.total)}` : "";
+}
+
+/** The name of a state as words: `Awaiting Retry`. */
+export function stateWords(state: StateView): string {
+  return state.name.replace(/(?<=[a-z])(?=[A-Z])/g, " ");
+}
+
 /** What a screen reader says of a node: `locate, group of 3,376, running, 2,100 done, 3 failed`. */
 export function nodeLabel(node: NodeView): string {
   const parts = [node.name];
   if (node.kind === "group") parts.push(`group of ${count(node.total)}`);
   if (node.kind === "flow") parts.push("subflow");
-  parts.push(node.state.name.replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase());
+  parts.push(stateWords(node.state).toLowerCase());
   if (node.total > 1) {
     for (const word of ["done", "failed"] as const) {
       if (node.counts[word]) parts.push(`${count(node.counts[word])} ${word}`);

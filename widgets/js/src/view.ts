@@ -3,14 +3,22 @@
 import { Artifacts } from "./artifacts";
 import { coverPicture } from "./cover";
 import { html, set, setText, show } from "./dom";
+import { Expanded } from "./expanded";
+import { Filter } from "./filter";
 import { QuestionForm } from "./form";
 import { Graph } from "./graph";
 import { Header } from "./header";
 import { Inspector } from "./inspector";
+import { List } from "./list";
+import type { View } from "./protocol";
+import type { Selection } from "./selection";
 import type { Connection, Store } from "./store";
 import styles from "./style.css";
 import { count, plural } from "./text";
 import { watchTheme } from "./theme";
+import { Timeline } from "./timeline";
+import { MODES, Toolbar } from "./toolbar";
+import type { Mode } from "./toolbar";
 
 const TICK = 1000;
 const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
@@ -20,17 +28,27 @@ const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
   lost: ["Not connected", "attention"],
 };
 
+let displays = 0;
+
 export class RunGraph {
   #store: Store;
   #panel: HTMLElement;
   #header: Header;
   #form: QuestionForm;
+  #toolbar: Toolbar;
   #graph: Graph;
+  #timeline: Timeline;
+  #list: List;
+  #pages: Record<Mode, HTMLElement>;
+  #expanded: Expanded;
   #inspector: Inspector;
   #artifacts: Artifacts;
+  #mode: Mode = "graph";
+  #filter = new Filter();
   #dot = html("i", { class: "dot" });
   #status = html("span");
   #size = html("span");
+  #failed = html("button", { type: "button", class: "link" }, "Next failed", html("kbd", { "aria-hidden": "true" }, "F"));
   #announcer = html("div", { class: "announcer", "aria-live": "polite" });
   #announced = "";
   #frame = 0;
@@ -39,11 +57,30 @@ export class RunGraph {
 
   constructor(store: Store, element: HTMLElement) {
     this.#store = store;
-    this.#header = new Header(store);
+    const prefix = `view-${++displays}`;
+    const select = (selection: Selection | null): void => this.#select(selection);
+    const expand = (node: number | null): void => this.#expand(node);
+    this.#header = new Header(store, (word) => {
+      this.#filter.word = word;
+      this.#draw();
+    });
     this.#form = new QuestionForm(store);
-    this.#graph = new Graph((node) => this.#select(node));
-    this.#inspector = new Inspector(store, () => this.#select(null));
+    this.#toolbar = new Toolbar(prefix, (mode) => this.#turnTo(mode));
+    this.#graph = new Graph((node) => select({ node, member: null }), expand);
+    this.#timeline = new Timeline(store, select);
+    this.#list = new List(store, select);
+    this.#inspector = new Inspector(store, prefix, select, expand);
+    this.#expanded = new Expanded(store, select, () => expand(null));
     this.#artifacts = new Artifacts(store);
+    const page = (mode: Mode, ...content: Element[]): HTMLElement => {
+      const names = { id: `${prefix}-${mode}`, "aria-labelledby": `${prefix}-${mode}-tab` };
+      return html("div", { class: "page", role: "tabpanel", ...names }, ...content);
+    };
+    this.#pages = {
+      graph: page("graph", this.#graph.element, this.#expanded.element),
+      timeline: page("timeline", this.#timeline.element),
+      list: page("list", this.#list.element),
+    };
     const status = html("span", { class: "status" }, this.#dot, this.#status);
     this.#panel = html(
       "section",
@@ -51,11 +88,13 @@ export class RunGraph {
       { class: "panel", tabindex: -1 },
       this.#header.element,
       this.#form.element,
-      html("div", { class: "body" }, this.#graph.element, this.#inspector.element),
+      this.#toolbar.element,
+      html("div", { class: "body" }, ...Object.values(this.#pages), this.#inspector.element),
       this.#artifacts.element,
-      html("footer", {}, status, this.#size),
+      html("footer", {}, status, this.#size, html("span", { class: "space" }), this.#failed),
       this.#announcer,
     );
+    this.#failed.addEventListener("click", () => this.#nextFailed());
     this.#panel.addEventListener("keydown", (event) => this.#onKey(event));
 
     set(element, { "data-lm-suppress-shortcuts": "true" });
@@ -95,15 +134,16 @@ export class RunGraph {
     if (!view) return;
     const { run } = view;
     set(this.#panel, { "aria-label": `Flow run ${run.name}`, "data-state": run.state.type });
-    this.#header.update();
+    this.#header.update(this.#filter);
     this.#form.update();
-    this.#graph.update(view);
+    this.#drawPage(view);
     this.#inspector.update();
     this.#artifacts.update();
     const [text, dot] = STATUS[connection];
     setText(this.#status, text);
     set(this.#dot, { class: `dot b-${dot}` });
     setText(this.#size, run.total ? `${plural(run.total, "task run")} · ${count(view.nodes.length)} shown as nodes` : "");
+    show(this.#failed, run.counts.failed > 0 && this.#store.reachable);
     const { question } = run;
     const asks = question ? `, ${[question.asker, `asks for ${question.title}`].filter(Boolean).join(" ")}` : "";
     this.#announce(`${run.flow} ${run.name}: ${run.state.name}${asks}`);
@@ -113,23 +153,75 @@ export class RunGraph {
     }
   }
 
+  /** Draws the view that is shown; the others wait until somebody turns to them. */
+  #drawPage(view: View): void {
+    this.#toolbar.update(this.#mode);
+    for (const mode of MODES) show(this.#pages[mode], mode === this.#mode);
+    const { selected } = this.#inspector;
+    if (this.#mode === "graph") {
+      this.#graph.update(view, this.#filter);
+      this.#expanded.update(view, this.#filter, selected);
+    } else if (this.#mode === "timeline") this.#timeline.update(view, this.#filter, selected);
+    else this.#list.update(view, this.#filter, selected);
+  }
+
+  #turnTo(mode: Mode): void {
+    this.#mode = mode;
+    this.#draw();
+  }
+
   /** Speaks changes of the state, but not the first one seen. */
   #announce(text: string): void {
     if (this.#announced && this.#announced !== text) setText(this.#announcer, text);
     this.#announced = text;
   }
 
-  #select(node: number | null): void {
-    const before = this.#inspector.node;
-    this.#graph.setSelected(node);
-    this.#inspector.open(node);
-    set(this.#panel, { "data-inspecting": node !== null });
-    if (node === null && before !== null) this.#graph.focus(before);
+  /** Selects in all views and opens the inspector, or closes that for null. */
+  #select(selection: Selection | null): void {
+    const before = this.#inspector.selected;
+    this.#graph.setSelected(selection?.node ?? null);
+    this.#inspector.open(selection);
+    set(this.#panel, { "data-inspecting": selection !== null });
+    this.#draw();
+    if (selection === null && before !== null) this.#giveBack(before);
+  }
+
+  /** Shows the task runs of a group over the graph, or the graph again for null. */
+  #expand(node: number | null): void {
+    const before = this.#expanded.node;
+    if (node !== null) this.#mode = "graph";
+    this.#expanded.open(node);
+    set(this.#panel, { "data-expanded": node !== null });
+    this.#draw();
+    if (node !== null) this.#expanded.enter();
+    else if (before !== null) this.#graph.focus(before);
+  }
+
+  /** The focus goes back to where the inspector was opened. */
+  #giveBack(selection: Selection): void {
+    if (this.#mode === "list") this.#list.focus(selection);
+    else if (this.#mode === "timeline") this.#timeline.focus(selection.node);
+    else if (this.#expanded.node !== null) this.#expanded.focus(selection);
+    else this.#graph.focus(selection.node);
+  }
+
+  /** Selects the failed task run after the selected one; after the last comes the first. */
+  #nextFailed(): void {
+    this.#store.findFailed(this.#inspector.number ?? 0, (member) => {
+      const single = this.#store.nodes.get(member.node)?.total === 1;
+      this.#select({ node: member.node, member: single ? null : member.number });
+      setText(this.#announcer, `${member.label}: ${member.error}`);
+    });
   }
 
   #onKey(event: KeyboardEvent): void {
-    if (event.key !== "Escape" || this.#inspector.node === null) return;
-    this.#select(null);
+    const { target, key } = event;
+    const typing = target instanceof Element && target.matches("input, textarea, select");
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key === "Escape" && this.#inspector.selected) this.#select(null);
+    else if (key === "Escape" && this.#expanded.node !== null) this.#expand(null);
+    else if (key.toLowerCase() === "f" && !typing && !this.#failed.hidden) this.#nextFailed();
+    else return;
     event.preventDefault();
     event.stopPropagation();
   }

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { stripGrid, stripPaths } from "../src/card";
+import { stripGrid, stripPaths } from "../src/strip";
 import { coverPicture } from "../src/cover";
 import { neighbour } from "../src/graph";
 import { COUNT_LOOKS, SHAPES, shapeOf } from "../src/icons";

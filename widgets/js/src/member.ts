@@ -1,0 +1,131 @@
+/** The story of one task run: attempts, where its inputs came from, its error, log, result and code. */
+
+import { html, set, setText, show } from "./dom";
+import { icon } from "./icons";
+import type { IconName } from "./icons";
+import type { Fact, Member } from "./protocol";
+import type { Select } from "./selection";
+import { count } from "./text";
+
+const TABS = ["Error", "Log", "Result", "Inputs", "Code"] as const;
+type Tab = (typeof TABS)[number];
+
+/** Rows of labels and texts. */
+export function factRows(facts: readonly Fact[]): HTMLElement[] {
+  return facts.flatMap((fact) => [html("dt", {}, fact.label), html("dd", {}, fact.text)]);
+}
+
+export class MemberStory {
+  readonly element: HTMLElement;
+  #select: Select;
+  #at = html("span", { class: "times" });
+  #before: HTMLButtonElement;
+  #after: HTMLButtonElement;
+  #steps: HTMLElement;
+  #facts = html("dl");
+  #tabs = new Map<Tab, HTMLButtonElement>();
+  #page: HTMLElement;
+  #chosen: Tab | null = null;
+  #shown: Member | null = null;
+  #drawn = "";
+
+  /** `prefix` makes the ids of its parts. */
+  constructor(select: Select, prefix: string) {
+    this.#select = select;
+    this.#before = this.#step("back", "Failed before", (member) => member.steps.before);
+    this.#after = this.#step("more", "Next failed", (member) => member.steps.after);
+    this.#steps = html("div", { class: "steps" }, this.#before, this.#at, this.#after);
+    const list = html("div", { class: "tabs", role: "tablist", "aria-label": "About the task run" });
+    this.#page = html("div", { class: "story", role: "tabpanel", id: `${prefix}-story`, tabindex: 0 });
+    for (const name of TABS) {
+      const tab = html("button", { type: "button", role: "tab", id: `${prefix}-${name}`, "aria-controls": this.#page.id });
+      tab.addEventListener("click", () => this.#turnTo(name));
+      this.#tabs.set(name, tab);
+      list.append(tab);
+    }
+    list.addEventListener("keydown", (event) => this.#onKey(event));
+    this.element = html("div", { class: "member", hidden: true }, this.#steps, this.#facts, list, this.#page);
+  }
+
+  update(member: Member | undefined): void {
+    show(this.element, member !== undefined);
+    if (!member || member === this.#shown) return;
+    this.#shown = member;
+    const { at, of, before, after } = member.steps;
+    setText(this.#at, at ? `${count(at)} of ${count(of)} failed` : `${count(of)} failed`);
+    set(this.#before, { "aria-disabled": before === null && "true" });
+    set(this.#after, { "aria-disabled": after === null && "true" });
+    show(this.#steps, of > 0 && !(of === 1 && at === 1));
+    this.#facts.replaceChildren(...factRows(member.facts));
+    show(this.#facts, member.facts.length > 0);
+    this.#drawTab(member);
+  }
+
+  #drawTab(member: Member): void {
+    const has = (tab: Tab): boolean => (tab === "Error" ? member.error !== "" : tab !== "Inputs" || member.inputs.length > 0);
+    const first: Tab = has("Error") ? "Error" : member.logs.length ? "Log" : "Result";
+    const chosen = this.#chosen && has(this.#chosen) ? this.#chosen : first;
+    for (const [name, tab] of this.#tabs) {
+      show(tab, has(name));
+      setText(tab, name === "Log" && member.logs.length ? `Log ${count(member.logs.length)}${member.more ? "+" : ""}` : name);
+      set(tab, { "aria-selected": String(name === chosen), tabindex: name === chosen ? 0 : -1 });
+    }
+    set(this.#page, { "aria-labelledby": this.#tabs.get(chosen)!.id });
+    const key = JSON.stringify([chosen, member]);
+    if (key === this.#drawn) return;
+    this.#drawn = key;
+    this.#page.replaceChildren(...this.#contentOf(chosen, member));
+  }
+
+  #contentOf(tab: Tab, member: Member): Element[] {
+    const hint = (text: string): Element[] => (text ? [html("p", { class: "hint" }, text)] : []);
+    const text = (content: string): Element[] => (content ? [html("pre", {}, content)] : []);
+    switch (tab) {
+      case "Error":
+        return [html("pre", { class: "error" }, member.error), ...text(member.traceback)];
+      case "Log":
+        return [
+          ...member.logs.map(({ clock, level, text }) =>
+            html("div", { class: `line l-${level}` }, html("time", {}, clock), html("b", {}, level), html("span", {}, text)),
+          ),
+          ...hint(member.more ? "and more in the record" : member.logs.length ? "" : "It has logged nothing."),
+        ];
+      case "Result":
+        return [...text(member.result), ...hint(member.result_note)];
+      case "Inputs":
+        return member.inputs.map(({ parameter, label, node, member: source }) => {
+          const link = html("button", { type: "button", class: "link" }, label);
+          link.addEventListener("click", () => this.#select({ node, member: source }));
+          return html("div", { class: "input" }, html("code", {}, parameter), " from ", link);
+        });
+      case "Code":
+        return [...hint(member.code_note), ...text(member.code)];
+    }
+  }
+
+  #turnTo(tab: Tab): void {
+    this.#chosen = tab;
+    if (this.#shown) this.#drawTab(this.#shown);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const tabs = [...this.#tabs].filter(([, tab]) => !tab.hidden);
+    const at = tabs.findIndex(([, tab]) => tab === event.target);
+    const step = { ArrowRight: 1, ArrowLeft: tabs.length - 1 }[event.key];
+    if (at < 0 || !step) return;
+    const [name, tab] = tabs[(at + step) % tabs.length]!;
+    this.#turnTo(name);
+    tab.focus();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #step(name: IconName, label: string, to: (member: Member) => number | null): HTMLButtonElement {
+    const button = html("button", { type: "button", "aria-label": label, title: label }, icon(name));
+    button.addEventListener("click", () => {
+      const number = this.#shown && to(this.#shown);
+      if (this.#shown && number !== null) this.#select({ node: this.#shown.node, member: number });
+    });
+    return button;
+  }
+}

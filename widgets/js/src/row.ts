@@ -1,0 +1,104 @@
+/** The rows of the list: call sites, their task runs, and the one that turns the pages of these. */
+
+import { html, set, setText, show } from "./dom";
+import { icon, setIcon, shapeOf } from "./icons";
+import type { IconName } from "./icons";
+import { PAGE } from "./protocol";
+import type { StateView } from "./protocol";
+import { count, stateWords } from "./text";
+
+export interface Look {
+  name: string;
+  /** Beside the name: `× 3,376`. */
+  times: string;
+  state: StateView;
+  runs: string;
+  line: string;
+  alert: string;
+  selected: boolean;
+  /** Whether its task runs are shown below it; null where there is nothing to show. */
+  open: boolean | null;
+  level: number;
+}
+
+export class Row {
+  readonly element: HTMLTableRowElement;
+  #twist = html("span", { class: "twist", "data-twist": true }, icon("more"));
+  #icon = icon("idle");
+  #name = html("b", { class: "name" });
+  #times = html("span", { class: "times" });
+  #state = html("td");
+  #runs = html("td", { class: "number" });
+  #line = html("span");
+  #alert = html("span", { class: "alert" });
+
+  constructor(key: string) {
+    const head = html("span", { class: "head" }, this.#twist, this.#icon, this.#name, this.#times);
+    const cells = [html("td", {}, head), this.#state, this.#runs, html("td", { class: "about" }, this.#line, this.#alert)];
+    this.element = html("tr", { "data-row": key, tabindex: -1 }, ...cells);
+  }
+
+  update(look: Look): void {
+    const { selected, open, level } = look;
+    set(this.element, {
+      "aria-selected": String(selected),
+      "aria-level": level,
+      "aria-expanded": open === null ? null : String(open),
+    });
+    set(this.#twist, { class: open === null ? "twist none" : "twist" });
+    setIcon(this.#icon, shapeOf(look.state), look.state.family);
+    setText(this.#name, look.name);
+    set(this.#name, { title: look.name });
+    setText(this.#times, look.times);
+    setText(this.#state, stateWords(look.state));
+    setText(this.#runs, look.runs);
+    setText(this.#line, look.line);
+    setText(this.#alert, look.alert);
+  }
+}
+
+/** Turns pages: `first` is the place of the first task run that is shown, of `total`. */
+export class PageRow {
+  readonly element: HTMLTableRowElement;
+  #first = 0;
+  #total = 0;
+  #text = html("span");
+  #back: HTMLButtonElement;
+  #on: HTMLButtonElement;
+  #place = html("input", { type: "text", inputmode: "numeric", size: 6, "aria-label": "Place of the task run to go to" });
+  #goTo = html("label", { class: "go" }, "Go to", this.#place);
+
+  /** `turn` is called with the place that is to be shown. */
+  constructor(key: string, turn: (place: number) => void) {
+    const button = (name: IconName, label: string, step: number): HTMLButtonElement => {
+      const made = html("button", { type: "button", "aria-label": label, title: label }, icon(name));
+      made.addEventListener("click", () => {
+        const place = this.#first + step * PAGE;
+        if (place >= 0 && place < this.#total) turn(place);
+      });
+      return made;
+    };
+    this.#back = button("back", "Earlier task runs", -1);
+    this.#on = button("more", "Later task runs", 1);
+    this.#place.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      const place = Number(this.#place.value || "x");
+      if (event.key === "Enter" && place >= 0) turn(Math.min(Math.floor(place), this.#total - 1));
+    });
+    const parts = html("span", { class: "turn" }, this.#back, this.#text, this.#on, this.#goTo);
+    this.element = html("tr", { "data-row": key, class: "turns", "aria-level": 2 }, html("td", { colspan: 4 }, parts));
+  }
+
+  /** `total` is null while it is not known; `any` says that all task runs are shown, so that a place is one of theirs. */
+  update(first: number, total: number | null, any: boolean): void {
+    this.#first = first;
+    this.#total = total ?? 0;
+    const last = Math.min(first + PAGE, this.#total);
+    const places = any ? `${count(first)} to ${count(last - 1)}` : `${count(first + 1)} to ${count(last)}`;
+    setText(this.#text, total === null ? "Loading…" : `${places} of ${count(this.#total)}`);
+    set(this.#back, { "aria-disabled": first === 0 && "true" });
+    set(this.#on, { "aria-disabled": last >= this.#total && "true" });
+    for (const button of [this.#back, this.#on]) show(button, this.#total > PAGE);
+    show(this.#goTo, any && this.#total > PAGE);
+  }
+}

@@ -1,0 +1,176 @@
+/** When the task runs ran: a lane for each node, with a bar for each run, or a profile of how many ran at once. */
+
+import { html, set, setText, show, svg } from "./dom";
+import type { Filter } from "./filter";
+import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
+import type { Lane, NodeView, View } from "./protocol";
+import type { Select, Selection } from "./selection";
+import type { Store } from "./store";
+import { LETTERS } from "./strip";
+import { duration, nodeLabel, timesOf } from "./text";
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400];
+const TICKS = 6;
+
+/** The moments to write on an axis of that length: few, and round ones. */
+export function ticks(seconds: number): number[] {
+  let unit = 1;
+  while (seconds < TICKS * unit && seconds < TICKS) unit /= 10;
+  const last = STEPS.at(-1)!;
+  const fits = (step: number): boolean => seconds / step <= TICKS;
+  const step = STEPS.map((each) => each * unit).find(fits) ?? Math.ceil(seconds / TICKS / last) * last;
+  return Array.from({ length: Math.floor(seconds / step) + 1 }, (_, i) => i * step);
+}
+
+export class Timeline {
+  readonly element: HTMLElement;
+  #store: Store;
+  #select: Select;
+  #axis = html("div", { class: "axis", "aria-hidden": "true" });
+  #lanes = html("div", { class: "lanes", role: "group", "aria-label": "Timeline" });
+  #hint = html("p", { class: "hint" });
+  #byId = new Map<number, LaneRow>();
+  #seconds = 0;
+  #current: number | null = null;
+
+  constructor(store: Store, select: Select) {
+    this.#store = store;
+    this.#select = select;
+    this.element = html("div", { class: "timeline" }, this.#axis, this.#lanes, this.#hint);
+    this.#lanes.addEventListener("click", (event) => {
+      const node = nodeOf(event.target);
+      if (node === null) return;
+      this.focus(node);
+      this.#select({ node, member: null });
+    });
+    this.#lanes.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#lanes.addEventListener("focusin", (event) => this.#setCurrent(nodeOf(event.target)));
+  }
+
+  update(view: View, filter: Filter, selected: Selection | null): void {
+    this.#store.fetchTimeline();
+    const { timeline, reachable } = this.#store;
+    const lanes = new Map(timeline?.lanes.map((lane) => [lane.node, lane]));
+    let shown = 0;
+    for (const node of view.nodes) {
+      const row = this.#byId.get(node.id) ?? this.#add(node.id);
+      const fits = filter.matches(node);
+      shown += Number(fits);
+      show(row.element, fits);
+      row.update(node, lanes.get(node.id), timeline?.seconds ?? 1, node.id === selected?.node);
+    }
+    if (timeline && timeline.seconds !== this.#seconds) this.#drawAxis((this.#seconds = timeline.seconds));
+    const nothing = filter.on ? filter.nothing : "No task has run yet.";
+    setText(this.#hint, !timeline && !reachable ? "The timeline needs a connection to the kernel." : shown ? "" : nothing);
+    show(this.#hint, this.#hint.textContent !== "");
+    if (this.#current === null || this.#byId.get(this.#current)?.element.hidden) {
+      this.#setCurrent(view.nodes.find((node) => filter.matches(node))?.id ?? null);
+    }
+  }
+
+  focus(node: number): void {
+    this.#byId.get(node)?.element.focus();
+  }
+
+  #add(node: number): LaneRow {
+    const row = new LaneRow(node);
+    this.#byId.set(node, row);
+    this.#lanes.append(row.element);
+    return row;
+  }
+
+  #drawAxis(seconds: number): void {
+    const marks = ticks(seconds).map((at) => {
+      const mark = html("span", {}, at ? duration(at).replace(/\.0s$/, "s").replace(/ 00[sm]$/, "") : "0s");
+      mark.style.left = `${(100 * at) / seconds}%`;
+      return mark;
+    });
+    this.#axis.replaceChildren(...marks);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const node = nodeOf(event.target);
+    if (node === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const order = [...this.#byId].filter(([, row]) => !row.element.hidden).map(([id]) => id);
+    const at = order.indexOf(node);
+    const places: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: order.length - 1 };
+    if (event.key in places) this.focus(order[places[event.key]!] ?? node);
+    else if (event.key === "Enter" || event.key === " ") this.#select({ node, member: null });
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #setCurrent(node: number | null): void {
+    for (const [id, row] of this.#byId) set(row.element, { tabindex: id === node ? 0 : -1 });
+    this.#current = node;
+  }
+}
+
+class LaneRow {
+  readonly element: HTMLElement;
+  #spoken = html("span", { class: "spoken" });
+  #icon = icon("idle");
+  #name = html("span", { class: "name" });
+  #times = html("span", { class: "times" });
+  #track = html("div", { class: "track", "aria-hidden": "true" });
+  #drawn = "";
+
+  constructor(node: number) {
+    const label = html("div", { class: "label", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
+    this.element = html(
+      "div",
+      { class: "lane", role: "button", tabindex: -1, "data-lane": node },
+      this.#spoken,
+      label,
+      this.#track,
+    );
+  }
+
+  update(node: NodeView, lane: Lane | undefined, seconds: number, selected: boolean): void {
+    set(this.element, { "data-selected": selected, title: node.name });
+    setText(this.#spoken, nodeLabel(node));
+    setIcon(this.#icon, shapeOf(node.state), node.state.family);
+    setText(this.#name, node.name);
+    setText(this.#times, timesOf(node));
+    const key = JSON.stringify([lane, seconds, node.state.family]);
+    if (key === this.#drawn) return;
+    this.#drawn = key;
+    this.#track.replaceChildren(...(lane ? marksOf(lane, seconds, node) : []));
+  }
+}
+
+function marksOf(lane: Lane, seconds: number, node: NodeView): Element[] {
+  if (!lane.heights.length) {
+    return lane.bars.map(({ letter, start, end }) => {
+      const bar = html("i", { class: `run b-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}` });
+      bar.style.left = `${(100 * start) / seconds}%`;
+      bar.style.width = `${(100 * (end - start)) / seconds}%`;
+      return bar;
+    });
+  }
+  const most = Math.max(1, ...lane.heights);
+  // One that runs alone is seen beside thousands.
+  const steps = lane.heights.map((height, i) => `V${round(height ? 0.9 - (0.85 * height) / most : 1)}H${i + 1}`);
+  const family = node.counts.running ? "active" : node.counts.done ? "done" : "bad";
+  const profile = svg(
+    "svg",
+    { class: `profile s-${family}`, viewBox: `0 0 ${lane.heights.length} 1`, preserveAspectRatio: "none" },
+    svg("path", { d: `M0,1${steps.join("")}V1z` }),
+  );
+  const pins = lane.failed.map((at) => {
+    const pin = html("i", { class: "pin" });
+    pin.style.left = `${(100 * at) / seconds}%`;
+    return pin;
+  });
+  return [profile, ...pins];
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+function nodeOf(target: EventTarget | null): number | null {
+  const lane = target instanceof Element ? target.closest<HTMLElement>("[data-lane]") : null;
+  return lane ? Number(lane.dataset.lane) : null;
+}

@@ -1,0 +1,172 @@
+import { expect, test, vi } from "vitest";
+
+import type { Timeline } from "../src/protocol";
+import { ticks } from "../src/timeline";
+import { all, delta, focused, frame, key, live, model, one, rows, shownText, turnTo } from "./display";
+import { DONE, FAILED, counts, edge, group, node, run, view } from "./fakes";
+
+const NODES = [node(1, { name: "load" }), group(2, { name: "locate" }), node(3, { name: "plot" })];
+
+const LANES: Timeline = {
+  seconds: 40,
+  lanes: [
+    { node: 1, bars: [{ letter: "d", start: 0, end: 10 }], heights: [], failed: [] },
+    { node: 2, bars: [], heights: [0, 2, 4, 4], failed: [20] },
+    { node: 3, bars: [], heights: [], failed: [] },
+  ],
+};
+
+function shown(): void {
+  live(view(1, NODES, { edges: [edge(1, 2), edge(2, 3)], run: run({ counts: counts({ done: 2, failed: 3 }) }) }));
+}
+
+test("one of three views is shown, and arrows go from tab to tab", () => {
+  shown();
+  const pages = (): (string | null)[] => all(".page:not([hidden])").map((page) => page.getAttribute("aria-labelledby"));
+  const tabs = all(".toolbar [role=tab]");
+  expect(tabs.map((tab) => [tab.textContent, tab.getAttribute("aria-selected"), tab.tabIndex])).toEqual([
+    ["Graph", "true", 0],
+    ["Timeline", "false", -1],
+    ["List", "false", -1],
+  ]);
+  expect(pages()).toEqual([tabs[0]!.id]);
+  tabs[0]!.focus();
+  key(tabs[0]!, "ArrowLeft");
+  expect(focused()).toBe(tabs[2]);
+  expect(pages()).toEqual([tabs[2]!.id]);
+  expect(one(`#${tabs[2]!.getAttribute("aria-controls")}`).hidden).toBe(false);
+  key(tabs[2]!, "ArrowRight");
+  expect(pages()).toEqual([tabs[0]!.id]);
+});
+
+test("the list says in words what the graph shows", () => {
+  shown();
+  turnTo("List");
+  expect(one("[aria-label='Task runs']").getAttribute("aria-rowcount")).toBe("4");
+  expect(rows()).toEqual([
+    "load | Completed | 1 | 0.2s",
+    "locate× 3,376 | Running | 3,376 | 2,100 of 3,3763 failed",
+    "plot | Completed | 1 | 0.2s",
+  ]);
+  const first = all("tbody tr")[0];
+  delta([node(1, { name: "load", line: "0.3s" })]);
+  expect(all("tbody tr")[0]).toBe(first);
+  expect(rows()[0]).toBe("load | Completed | 1 | 0.3s");
+});
+
+test("the list is walked through by keys, and Enter opens the inspector", () => {
+  shown();
+  turnTo("List");
+  const [first, second, third] = all("tbody tr");
+  expect(all("tbody tr").map((row) => row.tabIndex)).toEqual([0, -1, -1]);
+  first!.focus();
+  key(first!, "ArrowDown");
+  expect(focused()).toBe(second);
+  expect(all("tbody tr").map((row) => row.tabIndex)).toEqual([-1, 0, -1]);
+  key(second!, "End");
+  expect(focused()).toBe(third);
+  key(third!, "Enter");
+  expect(one(".inspector .name").textContent).toBe("plot");
+  expect(third!.getAttribute("aria-selected")).toBe("true");
+  key(third!, "Escape");
+  expect(one(".inspector").hidden).toBe(true);
+  expect(focused()).toBe(third);
+});
+
+test("what is selected in one view is selected in all", () => {
+  shown();
+  one('[data-node="2"]').click();
+  turnTo("List");
+  expect(all("tbody tr").map((row) => row.getAttribute("aria-selected"))).toEqual(["false", "true", "false"]);
+  turnTo("Timeline");
+  expect(one('[data-lane="2"]').hasAttribute("data-selected")).toBe(true);
+  one('[data-lane="3"]').click();
+  turnTo("Graph");
+  expect(all("[data-node][data-selected]").map((each) => each.dataset.node)).toEqual(["3"]);
+});
+
+test("a count of the head shows only what has such runs, until it is pressed again", () => {
+  shown();
+  const failed = one("[data-count=failed]");
+  failed.click();
+  expect(failed.getAttribute("aria-pressed")).toBe("true");
+  expect(all("[data-node][data-faded]").map((each) => each.dataset.node)).toEqual(["1", "3"]);
+  turnTo("List");
+  expect(rows()).toHaveLength(1);
+  turnTo("Timeline");
+  expect(all(".lane:not([hidden])").map((lane) => lane.dataset.lane)).toEqual(["2"]);
+  delta([group(2, { counts: counts({ done: 3376 }) })], { counts: counts({ done: 5 }) });
+  expect(failed.hidden).toBe(false);
+  expect(shownText(".timeline .hint")).toEqual(["There is no failed task run."]);
+  failed.click();
+  expect(failed.hidden).toBe(true);
+  expect(all(".lane:not([hidden])")).toHaveLength(3);
+  turnTo("Graph");
+  expect(all("[data-faded]")).toEqual([]);
+});
+
+test("the timeline has a bar for each run, or one profile for many", () => {
+  shown();
+  expect(model.kinds()).not.toContain("get");
+  turnTo("Timeline");
+  expect(model.last("get")).toMatchObject({ timeline: true });
+  model.say({ kind: "timeline", id: "x", timeline: LANES });
+  frame();
+  const bar = one('[data-lane="1"] .run');
+  expect([bar.className, bar.style.left, bar.style.width]).toEqual(["run b-done", "0%", "25%"]);
+  expect(one('[data-lane="2"] .profile path').getAttribute("d")).toBe("M0,1V1H1V0.475H2V0.05H3V0.05H4V1z");
+  expect(one('[data-lane="2"] .pin').style.left).toBe("50%");
+  expect(one('[data-lane="3"] .track').children).toHaveLength(0);
+  expect(all(".axis span").map((mark) => [mark.textContent, mark.style.left])).toEqual([
+    ["0s", "0%"],
+    ["10s", "25%"],
+    ["20s", "50%"],
+    ["30s", "75%"],
+    ["40s", "100%"],
+  ]);
+  expect(one('[data-lane="2"]').textContent).toContain("locate, group of 3,376, running, 2,100 done, 3 failed");
+});
+
+test("while it is shown the timeline is asked for once a second, and after the end once more", () => {
+  shown();
+  turnTo("Timeline");
+  const asked = (): number => model.sent.filter((message) => "timeline" in message).length;
+  for (let second = 0; second < 3; second++) {
+    model.say({ kind: "timeline", id: "x", timeline: LANES });
+    vi.advanceTimersByTime(1000);
+    frame();
+  }
+  expect(asked()).toBe(4);
+  delta([], { running: false, state: DONE, can: [] });
+  vi.advanceTimersByTime(5000);
+  const total = asked();
+  expect(total).toBeLessThanOrEqual(5);
+  turnTo("List");
+  vi.advanceTimersByTime(5000);
+  expect(asked()).toBe(total);
+});
+
+test("without a kernel the timeline says what it needs", () => {
+  model.traits._live = false;
+  model.traits._view = view(1, NODES, { run: run({ running: false, state: FAILED }) });
+  live(view(0, []));
+  model.emit("comm_live_update");
+  turnTo("Timeline");
+  expect(shownText(".timeline .hint")).toEqual(["The timeline needs a connection to the kernel."]);
+  turnTo("List");
+  expect(rows()).toHaveLength(3);
+});
+
+test.each([
+  [0.004, [0, 0.001, 0.002, 0.003, 0.004]],
+  [3, [0, 0.5, 1, 1.5, 2, 2.5, 3]],
+  [45, [0, 10, 20, 30, 40]],
+  [100, [0, 30, 60, 90]],
+  [4000, [0, 1800, 3600]],
+])("an axis of %s seconds has round marks", (seconds, expected) => {
+  expect(ticks(seconds).map((at) => Math.round(at * 1e6) / 1e6)).toEqual(expected);
+});
+
+test("an axis of a month has few marks", () => {
+  expect(ticks(30 * 86_400).length).toBeLessThan(9);
+});

@@ -1,0 +1,62 @@
+"""When the task runs ran: a lane for each node, of a size that does not grow with the number of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from .graph_model import GraphModel, Node
+from .protocol import Bar, Lane, Timeline
+
+FEW = 24
+"""Up to so many task runs of a node have a bar each; beyond, the lane shows how many ran at once."""
+
+SLICES = 120
+"""Equal parts of the timeline, for the lanes of many."""
+
+
+class _Span(NamedTuple):
+    letter: str
+    start: float
+    end: float | None
+
+
+def timeline(model: GraphModel, nodes: Sequence[Node], now: float) -> Timeline:
+    """The timeline of these nodes; `now` is where it ends, unless the run has ended."""
+    began = min((node.first_created for node in nodes), default=now)
+    end = model.ended if model.ended is not None else now
+    spans = [_spans(model, node, began) for node in nodes]
+    # A clock may have been set back, and then a task run ends after its flow run.
+    last = max((span.end for each in spans for span in each if span.end is not None), default=0.0)
+    seconds = max(end - began, last, 0.001)
+    return {"seconds": seconds, "lanes": [_lane(*each, seconds) for each in zip(nodes, spans, strict=True)]}
+
+
+def _spans(model: GraphModel, node: Node, began: float) -> list[_Span]:
+    spans = []
+    for number in node.members:
+        span = model.span(number)
+        if span is not None:
+            start = max(0.0, span[0] - began)
+            spans.append(_Span(model.letter(number), start, None if span[1] is None else max(start, span[1] - began)))
+    return spans
+
+
+def _lane(node: Node, open_spans: list[_Span], seconds: float) -> Lane:
+    spans = [(letter, start, seconds if end is None else end) for letter, start, end in open_spans]
+    if len(spans) <= FEW:
+        bars: list[Bar] = [{"letter": letter, "start": start, "end": end} for letter, start, end in spans]
+        return {"node": node.site, "bars": bars, "heights": [], "failed": []}
+    failed = sorted(end for letter, _, end in spans if letter == "f")
+    return {"node": node.site, "bars": [], "heights": _heights(spans, seconds), "failed": failed[:FEW]}
+
+
+def _heights(spans: Iterable[tuple[str, float, float]], seconds: float) -> list[int]:
+    """How many were at work at some time in each slice."""
+    steps = [0] * (SLICES + 1)
+    for _, start, end in spans:
+        first = min(SLICES - 1, int(start / seconds * SLICES))
+        steps[first] += 1
+        steps[max(first, min(SLICES - 1, int(end / seconds * SLICES))) + 1] -= 1
+    return list(accumulate(steps[:SLICES]))
