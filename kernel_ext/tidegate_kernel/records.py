@@ -26,7 +26,10 @@ def told(call: Callable[[], T]) -> T:
 
 
 def found(run: str | int) -> FlowRow:
-    """The flow run of that number, or the newest of that name.  Raises `UsageError` if there is none."""
+    """The flow run of that number, or the newest that has that name or whose flow has it, in this order.
+
+    Raises `UsageError` if there is none.
+    """
     word = str(run)
     row = told(lambda: engine().store.flow_run(int(word)) if word.isdecimal() else _named(word))
     if row is None:
@@ -35,7 +38,9 @@ def found(run: str | int) -> FlowRow:
 
 
 def _named(name: str) -> FlowRow | None:
-    return next((row for row in engine().store.flow_runs(NAMED) if row.name == name), None)
+    newest = engine().store.flow_runs(NAMED)
+    of_flow = (row for row in newest if row.flow == name and row.parent is None)
+    return next((row for row in newest if row.name == name), None) or next(of_flow, None)
 
 
 def title(row: FlowRow) -> str:

@@ -37,6 +37,8 @@ MOST_ATTEMPTS = 255
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
 
+_ENDED = "dfc"
+
 _LETTER = {
     StateType.SCHEDULED: "a",
     StateType.PENDING: "w",
@@ -115,6 +117,7 @@ class GraphModel:
         self._since = array("d", [0.0])
         self._until = array("d", [0.0])
         self._attempts = bytearray(1)
+        self._not_ready: set[int] = set()
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
 
     @property
@@ -266,17 +269,31 @@ class GraphModel:
         node.counts[before] -= 1
         node.counts[after] += 1
         self._letters[number] = ord(after)
+        if before in _ENDED or number in self._not_ready:
+            self._again(node, number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
         self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
         (self._since if after == "r" else self._until)[number] = event.at
         if after == "r":
             if node.first_started is None:
                 node.first_started = event.at
-        elif after in "dfc":
+        elif after in _ENDED:
             self._ended(node, event)
         elif state.name == "NotReady":
             node.not_ready += 1
+            self._not_ready.add(number)
         self.dirty.add(node.site)
+
+    def _again(self, node: Node, number: int) -> None:
+        """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
+        if number in self._not_ready:
+            self._not_ready.remove(number)
+            node.not_ready -= 1
+            return
+        node.ended -= 1
+        if self._attempts[number]:
+            node.seconds -= self._until[number] - self._since[number]
+        node.failures = [each for each in node.failures if each.number != number]
 
     def _ended(self, node: Node, event: TaskState) -> None:
         seconds = event.at - self._since[event.task_run] if event.attempt else None
