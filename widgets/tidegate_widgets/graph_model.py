@@ -85,6 +85,8 @@ class Node:
     ended: int = 0
     failures: list[Member] = field(default_factory=list)
     not_ready: int = 0
+    versions: dict[str, int] = field(default_factory=dict)
+    """Digests of the code that its members ran with, each with its number from 1."""
 
 
 class GraphModel:
@@ -117,6 +119,7 @@ class GraphModel:
         self._since = array("d", [0.0])
         self._until = array("d", [0.0])
         self._attempts = bytearray(1)
+        self._versions = bytearray(1)
         self._not_ready: set[int] = set()
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
 
@@ -235,13 +238,23 @@ class GraphModel:
             self._since.append(event.at)
             self._until.append(event.at)
             self._attempts.append(0)
+            self._versions.append(0)
         self._sites[number] = event.site
+        self._learn_code(node, number, event.source)
         node.members.append(number)
         node.counts["w"] += 1
         self.dirty.add(event.site)
         for edges in event.links.values():
             for kind, first, last in edges:
                 self._link(kind, first, last, event.site)
+
+    def _learn_code(self, node: Node, number: int, digest: str) -> None:
+        known = node.versions
+        self._versions[number] = min(known.setdefault(digest, len(known) + 1), MOST_ATTEMPTS)
+
+    def version(self, number: int) -> int:
+        """With which version of the code of its node a task run began, counted from 1; 0 if it has not begun."""
+        return self._versions[number] if self._attempts[number] else 0
 
     def _link(self, kind: LinkKind, first: int, last: int, target: int) -> None:
         if first == last:
@@ -273,6 +286,8 @@ class GraphModel:
             self._again(node, number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
         self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
+        if event.source:
+            self._learn_code(node, number, event.source)
         (self._since if after == "r" else self._until)[number] = event.at
         if after == "r":
             if node.first_started is None:

@@ -194,6 +194,13 @@ def error_text(state: State) -> str:
     return describe(held) if isinstance(held, BaseException) else state.message
 
 
+def versions_text(model: GraphModel, node: Node) -> str:
+    """With which versions of the code its task runs began: ``version 1: 3 runs, version 2: 9 runs``."""
+    began = Counter(map(model.version, node.members))
+    parts = [f"version {each}: {_runs(began[each])}" for each in sorted(began) if each]
+    return ", ".join(parts) or "none has begun"
+
+
 def detail(model: GraphModel, node: Node, number: int) -> Detail:
     """What the inspector shows about a node."""
     members = len(node.members)
@@ -205,6 +212,8 @@ def detail(model: GraphModel, node: Node, number: int) -> Detail:
     if node.ended:
         text = duration(node.seconds / node.ended)
         facts.append({"label": "Duration", "text": f"{text} on average" if members > 1 else text})
+    if len(node.versions) > 1:
+        facts.append({"label": "Code", "text": versions_text(model, node)})
     sources = [model.nodes[source].task for source, target in model.edges if target == node.site]
     if sources:
         facts.append({"label": "Inputs", "text": ", ".join(sources)})

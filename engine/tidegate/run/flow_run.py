@@ -62,13 +62,11 @@ class FlowRun(Controlled):
         """Seconds since the epoch by the clock of the root run, see `Engine.run_clock`."""
         self.flow = flow
         self.created = created
-        self.number = created.flow_run
-        self.name = created.name
+        self.number, self.name = created.flow_run, created.name
         self.tags = frozenset(created.tags)
         self.scheduled = created.at
         """When it was to begin, in seconds since the epoch."""
-        self.runner = runner
-        self.policy = flow.policy
+        self.runner, self.policy = runner, flow.policy
         self._taken_up = now()
         self.state: State = Pending(at=self._taken_up)
         self.saving = saving

@@ -22,14 +22,15 @@ from pathlib import Path
 
 from .. import forks
 from ..errors import StoreError
-from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
+from ..model.events import Event, FlowCreated
 from ..model.requests import Request
 from ..model.states import StateType
-from ..model.views import FlowRow, TaskRow
+from ..model.views import FlowRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
+from . import checksums, codec, processes, reader, request_table
 from .fence import TAKEN
+from .looks import Looks
 from .slot_table import SlotTable
 from .sql_errors import SQL_ERRORS, may_heal
 from .upkeep import Upkeep
@@ -47,7 +48,7 @@ BACKLOG = 200_000
 Done = Callable[[str], None]
 
 
-class SQLiteStore:
+class SQLiteStore(Looks):
     """An `EventStore` in the file at `path`, which is made, with its folder, if it is not there.
 
     Raises `StoreError` for a file that cannot be written, is no SQLite file, belongs to another program or was written
@@ -298,54 +299,7 @@ class SQLiteStore:
     def _problem(self, error: Exception) -> str:
         return f"The store {self.path} cannot be written: {error}."
 
-    # Reading ------------------------------------------------------------------------------------------------------
-
-    def flow_runs(self, limit: int = 100) -> list[FlowRow]:
-        """The newest flow runs first."""
-        with self._reading() as connection:
-            return reader.flow_runs(connection, limit)
-
-    def flow_run(self, number: int) -> FlowRow | None:
-        """One flow run."""
-        with self._reading() as connection:
-            return reader.flow_run(connection, number)
-
-    def task_runs(self, flow_run: int) -> list[TaskRow]:
-        """The task runs of a flow run by number."""
-        with self._reading() as connection:
-            return reader.task_runs(connection, flow_run)
-
-    def subflow_runs(self, flow_run: int, task_run: int) -> list[FlowRow]:
-        """The flow runs that a task run stood for, the newest first."""
-        with self._reading() as connection:
-            return reader.subflow_runs(connection, flow_run, task_run)
-
-    def task_run(self, flow_run: int, number: int) -> TaskRow | None:
-        """One task run of a flow run."""
-        with self._reading() as connection:
-            return reader.task_run(connection, flow_run, number)
-
-    def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
-        """The kept events of a flow run in order."""
-        with self._reading() as connection:
-            return reader.events(connection, flow_run, after)
-
-    def flow_events(self, flow_run: int) -> list[Event]:
-        """The kept events of the flow run itself, in order."""
-        with self._reading() as connection:
-            return reader.flow_events(connection, flow_run)
-
-    def logs(
-        self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
-    ) -> list[tuple[int, LogLine]]:
-        """The lines of a flow run in order."""
-        with self._reading() as connection:
-            return log_table.read(connection, flow_run, task_run, level, after, limit)
-
-    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
-        """The artifacts of a flow run by number."""
-        with self._reading() as connection:
-            return artifact_table.read(connection, flow_run)
+    # Looks of the connection that writes, which cost no other one ---------------------------------------------------
 
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
@@ -389,14 +343,5 @@ class SQLiteStore:
     def _own_errors(self) -> Iterator[None]:
         try:
             yield
-        except SQL_ERRORS as error:
-            raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own, so that a long look never holds up a commit."""
-        try:
-            with contextlib.closing(self._file.reader()) as connection:
-                yield connection
         except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
