@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from ..errors import UsageError
 from ..model.durability import LEVELS
 from ..task_runners.named import NAMES, runner_named
+from .given_values import texts_of
 
 
 class LineParser(ArgumentParser):
@@ -30,6 +31,8 @@ def _parser() -> LineParser:
     add("--retries", type=int, help="How often the cell is run again if it fails; what completed is kept.")
     add("--retry-delay", type=float, dest="retry_delay_seconds", metavar="SECONDS", help="Seconds before each retry.")
     add("--timeout", type=float, dest="timeout_seconds", metavar="SECONDS", help="How long it may take.")
+    add("--param", action="append", dest="parameters", metavar="NAME=VALUE", help="Set a parameter of the notebook; "
+        "VALUE is JSON where it can be, else text. Repeatable.")  # fmt: skip
     add("--tag", action="append", dest="tags", help="A word on the run and its task runs. Repeatable.")
     add("--durability", choices=LEVELS, help="How much of it a power cut may take; see the settings.")
     add("--log-prints", action="store_true", help="What is printed goes to the log as well.")
@@ -48,13 +51,18 @@ def options_of(line: str, name: str) -> dict[str, Any]:
     Raises `ValueError`, in one line, for a line that makes no sense.
     """
     given = vars(PARSER.parse_args(shlex.split(line)))
-    for of_the_notebook in ("help", "detach", "out"):
+    for of_the_notebook in ("help", "detach", "out", "parameters"):
         given.pop(of_the_notebook, None)
     try:
         runner = runner_named(given.pop("task_runner", "concurrent"), given.pop("max_workers", None))
     except UsageError as error:
         raise ValueError(str(error).rstrip(".")) from None
     return {"name": name, **given, "task_runner": runner}
+
+
+def parameters_of(line: str) -> dict[str, str]:
+    """The parameters that a line gives, as texts by name.  Raises `ValueError`, in one line, for what are none."""
+    return texts_of(getattr(PARSER.parse_args(shlex.split(line)), "parameters", ()))
 
 
 def is_name(text: str) -> bool:

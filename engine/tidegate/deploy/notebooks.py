@@ -22,8 +22,9 @@ from typing import Any
 from ..errors import UsageError
 from ..flow import Flow
 from ..source_text import HEADING, OVERRIDE
-from .cell_line import options_of
+from .cell_line import options_of, parameters_of
 from .cells import Cell
+from .given_values import value_of
 from .loading import loading, new_module, pick, registered, the_only
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def load_notebook(
     with loading(notebook.path.name, notebook.path.parent), registered(module):
         flags = notebook.execute(module, parameters or {}, until, name)
         if until is not None:
+            until.set_parameters(vars(module), parameters or {})
             return until.flow(vars(module), flags)
     return pick(module, name, where, [each.name for each in notebook.headings])
 
@@ -72,6 +74,7 @@ class Heading:
     def of(cls, cell: Cell, line: str, name: str) -> Heading:
         """The heading of a cell, called `name` unless it says otherwise.  Raises `UsageError` for a typo."""
         try:
+            parameters_of(line)
             return cls(cell, options_of(line, name))
         except ValueError as error:
             raise UsageError(f"{cell.filename}: %%flow: {error}.") from None
@@ -80,6 +83,11 @@ class Heading:
     def name(self) -> str:
         """What the flow is called."""
         return str(self.options["name"])
+
+    def set_parameters(self, namespace: dict[str, Any], given: Mapping[str, Any]) -> None:
+        """Set what its first line gives, but for those that are `given` from outside."""
+        texts = parameters_of(self.cell.flow_line or "")
+        namespace.update({name: value_of(text) for name, text in texts.items() if name not in given})
 
     def flow(self, namespace: dict[str, Any], flags: int) -> Flow[..., Any]:
         """The cell as a flow over a namespace.  Raises the user's own SyntaxError."""
