@@ -109,6 +109,8 @@ class Flow(CallFace, Generic[P, R]):
             raise senseless("durability", self.name, f"one of {', '.join(LEVELS)}", durability)
         self.durability = durability
         self.validate_parameters = validate_parameters
+        self.sample: int | None = None
+        """How many members of each mapped call of its function are run in a root run; null for all."""
         self.needs_results = False
         self.caching: Caching | None = None  # flows are not cached
 

@@ -113,7 +113,7 @@ def outcome(state: State, body: Body) -> Any:
     __tracebackhide__ = True
     if state.is_suspended():
         print(state.message)
-        return None
+        return body.value  # of a sample, whose body went through
     if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
         raise from_cell(state.error(), body.filename)
     return body.value

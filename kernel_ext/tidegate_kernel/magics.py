@@ -14,7 +14,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, out
 
 from tidegate import Flow
 from tidegate.context import frame
-from tidegate.deploy.cell_line import PARSER, detached_name, detaches, options_of, parameters_of
+from tidegate.deploy.cell_line import PARSER, detached_name, detaches, options_of, parameters_of, sample_of
 from tidegate.errors import StoreError, TidegateError
 
 from .cell import Body, awaits, cell_filename, cell_number, outcome
@@ -80,6 +80,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         try:
             detached_name(line)
             given = parameters_of(line)
+            sample = sample_of(line)
             options = options_of(line, f"cell-{cell_number(self.shell, filename)}")
         except ValueError as error:
             raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
@@ -89,6 +90,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             made: Flow[..., Any] = Flow(body.function, **options)
         except TidegateError as error:
             raise UsageError(str(error)) from None
+        made.sample = sample if recorded is None else None  # a run that goes on runs the rest
         return made, body
 
     @line_magic
