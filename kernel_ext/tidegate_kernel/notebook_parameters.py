@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from tidegate.deploy.given_values import value_of
-from tidegate.parameters import LONGEST
+from tidegate.parameters import is_recordable
 
 _TAGS = frozenset({"parameters", "injected-parameters"})
 _HEADING = re.compile(r"\s*#\s*parameters\b", re.IGNORECASE)
@@ -58,7 +57,7 @@ class NotebookParameters:
         are those of a run that goes on: they need no such cell.
         """
         names = self._shell.user_ns
-        found = {name: names[name] for name in self._annotations if name in names and _is_json(names[name])}
+        found = {name: names[name] for name in self._annotations if name in names and is_recordable(names[name])}
         made = {name: _parameter(name, value) for name, value in {**recorded, **found}.items()}
         for name, text in given.items():
             kind = self._kind(name)
@@ -80,11 +79,3 @@ class NotebookParameters:
 
 def _parameter(name: str, value: Any, kind: Any = inspect.Parameter.empty) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
-
-
-def _is_json(value: Any) -> bool:
-    """True for what the record can give back."""
-    try:
-        return len(json.dumps(value)) <= LONGEST
-    except Exception:
-        return False
