@@ -28,6 +28,15 @@ class Frame:
         return self.flow_run.flow.is_async if run is None else run.task.is_async
 
     @property
+    def sample(self) -> int | None:
+        """How many members of a mapped call are run here; null for all.
+
+        Those of tasks and subflows are whole: a result of a part would be taken for one of the whole.
+        """
+        run = self.flow_run
+        return run.sample if self.task_run is None and run.tracking is None else None
+
+    @property
     def told_to_end(self) -> bool:
         """True once the code is to go no further: its run was cancelled, or its time is up."""
         run = self.task_run

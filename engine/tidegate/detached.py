@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from . import host
 from .context import frame
+from .errors import UsageError
 from .futures import wait_async
 from .interrupts import guard
 from .model.states import State
@@ -51,10 +52,14 @@ class DetachedRun(Generic[R]):
         return self._run.finished.done()
 
     def wait(self, timeout: float | None = None) -> State | None:
-        """Block until the end and return the final state; null if `timeout` (seconds) passed first."""
+        """Block until the end and return the final state; null if `timeout` (seconds) passed first.
+
+        Raises `UsageError` in the code of the run itself.
+        """
         run = self._run
         if run.finished.done():
             return run.state
+        self._check_other()
         if frame.get() is not None:
             return run.state if host.wait(run.finished, timeout) else None
         with guard.installed(), host.hosting(awaited=False):
@@ -77,6 +82,7 @@ class DetachedRun(Generic[R]):
 
     async def _awaited(self) -> R:
         __tracebackhide__ = True
+        self._check_other()
         if frame.get() is not None:
             await wait_async(self._run.finished)
             return self._value(True)
@@ -88,6 +94,15 @@ class DetachedRun(Generic[R]):
                     raise KeyboardInterrupt from None
                 raise
         return self._value(True)
+
+    def _check_other(self) -> None:
+        """Raise `UsageError` in the code of the run itself, which would wait for ever."""
+        here = frame.get()
+        around = None if here is None else here.flow_run
+        while around is not None and around is not self._run:
+            around = None if around.tracking is None else around.tracking.flow_run
+        if around is not None:
+            raise UsageError(f"Flow run {self.number} cannot wait for itself.")
 
     def _value(self, raise_on_failure: bool) -> R:
         __tracebackhide__ = True

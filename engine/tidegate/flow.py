@@ -107,6 +107,8 @@ class Flow(CallFace, Generic[P, R]):
             raise senseless("final_state", self.name, f"one of {', '.join(get_args(FinalState))}", final_state)
         self.final_state = final_state
         self.validate_parameters = validate_parameters
+        self.sample: int | None = None
+        """How many members of each mapped call of its function are run in a root run; null for all."""
         self.needs_results = False
         self.caching: Caching | None = None  # flows are not cached
 

@@ -85,6 +85,8 @@ def new_flow_run(
     run = FlowRun(here, flow, created, flow.task_runner.start(), saving, now)
     if before is not None and tracking is not None:
         _remember(run, before, tracking.flow_run.terms.of_subflow(tracking.number))
+    if forked_from:
+        run.sample = None
     run.parameters.update(parameters)
     run.refused = refused
     run.args, run.kwargs = (args, kwargs) if refused else flow.call_with(parameters)
@@ -119,6 +121,7 @@ def _remember(run: FlowRun, row: FlowRow, terms: Terms) -> None:
     tasks = store.task_runs(row.number)
     run.state, run.reopened, run.attempts = row.state, "Resuming", row.attempts
     run.terms = terms
+    run.sample = None  # the rest is what it goes on for
     run.recall = Recall.of_record(run, tasks, terms)
     run.numbering.go_on_after(tasks)
     run.pauses.recall(store.flow_events(row.number))

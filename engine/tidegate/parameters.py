@@ -169,6 +169,14 @@ def check_names(face: CallFace, given: Mapping[str, Any]) -> None:
         )
 
 
+def is_recordable(value: Any) -> bool:
+    """True for what the record holds whole, and gives back."""
+    try:
+        return len(json.dumps(value)) <= LONGEST
+    except Exception:  # of the user's own mappings and numbers
+        return False
+
+
 def as_json(parameters: Mapping[str, Any]) -> str:
     """Parameters for the record; what has no JSON form stands as its type name."""
     parts = []

@@ -18,7 +18,7 @@ from .errors import OutsideFlow
 from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
-from .mapping import columns
+from .mapping import Row, columns
 from .model.durability import Durability
 from .model.events import Links
 from .portal import spawn
@@ -30,6 +30,7 @@ from .run.lifecycles import task_life
 from .run.task_run import TaskRun
 from .run.terms import Rerun
 from .run_names import RunName
+from .sampling import Cut
 from .saving import Persist
 from .tags import current_tags
 
@@ -196,7 +197,11 @@ class Task(CallFace, Generic[P, R]):
             return_state = kwargs.pop("return_state", False)
             wait_for = kwargs.pop("wait_for", None)
             site = call_site(1)
-            rows = columns(self, args, kwargs, here.flow_run)
+            rows: Iterable[Row] = columns(self, args, kwargs, here.flow_run)
+            total = 0
+            if here.sample is not None:
+                rows = list(rows)
+                total, rows = len(rows), rows[: here.sample]
             made: list[TaskRun] = []
             try:
                 for row_args, row_kwargs, links in rows:
@@ -207,6 +212,8 @@ class Task(CallFace, Generic[P, R]):
                 # Also when the flow was cancelled half way: those that are known then end at once.
                 context = copy_context()
                 started = [self._start(run, here, context) for run in made]
+            if len(made) < total:
+                here.flow_run.cuts.append(Cut(self.name, tuple(run.number for run in made), total))
             futures: MapResult[R] = (AsyncMapResult if self.is_async and here.is_async else MapResult)(started)
             return cast(MapResult[R], futures.wait()) if return_state else futures
         finally:

@@ -33,6 +33,8 @@ class Body:
         # A newline stands for the line of the magic, and one for each blank line that the transformation drops.
         blank = cell[: len(cell) - len(cell.lstrip())].count("\n")
         source = "\n" * (1 + blank) + shell.transform_cell(cell)
+        self.parameters: list[inspect.Parameter] = []
+        """What its flow can be called with; set in the user's namespace before the body runs."""
         self.value: Any = None
         """What the last expression gave, once the body has run."""
         visible = f"%%flow {line}\n{cell}"
@@ -53,21 +55,24 @@ class Body:
         return any(code is not None and code.co_flags & inspect.CO_COROUTINE for code in codes)
 
     @property
-    def function(self) -> Callable[[], Any]:
+    def function(self) -> Callable[..., Any]:
         """The body as a function of its own, whose version is that of the cell's text."""
 
-        def run() -> Any:
+        def run(**given: Any) -> Any:
             __tracebackhide__ = True
+            self._shell.user_ns.update(given)
             return self.run()
 
-        async def run_awaiting() -> Any:
+        async def run_awaiting(**given: Any) -> Any:
             __tracebackhide__ = True
+            self._shell.user_ns.update(given)
             return await self.run_awaiting()
 
         made: Any = run_awaiting if self.awaits else run
+        made.__signature__ = inspect.Signature(self.parameters)
         setattr(made, OVERRIDE, self.text)
         setattr(made, HEADING, f"%%flow {self._line}".strip())
-        return cast("Callable[[], Any]", made)
+        return cast("Callable[..., Any]", made)
 
     def run(self) -> Any:
         """Run a body without a top-level await."""
@@ -108,7 +113,7 @@ def outcome(state: State, body: Body) -> Any:
     __tracebackhide__ = True
     if state.is_suspended():
         print(state.message)
-        return None
+        return body.value  # of a sample, whose body went through
     if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
         raise from_cell(state.error(), body.filename)
     return body.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from IPython.core.error import UsageError
@@ -36,7 +37,9 @@ BY = "you"
 class Prepare(Protocol):
     """Makes the flow of a cell."""
 
-    def __call__(self, line: str, cell: str, filename: str | None = None) -> tuple[Flow[..., Any], Body]:
+    def __call__(
+        self, line: str, cell: str, filename: str | None = None, recorded: Mapping[str, Any] | None = None
+    ) -> tuple[Flow[..., Any], Body]:
         """The flow and the compiled cell.  Raises `UsageError`, and the user's own SyntaxError."""
         ...
 
@@ -212,5 +215,5 @@ class Commands:
             return Again(told(lambda: flow_of(row)), None, None)
         line, cell = without_heading(row.body)
         shown = f"<flow run {number}>" if filename == "" else filename
-        made, body = self._prepare(f"{line} --name {shlex.quote(row.flow)}", cell, shown)
+        made, body = self._prepare(f"{line} --name {shlex.quote(row.flow)}", cell, shown, row.recorded_parameters())
         return Again(made, body, detached_name(line))

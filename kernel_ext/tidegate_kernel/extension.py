@@ -8,6 +8,7 @@ from tidegate.errors import TidegateError
 
 from .completion import Completion
 from .magics import AWAITING, AwaitingCells, FlowMagics
+from .notebook_parameters import NotebookParameters
 from .reloading import Reloading
 from .session import Session
 from .settings import TideGate
@@ -21,7 +22,8 @@ class Extension:
         self._shell = shell
         self._settings = TideGate(parent=shell)
         self._session = Session(shell, self._settings)
-        self._magics = FlowMagics(shell, self._session)
+        self._parameters = NotebookParameters(shell)
+        self._magics = FlowMagics(shell, self._session, self._parameters)
         self._session.flow_again = self._magics.commands.flow_again
         self._reloading = Reloading()
         self._completion = Completion(shell)
@@ -39,6 +41,7 @@ class Extension:
             shell.set_custom_exc((TidegateError,), show_plainly)
         self._completion.start()
         self._reloading.start()
+        self._parameters.start()
         self._session.start()
 
     def unload(self) -> None:
@@ -47,6 +50,7 @@ class Extension:
         self._session.stop()
         self._completion.stop()
         self._reloading.stop()
+        self._parameters.stop()
         if shell.custom_exceptions == (TidegateError,):
             shell.set_custom_exc((), None)
         shell.user_ns.pop(AWAITING, None)

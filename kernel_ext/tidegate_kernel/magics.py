@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -13,12 +14,13 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, out
 
 from tidegate import Flow
 from tidegate.context import frame
-from tidegate.deploy.cell_line import PARSER, detached_name, detaches, options_of
+from tidegate.deploy.cell_line import PARSER, detached_name, detaches, options_of, parameters_of, sample_of
 from tidegate.errors import StoreError, TidegateError
 
 from .cell import Body, awaits, cell_filename, cell_number, outcome
 from .command_lines import help_text
 from .commands import Commands
+from .notebook_parameters import NotebookParameters
 from .records import told
 from .session import Session
 from .timed import times_told, untimed
@@ -31,9 +33,10 @@ AWAITING = "__tidegate_flow__"
 class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     """The magics of the extension."""
 
-    def __init__(self, shell: Any, session: Session) -> None:
+    def __init__(self, shell: Any, session: Session, parameters: NotebookParameters) -> None:
         super().__init__(shell)
         self._session = session
+        self._parameters = parameters
         self.commands = Commands(session, self.prepare)
 
     @cell_magic
@@ -62,8 +65,10 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             raise UsageError(str(error)) from None
         return outcome(state, body)
 
-    def prepare(self, line: str, cell: str, filename: str | None = None) -> tuple[Flow[..., Any], Body]:
-        """The flow of a cell, by default the present one.
+    def prepare(
+        self, line: str, cell: str, filename: str | None = None, recorded: Mapping[str, Any] | None = None
+    ) -> tuple[Flow[..., Any], Body]:
+        """The flow of a cell, by default the present one; `recorded` are the parameters of a run that goes on.
 
         Raises `UsageError` for bad arguments, and the user's own SyntaxError.
         """
@@ -74,14 +79,18 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
         filename = filename or cell_filename(self.shell)
         try:
             detached_name(line)
+            given = parameters_of(line)
+            sample = sample_of(line)
             options = options_of(line, f"cell-{cell_number(self.shell, filename)}")
         except ValueError as error:
             raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
         body = Body(self.shell, line, cell, filename)
+        body.parameters = self._parameters.of_flow(given, recorded or {})
         try:
             made: Flow[..., Any] = Flow(body.function, **options)
         except TidegateError as error:
             raise UsageError(str(error)) from None
+        made.sample = sample if recorded is None else None  # a run that goes on runs the rest
         return made, body
 
     @line_magic

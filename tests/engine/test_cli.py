@@ -178,6 +178,19 @@ def test_retries_of_the_command_hold_for_the_flow(folder: Path) -> None:
     assert (folder / "attempts").read_text() == "xxx"
 
 
+def test_a_run_of_a_notebook_keeps_its_parameters(folder: Path, store: SQLiteStore) -> None:
+    body = "from pathlib import Path\nprint('rows', rows)\nassert Path('mended').exists()"
+    cells = [("rows = 1\nbox = object()", ["parameters"]), (f"%%flow --param day=2\n{body}", [])]
+    made = [{"cell_type": "code", "source": source, "metadata": {"tags": tags}} for source, tags in cells]
+    (folder / "n.ipynb").write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4}))
+    assert "rows 7" in call("run", "n.ipynb", "-p", "rows=7").stdout
+    assert store.flow_runs(1)[0].recorded_parameters() == {"rows": 7, "day": 2}
+    assert "rows 7" in call("run", "n.ipynb", "--resume", "1").stdout
+    (folder / "mended").touch()
+    result = call("run", "n.ipynb", "--resume", "1", "-p", "rows=8")
+    assert (result.exit_code, "rows 8" in result.stdout) == (0, True)
+
+
 def test_a_notebook_takes_parameters(folder: Path) -> None:
     cells = [("rows = 1\nday = 'Monday'", ["parameters"]), ("%%flow --name night\nprint(rows, day)", [])]
     made = [{"cell_type": "code", "source": source, "metadata": {"tags": tags}} for source, tags in cells]

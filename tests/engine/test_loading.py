@@ -502,6 +502,14 @@ def test_parameters_take_the_place_of_defaults_before_later_cells_run(engine: En
     assert load_notebook(target, "nightly", {"day": "today", "limit": 2})() == ("today", 2, 4)
 
 
+def test_parameters_of_the_flow_s_first_line_hold_unless_others_are_given(engine: Engine, notebook: Write) -> None:
+    target = notebook(PARAMETERS, "%%flow --param limit=3 --param extra=plain\n(day, limit, extra)")
+    assert load_notebook(target)() == ("2024-01-01", 3, "plain")
+    assert load_notebook(target, parameters={"limit": 1})() == ("2024-01-01", 1, "plain")
+    with pytest.raises(UsageError, match="'limit' is no NAME=VALUE"):
+        load_notebook(notebook("%%flow --param limit\n1"))
+
+
 def test_parameters_that_there_are_not_are_refused(notebook: Write) -> None:
     target = notebook(PARAMETERS, "%%flow\n1")
     with pytest.raises(UsageError, match=r"no parameter 'lmit'\. It has day, limit\.") as caught:

@@ -172,6 +172,14 @@ def test_two_runs_at_once_and_a_flow_cell_beside_them(here: FrontEnd) -> None:
     assert here.run("%%flow\n(await run) + 'e'").result == "'ace'"
 
 
+@pytest.mark.parametrize("wait", ["own.wait()", "await own"])
+def test_a_run_that_waits_for_itself_is_told(here: FrontEnd, wait: str) -> None:
+    here.run(f"%%flow --detach -o own\nwhile 'own' not in globals(): time.sleep(0.001)\n{wait}")
+    reply = here.run("own.result()")
+    assert (reply.ename, "cannot wait for itself" in str(reply.evalue)) == ("UsageError", True)
+    here.run("del own")
+
+
 def test_a_name_of_the_user_s_is_left_alone(here: FrontEnd) -> None:
     here.run("def run(): return 'mine'")
     reply = here.run("%%flow --detach\nsame(1)")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..deploy.given_values import value_of
 from ..errors import StoreError
 from ..model.states import State, StateType
 from . import tables
@@ -120,19 +121,8 @@ def parsed(given: Iterable[str]) -> dict[str, Any]:
         name, equals, text = each.partition("=")
         if not equals or not name.strip():
             raise click.BadParameter(f"{each!r} is no KEY=VALUE.", param_hint="-p")
-        found[name.strip()] = _value(text)
+        found[name.strip()] = value_of(text)
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_no_json)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _no_json(word: str) -> Any:
-    raise ValueError(word)  # NaN and the like, which Python would read and JSON does not know
 
 
 def _of_file(path: Path) -> dict[str, Any]:

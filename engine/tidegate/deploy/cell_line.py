@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from ..errors import UsageError
 from ..model.durability import LEVELS
 from ..task_runners.named import NAMES, runner_named
+from .given_values import texts_of
 
 
 class LineParser(ArgumentParser):
@@ -30,9 +31,13 @@ def _parser() -> LineParser:
     add("--retries", type=int, help="How often the cell is run again if it fails; what completed is kept.")
     add("--retry-delay", type=float, dest="retry_delay_seconds", metavar="SECONDS", help="Seconds before each retry.")
     add("--timeout", type=float, dest="timeout_seconds", metavar="SECONDS", help="How long it may take.")
+    add("--param", action="append", dest="parameters", metavar="NAME=VALUE", help="Set a parameter of the notebook; "
+        "VALUE is JSON where it can be, else text. Repeatable.")  # fmt: skip
     add("--tag", action="append", dest="tags", help="A word on the run and its task runs. Repeatable.")
     add("--durability", choices=LEVELS, help="How much of it a power cut may take; see the settings.")
     add("--log-prints", action="store_true", help="What is printed goes to the log as well.")
+    add("--sample", type=int, metavar="N", help="Run the first N members of each mapped call, say how long the rest "
+        "takes, and wait to be resumed.")  # fmt: skip
     add("--detach", action="store_true", help="The cell returns at once, and the run goes on by itself.")
     add("-o", "--out", metavar="NAME", help="What a detached run is called in the notebook; run by default.")
     add("-h", "--help", action="store_true", help="Show this.")
@@ -48,13 +53,26 @@ def options_of(line: str, name: str) -> dict[str, Any]:
     Raises `ValueError`, in one line, for a line that makes no sense.
     """
     given = vars(PARSER.parse_args(shlex.split(line)))
-    for of_the_notebook in ("help", "detach", "out"):
+    for of_the_notebook in ("help", "detach", "out", "parameters", "sample"):
         given.pop(of_the_notebook, None)
     try:
         runner = runner_named(given.pop("task_runner", "concurrent"), given.pop("max_workers", None))
     except UsageError as error:
         raise ValueError(str(error).rstrip(".")) from None
     return {"name": name, **given, "task_runner": runner}
+
+
+def parameters_of(line: str) -> dict[str, str]:
+    """The parameters that a line gives, as texts by name.  Raises `ValueError`, in one line, for what are none."""
+    return texts_of(getattr(PARSER.parse_args(shlex.split(line)), "parameters", ()))
+
+
+def sample_of(line: str) -> int | None:
+    """How many members of each mapped call are to be run; null for all.  Raises `ValueError` for less than one."""
+    number = getattr(PARSER.parse_args(shlex.split(line)), "sample", None)
+    if number is not None and number < 1:
+        raise ValueError(f"--sample takes a number from 1, not {number}")
+    return number
 
 
 def is_name(text: str) -> bool:

@@ -12,7 +12,7 @@ import inspect
 import json
 import linecache
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,11 @@ from typing import Any
 
 from ..errors import UsageError
 from ..flow import Flow
+from ..parameters import is_recordable
 from ..source_text import HEADING, OVERRIDE
-from .cell_line import options_of
+from .cell_line import options_of, parameters_of
 from .cells import Cell
+from .given_values import value_of
 from .loading import loading, new_module, pick, registered, the_only
 
 _log = logging.getLogger(__name__)
@@ -52,7 +54,8 @@ def load_notebook(
     with loading(notebook.path.name, notebook.path.parent), registered(module):
         flags = notebook.execute(module, parameters or {}, until, name)
         if until is not None:
-            return until.flow(vars(module), flags)
+            given = until.set_parameters(vars(module), parameters or {})
+            return until.flow(vars(module), flags, [*notebook.known_to(until), *given])
     return pick(module, name, where, [each.name for each in notebook.headings])
 
 
@@ -72,6 +75,7 @@ class Heading:
     def of(cls, cell: Cell, line: str, name: str) -> Heading:
         """The heading of a cell, called `name` unless it says otherwise.  Raises `UsageError` for a typo."""
         try:
+            parameters_of(line)
             return cls(cell, options_of(line, name))
         except ValueError as error:
             raise UsageError(f"{cell.filename}: %%flow: {error}.") from None
@@ -81,9 +85,21 @@ class Heading:
         """What the flow is called."""
         return str(self.options["name"])
 
-    def flow(self, namespace: dict[str, Any], flags: int) -> Flow[..., Any]:
-        """The cell as a flow over a namespace.  Raises the user's own SyntaxError."""
-        return Flow(_body(self.cell, namespace, flags), **self.options)
+    def set_parameters(self, namespace: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
+        """Set what its first line gives, but for those that are `given` from outside; the names that it gives."""
+        texts = parameters_of(self.cell.flow_line or "")
+        namespace.update({name: value_of(text) for name, text in texts.items() if name not in given})
+        return list(texts)
+
+    def flow(self, namespace: dict[str, Any], flags: int, parameters: Iterable[str] = ()) -> Flow[..., Any]:
+        """The cell as a flow over a namespace, whose `parameters` are those of its runs as far as they have a JSON
+        form.  Raises the user's own SyntaxError."""
+        made: Any = _body(self.cell, namespace, flags)
+        known = [each for each in dict.fromkeys(parameters) if each in namespace and is_recordable(namespace[each])]
+        made.__signature__ = inspect.Signature(
+            [inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, default=namespace[each]) for each in known]
+        )
+        return Flow(made, **self.options)
 
 
 class Notebook:
@@ -115,10 +131,14 @@ class Notebook:
                 found |= {target.id: ast.unparse(each.value) for target in targets if isinstance(target, ast.Name)}
         return found
 
+    def known_to(self, until: Heading) -> dict[str, str]:
+        """The parameters that are there before a flow, and their defaults, as they are written."""
+        late = self.tagged is not None and self.tagged.number > until.cell.number
+        return {} if late else self.parameters
+
     def check(self, parameters: Mapping[str, Any], until: Heading | None) -> None:
         """Raise `UsageError` for parameters that no executed cell has a default for."""
-        late = until is not None and self.tagged is not None and self.tagged.number > until.cell.number
-        known = {} if late or not parameters else self.parameters
+        known = {} if not parameters else self.parameters if until is None else self.known_to(until)
         for name in parameters:
             if not known:
                 raise UsageError(
@@ -184,7 +204,7 @@ def _execute(cell: Cell, namespace: dict[str, Any], flags: int) -> int:
     return int(code.co_flags & _LATER)
 
 
-def _body(cell: Cell, namespace: dict[str, Any], flags: int) -> Callable[[], Any]:
+def _body(cell: Cell, namespace: dict[str, Any], flags: int) -> Callable[..., Any]:
     """The function of a ``%%flow`` cell: assignments land in the namespace, the last expression is the value."""
     tree = cell.tree()
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
@@ -195,15 +215,17 @@ def _body(cell: Cell, namespace: dict[str, Any], flags: int) -> Callable[[], Any
         compile(result, cell.filename, "eval", flags, dont_inherit=True),
     ]
 
-    def run() -> Any:
+    def run(**given: Any) -> Any:
         __tracebackhide__ = True
+        namespace.update(given)
         value = None
         for part in parts:
             value = eval(part, namespace)
         return value
 
-    async def run_awaiting() -> Any:
+    async def run_awaiting(**given: Any) -> Any:
         __tracebackhide__ = True
+        namespace.update(given)
         value = None
         for part in parts:
             value = eval(part, namespace)

@@ -28,7 +28,7 @@ def load_with(target: str, given: Mapping[str, Any]) -> tuple[Flow[..., Any], di
     takes = flow.signature.parameters
     left = {name: value for name, value in given.items() if name in takes or name not in assigned}
     unknown = [name for name in left if name not in takes]
-    if unknown and not takes:  # a cell
+    if unknown and flow.body_text:  # a cell
         known = f"It has {', '.join(assigned)}." if assigned else "Give the cell that assigns it the tag parameters."
         raise UsageError(f"{path} has no parameter {unknown[0]!r}. {known}")
     return flow, left

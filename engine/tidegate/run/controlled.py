@@ -46,7 +46,7 @@ class Controlled:
     finished: Latch
     beginning: set[TaskRun]
     bodies: dict[int, TaskRun]
-    handle: Any
+    handle: Any = None
     now: Callable[[], float]
     tracking: TaskRun | None
     subflows: set[FlowRun]
@@ -169,7 +169,12 @@ class Controlled:
     def suspended(self) -> State:
         """The state that it is left in."""
         by = self._root.state.message
-        return Suspended(f"{by} `tidegate.resume({self._root.number})` goes on with it.".strip(), at=self.now())
+        return Suspended(f"{by} {self.goes_on}".strip(), at=self.now())
+
+    @property
+    def goes_on(self) -> str:
+        """What goes on with it, once no process has it."""
+        return f"`tidegate.resume({self._root.number})` goes on with it."
 
     @property
     def _root(self) -> Controlled:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from .. import run_logs
+from .. import run_logs, sampling
 from ..annotations import quote
 from ..context import Frame
-from ..errors import CancelledRun, NotRunning
+from ..errors import CancelledRun, NotRunning, StoreError
 from ..inputs import resolve_to_states
 from ..interrupts import guard, on_main_thread
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
-from ..model.states import Cancelled, Pending, Running, State, StateType, TimedOut, Unloaded
+from ..model.states import Cancelled, Pending, Running, State, StateType, Suspended, TimedOut, Unloaded
 from ..model.views import PENDING
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
+from ..sampling import Cut
 from ..saving import Saving
 from ..tags import NONE
 from .bodies import interrupt, leave_behind, quiet
@@ -48,6 +50,13 @@ NAMED_BODIES = 3
 class FlowRun(Controlled):
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
+    orphaned = False
+    """True in a child that its code has forked: the run is that of the parent, and goes on there alone."""
+    timed_out = False
+    """True once the time of the present attempt is up."""
+    _quoted = False
+    """True if the flow returned something that is not to be interpreted."""
+
     def __init__(
         self,
         engine: Engine,
@@ -73,8 +82,6 @@ class FlowRun(Controlled):
         """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""
-        self.orphaned = False
-        """True in a child that its code has forked: the run is that of the parent, and goes on there alone."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
         self.tracking: TaskRun | None = None
@@ -90,17 +97,18 @@ class FlowRun(Controlled):
         """Opens when the run was cancelled or interrupted, or its time is up; a new one with each attempt."""
         self.moved = Latch()
         """Opens at the next resume, cancel or end of the run; a new one with each pause."""
-        self.timed_out = False
-        """True once the time of the present attempt is up."""
         self.beginning: set[TaskRun] = set()
         """Task runs between their look at the gate and the record of what came of it."""
         self.bodies: dict[int, TaskRun] = {}
         """Task runs whose function is at work now."""
         self.deserted: dict[int, TaskRun] = {}
         """Task runs whose function goes on although they were given up, by thread."""
+        self.sample = flow.sample
+        """How many members of each mapped call of its function are run; null for all."""
+        self.cuts: list[Cut] = []
+        """The mapped calls of which not all were."""
         self.failed_inputs: dict[int, dict[str, Any]] = {}
         """The inputs of the first task runs that failed, by number, as long as somebody holds this run."""
-        self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self.parameters: dict[str, Any] = {}
@@ -115,8 +123,6 @@ class FlowRun(Controlled):
         self.identities = Identities(self.number, self._links, self.parameters)
         self.numbering = Numbering()
         self._tasks: dict[Called, TaskHere] = {}
-        self._quoted = False
-        """True if the flow returned something that is not to be interpreted."""
 
     # Task runs ------------------------------------------------------------------------------------------------------
 
@@ -219,6 +225,8 @@ class FlowRun(Controlled):
             return Cancelled(self.state.message, at=now)
         if self.suspending and self.children.left():
             return self.suspended()
+        if self.cuts and proposed.type is StateType.COMPLETED and not self.children.exit():
+            return self._sampled()
         crash = self.children.exit()
         if crash is not None and proposed.type is not StateType.CRASHED:
             return of_error(crash, False, now)
@@ -230,6 +238,13 @@ class FlowRun(Controlled):
         if self.flow.final_state == "returned":
             return proposed
         return judge_by_children(proposed, self.children.tally(), self.children.failures, now)
+
+    def _sampled(self) -> State:
+        """It rests once its sample is through, and a resume runs the rest."""
+        with suppress(StoreError):
+            told = sampling.told(self.cuts, self.engine.store.task_runs(self.number))
+            return Suspended(f"A sample. {told} {self.goes_on}", at=self.now())
+        return Suspended(f"A sample. {self.goes_on}", at=self.now())
 
     # Attempts -------------------------------------------------------------------------------------------------------
 
@@ -276,6 +291,7 @@ class FlowRun(Controlled):
         self.pauses.begin_again()
         self.identities = Identities(self.number, self._links, self.parameters)
         self.children = Children()
+        self.cuts = []
         if self.recall is not None:
             self.recall.begin_again()
 
