@@ -27,6 +27,7 @@ from tidegate.model.states import TERMINAL, State, StateType
 
 from .artifacts import Artifacts
 from .picture_svg import shortened
+from .same_errors import SameErrors
 
 KEPT_FAILURES = 20
 """Failed members of a node whose story is kept; the others are counted."""
@@ -57,10 +58,7 @@ class Member:
     """The story of one task run that did not complete."""
 
     number: int
-    index: int
     state: State
-    attempts: int
-    seconds: float | None
 
 
 @dataclass(slots=True)
@@ -82,7 +80,14 @@ class Node:
     """Spent in all by members that have ended."""
     ended: int = 0
     failures: list[Member] = field(default_factory=list)
+    errors: SameErrors = field(default_factory=SameErrors)
     not_ready: int = 0
+
+    def reopen(self, number: int) -> None:
+        """A task run that had ended goes on, or begins again."""
+        self.ended -= 1
+        self.errors.remove(number)
+        self.failures = [each for each in self.failures if each.number != number]
 
 
 class GraphModel:
@@ -266,6 +271,8 @@ class GraphModel:
         node.counts[before] -= 1
         node.counts[after] += 1
         self._letters[number] = ord(after)
+        if before in "dfc":
+            node.reopen(number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
         self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
         (self._since if after == "r" else self._until)[number] = event.at
@@ -282,6 +289,8 @@ class GraphModel:
         seconds = event.at - self._since[event.task_run] if event.attempt else None
         node.ended += 1
         node.seconds += seconds or 0.0
-        if event.state.type in (StateType.FAILED, StateType.CRASHED) and len(node.failures) < KEPT_FAILURES:
-            index = node.members.index(event.task_run) if len(node.members) > 1 else 0
-            node.failures.append(Member(event.task_run, index, event.state, event.attempt, seconds))
+        if event.state.type not in (StateType.FAILED, StateType.CRASHED):
+            return
+        node.errors.add(event.state, event.task_run, node.members)
+        if len(node.failures) < KEPT_FAILURES:
+            node.failures.append(Member(event.task_run, event.state))
