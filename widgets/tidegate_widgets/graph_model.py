@@ -274,15 +274,17 @@ class GraphModel:
         if before in "dfc":
             node.reopen(number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
-        self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
-        (self._since if after == "r" else self._until)[number] = event.at
         if after == "r":
+            self._since[number] = event.at
+            self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
             if node.first_started is None:
                 node.first_started = event.at
-        elif after in "dfc":
-            self._ended(node, event)
-        elif state.name == "NotReady":
-            node.not_ready += 1
+        else:
+            self._until[number] = event.at
+            if after in "dfc":
+                self._ended(node, event)
+            elif state.name == "NotReady":
+                node.not_ready += 1
         self.dirty.add(node.site)
 
     def _ended(self, node: Node, event: TaskState) -> None:
