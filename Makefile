@@ -28,7 +28,7 @@ check: $(READY)
 test: check js
 	@scripts/chromium.sh
 	$(BIN)/python scripts/kernels.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 	$(BIN)/python -m pytest --nbval notebooks
 
 conformance: $(READY)

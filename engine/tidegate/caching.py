@@ -48,8 +48,7 @@ class Caching:
         """What the cache has for a run, else why it has nothing.  Never raises: a run without it is as good."""
         if self.refresh:
             return None, "the cache is refreshed"
-        now = run.now()
-        store = run.flow_run.engine.store
+        now, store = run.flow_run.engine.now(), run.flow_run.engine.store
         try:
             found = store.cached(key.text, now)
             if found is None:

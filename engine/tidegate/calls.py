@@ -11,6 +11,7 @@ from typing import Any
 from .errors import InvalidName, InvalidOption, ParameterBindError, ReservedArgument
 from .generators import collected, is_async_generator, is_kind
 from .hooks import STATES, hooks_of
+from .model.durability import LEVELS, Durability
 from .registry import register
 from .retries import is_seconds, senseless
 from .run.terms import Rerun
@@ -33,6 +34,7 @@ class CallFace:
 
     kind = "task"
     rerun: Rerun = "always"
+    durability: Durability | None
 
     def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
         kind = self.kind
@@ -48,6 +50,8 @@ class CallFace:
         self.name = name
         self.options: Mapping[str, Any] = {option: _kept(option, value) for option, value in options.items()}
         self.key = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+        # As a function has it: by this `%autoreload` knows what belongs to a module that it loads again.
+        self.__module__ = getattr(fn, "__module__", None) or type(self).__module__
         inner = inspect.unwrap(fn) if kind == "flow" else fn
         self.is_async = is_async(inner)
         self.body = collected(fn, inner)
@@ -60,6 +64,9 @@ class CallFace:
         self.hooks = hooks_of(self.options, name)
         self.log_prints: bool | None = options["log_prints"]
         check_saving(name, options)
+        self.durability = options["durability"]
+        if self.durability not in (None, *LEVELS):
+            raise senseless("durability", name, f"one of {', '.join(LEVELS)}", self.durability)
         self.limit_seconds = _limit(name, options["timeout_seconds"])
         self._signature(fn)
         self.run_name: RunName | None = options[f"{kind}_run_name"]

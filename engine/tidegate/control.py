@@ -54,17 +54,16 @@ def pause_flow_run(
     question = None if wait_for_input is None else Question.of(wait_for_input, name)
     if run.flow.is_async:
         return _pause_async(run, name, question, limit)
-    if run.pauses.has_passed(name, question):
-        return run.pauses.answer(name)
-    run.go_no_further()
-    out = step_out(here)
-    try:
-        _pause(run, name, question)
-        if not host.wait(run.moved, limit):
-            _timed_out(run, limit)
-    finally:
-        step_in(here, out)
-    run.go_no_further()
+    while not run.pauses.has_passed(name, question):  # it may have been paused for another question meanwhile
+        run.go_no_further()
+        out = step_out(here)
+        try:
+            _pause(run, name, question)
+            if not host.wait(run.moved, limit):
+                _timed_out(run, limit)
+        finally:
+            step_in(here, out)
+        run.go_no_further()
     return run.pauses.answer(name)
 
 
@@ -107,7 +106,7 @@ def ask(wanted: Any, *, timeout: float | None = _AS_SET, key: str | None = None)
 
 
 async def _pause_async(run: FlowRun, name: str, question: Question | None, limit: float | None) -> Any:
-    if not run.pauses.has_passed(name, question):
+    while not run.pauses.has_passed(name, question):
         run.go_no_further()
         _pause(run, name, question)
         if not await wait_async(run.moved, limit):

@@ -13,17 +13,23 @@ from .model.views import FlowRow, TaskRow
 
 GONE = "Its process ended before it did."
 
+TAKEN_OVER = "Another process took the flow run over."
+
 TOO_OFTEN = 3
 """Deaths of its process after which a task run that was at work each time is not run again by itself."""
 
 
-def bury(here: Engine, row: FlowRow) -> bool:
+def bury(here: Engine, row: FlowRow, *, take_over: bool = False) -> bool:
     """Record that a flow run crashed whose process is gone; true if it had to be recorded.
 
     A task run that was at work at the third death in a row is suspected to be the cause: it is Crashed/Quarantined.
-    Raises `StoreError`, with the run as dead as before.
+    With `take_over` the process may be alive: nothing that it sends of the run is kept from then on.  Raises
+    `StoreError`, with the run as dead as before.
     """
-    if row.state.is_final() or row.number in here.live or not row.owner or here.store.is_alive(row.owner):
+    if row.state.is_final() or row.number in here.live or not row.owner:
+        return False
+    alive = here.store.is_alive(row.owner)
+    if alive and not take_over:
         return False
     if not here.store.claim_flow_run(row):
         return False  # somebody else looked as well, and it may be at work again by now
@@ -32,13 +38,15 @@ def bury(here: Engine, row: FlowRow) -> bool:
     began = [each for each in here.store.task_runs(row.number) if each.attempts and not each.state.is_final()]
     for each in began:  # before the run itself, which is looked at again should this process die in between
         for subflow in here.store.subflow_runs(row.number, each.number) if each.subflow else ():
-            bury(here, subflow)
-    deaths = _deaths(here, row.number) if began else Counter[int]()
+            bury(here, subflow, take_over=take_over)
+    deaths = _deaths(here, row.number) if began and not alive else Counter[int]()
+    gone = Crashed(message=TAKEN_OVER if alive else GONE, at=now)
     crashed = [
-        TaskState(row.number, now, each.number, _end(each, deaths, now), each.attempts, each.given_name)
+        TaskState(
+            row.number, now, each.number, gone if alive else _end(each, deaths, now), each.attempts, each.given_name
+        )
         for each in began
     ]
-    gone = Crashed(message=GONE, at=now)
     here.commit_all([*crashed, FlowState(row.number, now, gone, attempt=row.attempts)])
     row.state = gone
     return True

@@ -13,8 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from . import forks
 from .errors import StoreError
 from .log_batches import LogBatches
 from .model.events import (
@@ -40,14 +42,21 @@ if TYPE_CHECKING:
 Subscriber = Callable[[Sequence[Event]], None]
 """Gets events in order, in whatever thread they happen; must only note them down, and never raise."""
 
+LATE = 1.0
+"""Seconds between two looks whether a run that ended unsaved has been saved."""
+
 _TOLD_ABOVE = frozenset((FlowState, InputAsked, InputGiven, ArtifactMade))
 """What a subflow has to say to whoever looks at a run above it."""
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clocks of the machine.  One that goes on while the machine sleeps, where there is such: `time.monotonic` does
+    not on Linux, and a run that goes on in the morning would end the night before."""
 
     now = staticmethod(time.time)
+    monotonic: Callable[[], float] = staticmethod(
+        partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+    )
 
 
 _portal = EnginePortal()
@@ -69,7 +78,8 @@ class Engine:
     ) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self.now = (clock or SystemClock()).now
+        clock = clock or SystemClock()
+        self.now, self.monotonic = clock.now, clock.monotonic
         self.chance = chance
         self.portal = portal
         self.live: dict[int, FlowRun] = {}
@@ -88,6 +98,24 @@ class Engine:
         """What runs of this process have logged and nobody has kept yet."""
         self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
         """Who in this process waits for a slot of a tag that has a limit."""
+        forks.watch(self)
+
+    def begin_anew(self) -> None:
+        """In a forked child: the runs are its parent's, and so is whoever looks at them."""
+        for run in list(self.live.values()):
+            run.orphaned = True
+        self.live, self.observers, self._subscribers, self._above, self._asked = {}, [], {}, {}, {}
+        self._lock, self._showing = threading.Lock(), threading.RLock()
+        self.portal.begin_anew()
+        self.logs.begin_anew()
+        self.tag_slots = TagSlots(lambda: self.store, self.portal.after)
+
+    def run_clock(self) -> Callable[[], float]:
+        """The clock of a run that comes into this process: seconds since the epoch as they are now, and from then on by
+        the clock that nobody sets.  So whatever becomes of the other one, nothing takes less than no time."""
+        monotonic = self.monotonic
+        epoch = self.now() - monotonic()
+        return lambda: epoch + monotonic()
 
     @property
     def store(self) -> EventStore:
@@ -239,8 +267,18 @@ class Engine:
             with contextlib.suppress(StoreError):
                 self.store.commit_all(())
         self.live.pop(flow_run, None)
-        self._problem.pop(flow_run, None)
         self._asked.pop(flow_run, None)
+        if self._problem.pop(flow_run, ""):
+            self.portal.after(LATE, partial(self._tell_if_saved, flow_run))
+
+    def _tell_if_saved(self, flow_run: int) -> None:
+        """What could not be kept of a run before its end may be kept by now: whoever still follows it is told."""
+        if flow_run not in self._subscribers or flow_run in self.store.taken_over():
+            return
+        if self.store.is_behind():
+            self.portal.after(LATE, partial(self._tell_if_saved, flow_run))
+        else:
+            self._publish(SavingChanged(flow_run, self.now(), ""))
 
 
 _engine = Engine()

@@ -21,8 +21,9 @@ from .flow_graph import FlowGraph
 from .flow_runs import carry_out, carry_out_async, new_flow_run
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
-from .model.durability import LEVELS, Durability
+from .model.durability import Durability
 from .model.states import State
+from .parameter_schema import parameter_schema
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
 from .rules.decide import RetryPolicy
@@ -105,9 +106,6 @@ class Flow(CallFace, Generic[P, R]):
         if final_state not in get_args(FinalState):
             raise senseless("final_state", self.name, f"one of {', '.join(get_args(FinalState))}", final_state)
         self.final_state = final_state
-        if durability not in (None, *LEVELS):
-            raise senseless("durability", self.name, f"one of {', '.join(LEVELS)}", durability)
-        self.durability = durability
         self.validate_parameters = validate_parameters
         self.needs_results = False
         self.caching: Caching | None = None  # flows are not cached
@@ -156,6 +154,13 @@ class Flow(CallFace, Generic[P, R]):
             return cast(R, self._run_async(args, kwargs, return_state))
         state = carry_out(partial(new_flow_run, self, args, kwargs))
         return cast(R, state if return_state else state.result())
+
+    def parameter_schema(self) -> dict[str, Any]:
+        """Its parameters as a JSON schema: types, defaults, what is required, models and enums under ``$defs``.
+
+        One whose type has no schema is of any type.
+        """
+        return parameter_schema(self)
 
     def visualize(self, *args: P.args, **kwargs: P.kwargs) -> FlowGraph:
         """The graph of such a call, without a run: what it would run, and what needs what.

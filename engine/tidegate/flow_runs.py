@@ -53,19 +53,20 @@ def new_flow_run(
     here = tracking.flow_run.engine if tracking is not None else engine()
     parent = None if tracking is None else tracking.flow_run
     saving = saving_of(flow, here.saving if parent is None else parent.saving)  # as early: it reads settings, too
-    parameters, refused = _validated(flow, flow.arguments(args, kwargs), here.now())
+    now = here.run_clock() if parent is None else parent.now
+    parameters, refused = _validated(flow, flow.arguments(args, kwargs), now())
     name = ""
     if flow.run_name is not None and refused is None:
         try:
             name = fill_in(flow.run_name, parameters)
         except Exception as error:  # of the user's function, or of the formatting
             told = f"flow_run_name of {flow.name!r} gives no name. {describe(error)}"
-            refused = Failed(error, message=told, at=here.now())
+            refused = Failed(error, message=told, at=now())
     before = None if tracking is None else _begun_before(flow, tracking)
     if before is None:
         created = FlowCreated(
             0,
-            here.now(),
+            now(),
             uuid.uuid4().hex,
             flow.name,
             name or _slug(),
@@ -81,7 +82,7 @@ def new_flow_run(
         created = replace(created, flow_run=here.create(created))
     else:
         created = _claimed(here, flow, before)
-    run = FlowRun(here, flow, created, flow.task_runner.start(), saving)
+    run = FlowRun(here, flow, created, flow.task_runner.start(), saving, now)
     if before is not None and tracking is not None:
         _remember(run, before, tracking.flow_run.terms.of_subflow(tracking.number))
     run.parameters.update(parameters)
@@ -234,10 +235,11 @@ def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, re
     """
     setup_logging()
     here = engine()
+    now = here.run_clock()
     given = {**row.recorded_parameters(), **more}
-    parameters, refused = _recorded_parameters(flow, given, here.now())
+    parameters, refused = _recorded_parameters(flow, given, now())
     created = _claimed(here, flow, row, "resumed" if resumed else "begun")
-    run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving))
+    run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving), now)
     run.state = row.state
     if resumed:
         _remember(run, row, resumed)

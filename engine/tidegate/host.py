@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from .context import Frame, frame
+from .errors import NotRunning
 from .interrupts import guard
 from .latch import Waitable, block
 from .run.bodies import step_in, step_out
@@ -111,6 +112,8 @@ def wait(latch: Waitable, timeout: float | None = None) -> bool:
     if latch.done():
         return True
     here = frame.get()
+    if here is not None and here.flow_run.orphaned:
+        raise NotRunning(f"What {here.flow_run.name!r} waits for ends in the process that this one was forked from.")
     if threading.get_ident() == _MAIN:
         with guard.interruptible():
             opened = _main_host.wait(latch, timeout)

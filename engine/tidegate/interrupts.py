@@ -106,7 +106,9 @@ class InterruptGuard:
         self._unwatch = unwatch
 
     def taken(self) -> bool:
-        """True, once, if an interrupt was noticed while watching."""
+        """True, once, if an interrupt was noticed while watching; it is of the main thread's code alone."""
+        if threading.get_ident() != _MAIN.ident:
+            return False
         noticed, self._noticed = self._noticed, False
         return noticed
 

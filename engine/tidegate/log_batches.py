@@ -132,6 +132,11 @@ class LogBatches:
         """One timer serves all flow runs: to wake the engine's thread for each would cost a short flow more than its
         log."""
 
+    def begin_anew(self) -> None:
+        """In a forked child: what waits is its parent's, and so are the locks."""
+        self._lock, self._flushing = threading.Lock(), threading.Lock()
+        self._runs, self._ended, self._timed = {}, deque(), False
+
     def add(self, flow_run: int, line: LogLine, *, reserved: bool = False) -> None:
         """Take a line; cut it if it is too long, spell out what could do harm where it is shown.
 

@@ -35,7 +35,7 @@ def validated(face: CallFace, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `ParameterTypeError`, which lists all that cannot be, and what a validator of the user's raises.
     """
-    hints = _hints(face)
+    hints = hints_of(face)
     values = dict(given)
     wrong: list[str] = []
     for name, value in given.items():
@@ -58,7 +58,7 @@ def validated(face: CallFace, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _coerced(name: str, value: Any, hint: Any) -> tuple[Any, str]:
     """A value as its annotation wants it, or what is wrong with it."""
-    adapter = _adapter(hint)
+    adapter = adapter_of(hint)
     if adapter is None:
         return value, ""
     import pydantic
@@ -86,7 +86,7 @@ def _shown(value: Any) -> str:
 _adapters: dict[Any, Any] = {}
 
 
-def _adapter(hint: Any) -> Any:
+def adapter_of(hint: Any) -> Any:
     """What pydantic makes of an annotation; null if it can make nothing of it, and the value is taken as it is."""
     try:
         known = _adapters.get(hint, _adapters)
@@ -116,7 +116,7 @@ def _is_lazy(hint: Any) -> bool:
     return any(part is each for part in parts for each in _LAZY) or any(map(_is_lazy, typing.get_args(hint)))
 
 
-def _hints(face: CallFace) -> Mapping[str, Any]:
+def hints_of(face: CallFace) -> Mapping[str, Any]:
     """The annotations of the parameters, with names in place of texts."""
     plain = {name: each.annotation for name, each in face.signature.parameters.items()}
     if all(isinstance(each, type) for each in plain.values()):

@@ -38,6 +38,10 @@ class EnginePortal:
                 threading.Thread(target=_run, args=(self._loop,), name="tidegate-engine", daemon=True).start()
             return self._loop
 
+    def begin_anew(self) -> None:
+        """In a forked child there is no thread of it; and one that is gone may hold the lock."""
+        self._lock, self._spare = threading.Lock(), None
+
     def start(self, make: Callable[[], Coroutine[Any, Any, Any]], context: Context) -> None:
         """Start a coroutine on the engine's loop, in the caller's context; it must see to its own errors."""
         loop = self.loop()

@@ -19,7 +19,11 @@ class Clock(Protocol):
     """Time, injected so that a test or a simulator can own it."""
 
     def now(self) -> float:
-        """Seconds since the epoch: for showing and for schedules."""
+        """Seconds since the epoch, by a clock that may be set: for what other processes go by, too."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds by a clock that nobody sets, from any beginning: for what a run takes."""
         ...
 
 
@@ -98,6 +102,17 @@ class EventStore(Protocol):
         """Make a flow run that is to be resumed Pending and this process's own; false if it is no longer as `row`."""
         ...
 
+    def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
+        """A task run is kept at another level than its flow run (see `Durability`), for as long as that is at work."""
+        ...
+
+    def taken_over(self) -> list[int]:
+        """The flow runs that this process claimed or created, and another one has claimed since; no subflows.
+
+        Nothing more is kept of them, or of what is below them: `commit` and its kin say so.  Asked four times a second.
+        """
+        ...
+
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep the version of a flow run's flow, that this process has it, and where it has none of its own, its
         retries and how durable it is.
@@ -130,6 +145,10 @@ class EventStore(Protocol):
     def commit_soon(self, event: Event, done: Callable[[str], None]) -> None:
         """As `commit`, without waiting: ``done(problem)`` is called from another thread once the event is kept
         (`problem` is empty) or could not be (it says why)."""
+        ...
+
+    def is_behind(self) -> bool:
+        """True while there is something to keep that is not kept."""
         ...
 
     def relieve(self) -> None:

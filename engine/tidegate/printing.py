@@ -32,15 +32,8 @@ class PrintStream:
     def __init__(self, below: TextIO) -> None:
         self.below = below
         self.users = 0
-        self._write = below.write
-
-    def write(self, text: str) -> int:
+        self.write = _heard(below.write)
         """Write, and let the scope around the writing code have it."""
-        written = self._write(text)
-        listener = _listener.get()
-        if listener is not None:
-            listener.take(text)
-        return written
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each."""
@@ -51,6 +44,25 @@ class PrintStream:
         return getattr(self.below, name)
 
 
+def _heard(write: Callable[[str], int]) -> Callable[[str], int]:
+    """A function that writes and lets the scope have it; no method, which would look up everything with each call."""
+    get = _listener.get
+
+    def write_and_tell(text: str) -> int:
+        written = write(text)
+        listener = get()
+        if listener is not None:
+            if listener.wanted:
+                listener.take(text)
+            elif text == "\n":  # mostly: `print` writes the end of a line by itself
+                listener.miss()
+            elif "\n" in text:
+                listener.miss_many(text.count("\n"))
+        return written
+
+    return write_and_tell
+
+
 class PrintCapture:
     """A scope whose prints are heard; used with ``with``, once, from any thread.
 
@@ -59,14 +71,16 @@ class PrintCapture:
     scope each finish their own lines.
     """
 
-    __slots__ = ("_line", "_lines_missed", "_missed", "_open", "_partial", "_stream", "_token", "_wanted")
+    __slots__ = ("_line", "_missed", "_open", "_partial", "_stream", "_token", "miss", "wanted")
 
     def __init__(self, line: Callable[[str], bool], missed: Callable[[int], object]) -> None:
         self._line = line
         self._missed = missed
-        self._lines_missed = count()  # which, unlike a sum, threads can share without a lock
+        self.miss = count().__next__  # which, unlike a sum, threads can share without a lock
+        """Call it for a line that is only counted."""
         self._partial: dict[object, str] = {}
-        self._wanted = True
+        self.wanted = True
+        """False once lines are only counted."""
         self._open = False
         self._stream: PrintStream | None = None
         self._token: Token[PrintCapture | None]
@@ -84,20 +98,14 @@ class PrintCapture:
         unfinished, self._partial = self._partial, {}
         for text in unfinished.values():
             self._finish(text)
-        lines = next(self._lines_missed)
+        lines = self.miss()
         if lines:
             self._missed(lines)
 
     def take(self, text: str) -> None:
-        """Text was printed in this scope."""
+        """Text was printed in this scope, which still wants it."""
         if not self._open:
             return  # by a thread or a task that has outlived it
-        if not self._wanted:
-            if text == "\n":
-                next(self._lines_missed)
-            elif "\n" in text:
-                self._miss(text.count("\n"))
-            return
         writer = _writer()
         before = self._partial.pop(writer, "")
         if "\n" not in text:
@@ -111,21 +119,22 @@ class PrintCapture:
             self._finish(line)
 
     def _finish(self, line: str) -> None:
-        if not self._wanted:
-            self._miss(1)
+        if not self.wanted:
+            self.miss()
             return
         if "\r" in line:
             line = line.rstrip("\r").rpartition("\r")[2]  # a progress bar: what is left standing in the end
         # Whoever shows the line may print, and must not be heard again.
         token = _listener.set(None)
         try:
-            self._wanted = self._line(line)
+            self.wanted = self._line(line)
         finally:
             _listener.reset(token)
 
-    def _miss(self, lines: int) -> None:
+    def miss_many(self, lines: int) -> None:
+        """Count as many lines."""
         for _ in range(lines):
-            next(self._lines_missed)
+            self.miss()
 
 
 def anybody_hears() -> bool:

@@ -56,6 +56,21 @@ def chosen(name: str | None = None) -> tuple[Mapping[str, Any], bool]:
     return profiles[DEFAULT], False
 
 
+def origins(name: str | None = None) -> dict[str, str]:
+    """What sets each setting, by its name: a variable, ``the profile``, or nothing for those that are as by default.
+
+    `name` is the profile that was chosen for this process.  Raises and warns as `chosen`.
+    """
+    profile, strong = chosen(name)
+    environment = Settings.read_environment(os.environ)
+    found = {}
+    for each in Settings.declared().values():
+        ways = ["the profile"] if each.name in profile else []
+        ways += [each.environment] if each.name in environment else []
+        found[each.name] = ways[0 if strong else -1] if ways else ""
+    return found
+
+
 class Profiles:
     """The profiles of a file.  Changes are made here and written by `save`; runs that are under way do not see them."""
 

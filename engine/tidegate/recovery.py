@@ -102,6 +102,7 @@ def resume(
     parameters: Mapping[str, Any] | None = None,
     on_change: OnChange = "rerun",
     strict: bool = False,
+    take_over: bool = False,
 ) -> Ended:
     """Resume a flow run that is suspended, that failed, crashed, was cancelled, or whose process is gone; returns its
     final state.
@@ -114,6 +115,8 @@ def resume(
       default, runs it again, ``"reuse"`` takes its result all the same, ``"error"`` raises `NondeterminismError` there.
     - ``strict``: true to raise that, too, in a call that the record does not have while completed ones are left: for
       tests that a flow still does what it did.
+    - ``take_over``: true to take the run from another process that is alive, but stopped, stuck or out of reach.
+      Nothing that it still does with the run is saved, and it ends it as soon as it looks.
 
     Raises `NotStartable` for a run that completed, that is a subflow, or that is alive, here or elsewhere,
     `FlowNotFound` if its flow is not defined here, and `UsageError` for parameters that cannot be read back.
@@ -122,8 +125,8 @@ def resume(
         raise UsageError(f"on_change must be one of {', '.join(map(repr, get_args(OnChange)))}, not {on_change!r}.")
     here = engine()
     row = _row(here, flow_run)
-    _check(here, row)
-    return _carry_on(here, row, flow, parameters, Terms(on_change, strict))
+    _check(here, row, take_over=take_over)
+    return _carry_on(here, row, flow, parameters, Terms(on_change, strict), take_over=take_over)
 
 
 def retry_failed(
@@ -193,10 +196,16 @@ def _forked(flow: Flow[..., Any], number: int, given: dict[str, Any], donors: li
 
 
 def _carry_on(
-    here: Engine, row: FlowRow, flow: Flow[..., Any] | None, given: Mapping[str, Any] | None, terms: Terms
+    here: Engine,
+    row: FlowRow,
+    flow: Flow[..., Any] | None,
+    given: Mapping[str, Any] | None,
+    terms: Terms,
+    *,
+    take_over: bool = False,
 ) -> Ended:
     found = flow or flow_of(row)
-    bury(here, row)
+    bury(here, row, take_over=take_over)
     return _carried_out(found, partial(_taken_up, found, row, given or {}, terms))
 
 
@@ -222,16 +231,20 @@ def _row(here: Engine, flow_run: int) -> FlowRow:
     return row
 
 
-def _check(here: Engine, row: FlowRow, *, ended_well: bool = False) -> None:
-    """Raise `NotStartable` for a run that cannot go on; one that completed may if `ended_well`."""
+def _check(here: Engine, row: FlowRow, *, ended_well: bool = False, take_over: bool = False) -> None:
+    """Raise `NotStartable` for a run that cannot go on; one that completed may if `ended_well`, and one that another
+    process has if `take_over`."""
     told = _told(row)
     if row.state.type is StateType.COMPLETED and not ended_well:
         raise NotStartable(f"{told} is {row.state.name}: there is nothing to resume.")
     if row.parent is not None:
         raise NotStartable(f"{told} is a subflow. Resume flow run {row.parent[0]}, which called it.")
     live = here.live.get(row.number)
-    if live is not None or (not row.state.is_final() and here.store.is_alive(row.owner)):
-        raise NotStartable(f"{told} is {(live or row).state.name}, and its process is alive.")
+    if live is not None:
+        raise NotStartable(f"{told} is {live.state.name}, and this process runs it.")
+    if not row.state.is_final() and here.store.is_alive(row.owner) and not take_over:
+        call = f"`tidegate.resume({row.number}, take_over=True)` takes it from that one."
+        raise NotStartable(f"{told} is {row.state.name}, and its process is alive. {call}")
 
 
 def _taken_up(flow: Flow[..., Any], row: FlowRow, given: Mapping[str, Any], terms: Terms) -> FlowRun:

@@ -55,9 +55,19 @@ def _look(engine: Engine) -> None:
             _attended.discard(engine)
             return
     with suppress(Exception):  # nobody is there to be told, and the next look may be luckier
+        for number in engine.store.taken_over():
+            _give_up(engine, number)
         for request in engine.store.open_requests(engine.now()):
             _serve(engine, request)
     engine.portal.after(LOOK, partial(_look, engine))
+
+
+def _give_up(engine: Engine, flow_run: int) -> None:
+    """Another process goes on with the run: here nothing more is to come of it."""
+    run = engine.live.get(flow_run)
+    if run is not None:
+        with suppress(NotRunning):
+            run.cancel("another process, which goes on with it")
 
 
 def _serve(engine: Engine, request: Request) -> None:

@@ -19,6 +19,7 @@ from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .mapping import columns
+from .model.durability import Durability
 from .model.events import Links
 from .portal import spawn
 from .retries import RetryDelay, default_policy, retry_policy, senseless
@@ -74,6 +75,7 @@ class Task(CallFace, Generic[P, R]):
         cache_result_in_memory: bool = True,
         log_prints: bool | None = None,
         rerun: Rerun = "always",
+        durability: Durability | None = None,
         viz_return_value: Any = None,
         on_completion: Hook | Iterable[Hook] | None = None,
         on_failure: Hook | Iterable[Hook] | None = None,
@@ -89,7 +91,7 @@ class Task(CallFace, Generic[P, R]):
             raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
         self.concurrency = concurrency
         if rerun not in get_args(Rerun):
-            raise senseless("rerun", self.name, "'always' or 'never'", rerun)
+            raise senseless("rerun", self.name, "'always', 'ask' or 'never'", rerun)
         self.rerun = rerun
         self.caching = caching_of(self.name, options)
         self.needs_results = self.caching is not None
@@ -295,6 +297,7 @@ def task(
     cache_result_in_memory: bool = True,
     log_prints: bool | None = None,
     rerun: Rerun = "always",
+    durability: Durability | None = None,
     viz_return_value: Any = None,
     on_completion: Hook | Iterable[Hook] | None = None,
     on_failure: Hook | Iterable[Hook] | None = None,
@@ -331,7 +334,9 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``cache_result_in_memory``: as for `flow`; true by default.
     - ``log_prints``: whether ``print`` in it goes to the log; what the flow does by default.
     - ``rerun``: what a resume does with a run that was at work when its process died, and perhaps had done its work:
-      ``"always"`` runs it again, which is the default, ``"never"`` leaves it Crashed until you call `tidegate.rerun`.
+      ``"always"`` runs it again, which is the default, ``"ask"`` pauses the flow run and asks you, ``"never"`` leaves
+      it Crashed until you call `tidegate.rerun`.
+    - ``durability``: how much of its runs may be lost with the power, as for `flow`; what the flow run says by default.
     - ``viz_return_value``: what `Flow.visualize` goes on with as its result; a placeholder by default.
     - ``on_completion``, ``on_failure``, ``on_crashed``, ``on_cancellation``, ``on_running``: functions, sync or async,
       that are called with (task, task run, state) once that state is kept.

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, cast
 
+from tidegate.model.states import State
 from tidegate.source_text import HEADING, OVERRIDE
+
+from .tracebacks import from_cell
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -94,6 +97,21 @@ def awaits(shell: Any, cell: str) -> bool:
     """True if a cell body has a top-level await.  Raises SyntaxError for one that does not compile."""
     code = compile(shell.transform_cell(cell), "<cell>", "exec", shell.compile.flags | _FLAGS, dont_inherit=True)
     return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+def outcome(state: State, body: Body) -> Any:
+    """The value of the cell, or the exception that its body raised.
+
+    A run that is judged Failed for its task runs alone raises nothing: the body went through, the graph shows what
+    failed, and the cells below can deal with it.
+    """
+    __tracebackhide__ = True
+    if state.is_suspended():
+        print(state.message)
+        return None
+    if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
+        raise from_cell(state.error(), body.filename)
+    return body.value
 
 
 def cell_filename(shell: Any) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from tidegate.errors import TidegateError
 
+from .completion import Completion
 from .magics import AWAITING, AwaitingCells, FlowMagics
+from .reloading import Reloading
 from .session import Session
 from .settings import TideGate
 from .tracebacks import show_plainly
@@ -20,11 +22,13 @@ class Extension:
         self._settings = TideGate(parent=shell)
         self._session = Session(shell, self._settings)
         self._magics = FlowMagics(shell, self._session)
-        self._session.flow_again = self._magics.flow_again
+        self._session.flow_again = self._magics.commands.flow_again
+        self._reloading = Reloading()
+        self._completion = Completion(shell)
         self._awaiting = AwaitingCells(shell, self._magics)
 
     def load(self) -> None:
-        """Magics, ``%config TideGate``, the transformer of awaiting cells, the host of the main thread."""
+        """Magics, ``%config TideGate``, the transformer of awaiting cells, completion, the host of the main thread."""
         shell = self._shell
         shell.register_magics(self._magics)
         shell.configurables.append(self._settings)
@@ -33,12 +37,16 @@ class Extension:
         shell.user_ns[AWAITING] = shell.user_ns_hidden[AWAITING] = self._awaiting.run
         if not shell.custom_exceptions:  # else they are somebody else's
             shell.set_custom_exc((TidegateError,), show_plainly)
+        self._completion.start()
+        self._reloading.start()
         self._session.start()
 
     def unload(self) -> None:
         """The reverse."""
         shell = self._shell
         self._session.stop()
+        self._completion.stop()
+        self._reloading.stop()
         if shell.custom_exceptions == (TidegateError,):
             shell.set_custom_exc((), None)
         shell.user_ns.pop(AWAITING, None)

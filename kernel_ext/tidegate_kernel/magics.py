@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-import shlex
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -13,20 +13,15 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, out
 
 from tidegate import Flow
 from tidegate.context import frame
-from tidegate.dead_runs import bury_all
-from tidegate.deploy.cell_line import PARSER, options_of, without_heading
-from tidegate.engine import engine
+from tidegate.deploy.cell_line import PARSER, detached_name, detaches, options_of
 from tidegate.errors import StoreError, TidegateError
-from tidegate.model.states import State
-from tidegate.model.views import FlowRow
-from tidegate.recovery import flow_of, fork, rerun, resume, resume_plan
 
-from .cell import Body, awaits, cell_filename, cell_number
+from .cell import Body, awaits, cell_filename, cell_number, outcome
+from .command_lines import help_text
+from .commands import Commands
+from .records import told
 from .session import Session
-from .tables import RunTable
-from .tracebacks import from_cell
-
-_CALLS: dict[str, Any] = {"resume": resume, "rerun": rerun, "fork": fork}
+from .timed import times_told, untimed
 
 AWAITING = "__tidegate_flow__"
 """The name under which a cell that awaits finds its runner; see `AwaitingCells`."""
@@ -39,8 +34,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
     def __init__(self, shell: Any, session: Session) -> None:
         super().__init__(shell)
         self._session = session
-        self._awaited: Flow[..., Any] | None = None
-        """The flow of an awaiting cell that is about to be resumed; the registry does not hold what it knows."""
+        self.commands = Commands(session, self.prepare)
 
     @cell_magic
     @output_can_be_silenced
@@ -49,12 +43,19 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
         Calls of tasks are recorded, retried and linked; Pause, Resume and Cancel work while the cell runs.  Assignments
         land in the notebook as in any cell, and the last expression is the cell's value.
+
+        With ``--detach`` the cell returns at once, and its body runs on a thread of its own, with a loop of its own if
+        it awaits.  ``run``, or the name after ``-o``, is then its handle: ``run.wait()``, ``run.result()``, ``await
+        run``, ``run.state``, ``run.pause()``, ``run.resume()``, ``run.cancel()``.
         """
         __tracebackhide__ = True
         if asks_for_help(line):
             print(PARSER.format_help().strip())
             return None
         made, body = self.prepare(line, cell)
+        name = detached_name(line)
+        if name is not None:
+            return self._session.bound(name, told(lambda: self._session.detach(made, body)))
         try:
             state: Any = made(return_state=True)
         except StoreError as error:
@@ -72,6 +73,7 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
             raise UsageError("%%flow goes on the first line of a cell, once. Put the other flow in a cell of its own.")
         filename = filename or cell_filename(self.shell)
         try:
+            detached_name(line)
             options = options_of(line, f"cell-{cell_number(self.shell, filename)}")
         except ValueError as error:
             raise UsageError(f"%%flow: {error}. `%%flow -h` lists the options.") from None
@@ -84,74 +86,14 @@ class FlowMagics(Magics):  # type: ignore[misc]  # IPython is untyped here
 
     @line_magic
     def tidegate(self, line: str) -> Any:
-        """``%tidegate runs`` lists the newest flow runs; ``%tidegate show N`` shows the graph of run N.
-
-        ``%tidegate resume N`` goes on with a run that is suspended, failed, crashed or was cancelled: what completed is
-        kept.  ``%tidegate attach`` brings the graph of the newest run back, with a button for that; ``attach N`` that
-        of run N.  ``%tidegate rerun N TASK`` runs a task of run N once more, and what needs its result;
-        ``%tidegate fork N [TASK]`` does so in a new run, and leaves run N as it is.
-        """
+        """Look at flow runs, and have them pause, go on or end."""
         __tracebackhide__ = True
-        words = line.split()
-        match words:
-            case [] | ["runs"]:
-                return RunTable(_store_call(_newest_runs))
-            case ["show", number] if number.isdecimal():
-                self._session.show_record(_found(int(number)).number)
-                return None
-            case ["attach"]:
-                newest = [row for row in _store_call(lambda: engine().store.flow_runs(100)) if row.parent is None]
-                if not newest:
-                    raise UsageError("There is no flow run yet: nothing to attach to.")
-                return self._session.attach(newest[0])
-            case ["attach", number] if number.isdecimal():
-                return self._session.attach(_found(int(number)))
-            case ["resume", number] if number.isdecimal():
-                return self._go_on("resume", int(number))
-            case ["rerun", number, task] if number.isdecimal():
-                return self._go_on("rerun", int(number), int(task) if task.isdecimal() else task)
-            case ["fork", number] if number.isdecimal():
-                return self._go_on("fork", int(number))
-            case ["fork", number, task] if number.isdecimal():
-                return self._go_on("fork", int(number), int(task) if task.isdecimal() else task)
-            case _:
-                raise UsageError(
-                    f"%tidegate {line}: not understood. "
-                    "Try `%tidegate runs`, `%tidegate show N`, `%tidegate attach`, `%tidegate resume N`, "
-                    "`%tidegate rerun N TASK` or `%tidegate fork N [TASK]`."
-                )
-
-    def _go_on(self, verb: str, number: int, *task: str | int) -> Any:
-        """Resume, rerun or fork a run; the value of its cell, or the final state of a run that is no cell.
-
-        The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.
-        """
-        __tracebackhide__ = True
-        plan = None if verb == "fork" else _store_call(lambda: resume_plan(number, *task))
-        made, body = self._again(number)
-        if made.is_async:
-            self._awaited = made
-            call = f"{verb}({', '.join(map(repr, (number, *task)))})"
-            raise UsageError(f"Flow run {number} ({made.name}) awaits. `await tidegate.{call}` goes on with it.")
-        if plan is not None:
-            print(plan)
-        state: Any = _store_call(lambda: _CALLS[verb](number, *task, flow=made))
-        return state if body is None else outcome(state, body)
-
-    def flow_again(self, number: int) -> Flow[..., Any]:
-        """The flow of a run of the record, as it is now; for no cell.  Raises what a cell that cannot be run raises."""
-        return self._again(number, f"<flow run {number}>")[0]
-
-    def _again(self, number: int, filename: str | None = None) -> tuple[Flow[..., Any], Body | None]:
-        row = _found(number)
-        if row.body:
-            line, cell = without_heading(row.body)
-            return self.prepare(f"{line} --name {shlex.quote(row.flow)}", cell, filename)
-        return _store_call(lambda: flow_of(row)), None
+        return self.commands.run(line)
 
 
 # Shown by ``%%flow?``.
 FlowMagics.flow.__doc__ = f"{inspect.getdoc(FlowMagics.flow)}\n\n{PARSER.format_help()}"
+FlowMagics.tidegate.__doc__ = f"{inspect.getdoc(FlowMagics.tidegate)}\n\n{help_text()}"
 
 
 class AwaitingCells:
@@ -167,66 +109,41 @@ class AwaitingCells:
 
     def transform(self, lines: list[str]) -> list[str]:
         """The transformer, of the lines of a cell."""
+        timed = untimed(lines)
+        if timed is not None:
+            with suppress(SyntaxError):  # which the stock magic reports
+                return self._awaited(timed, timed=True) or lines
+            return lines
         if not lines or not lines[0].startswith("%%flow") or lines[0][6:7] not in ("", " ", "\t", "\n"):
             return lines
-        line, cell = lines[0][6:].strip(), "".join(lines[1:])
-        if asks_for_help(line):
+        if asks_for_help(lines[0][6:]):
             return [lines[0].rstrip("\n") + "\n", "pass\n"]  # IPython refuses a cell magic without a body
         try:
-            if not awaits(self._shell, cell):
-                return lines
+            return self._awaited(lines) or lines
         except SyntaxError:
             # Python's own report of a cell without the magic is the best there is: nothing but the line and the caret.
             return ["#" + lines[0], *lines[1:]]
-        silent = ";" if DisplayHook.semicolon_at_end_of_expression(cell) else ""
-        return [f"await {AWAITING}({line!r}, {cell!r}){silent}\n"]
 
-    async def run(self, line: str, cell: str) -> Any:
-        """Run the flow of an awaiting cell."""
+    def _awaited(self, lines: list[str], *, timed: bool = False) -> list[str] | None:
+        """The awaited call in place of a ``%%flow`` cell; null for one that is to be left to the magic."""
+        line, cell = lines[0][6:].strip(), "".join(lines[1:])
+        if detaches(line) or not awaits(self._shell, cell):
+            return None
+        silent = ";" if DisplayHook.semicolon_at_end_of_expression(cell) else ""
+        return [f"await {AWAITING}({line!r}, {cell!r}{', timed=True' if timed else ''}){silent}\n"]
+
+    async def run(self, line: str, cell: str, *, timed: bool = False) -> Any:
+        """Run the flow of an awaiting cell; if it is `timed`, say how long it took."""
         __tracebackhide__ = True
         made, body = self._magics.prepare(line, cell)
         try:
-            state: Any = await made(return_state=True)
+            with times_told() if timed else nullcontext():
+                state: Any = await made(return_state=True)
         except StoreError as error:
             raise UsageError(str(error)) from None
         return outcome(state, body)
 
 
-def outcome(state: State, body: Body) -> Any:
-    """The value of the cell, or the exception that its body raised.
-
-    A run that is judged Failed for its task runs alone raises nothing: the body went through, the graph shows what
-    failed, and the cells below can deal with it.
-    """
-    __tracebackhide__ = True
-    if state.is_suspended():
-        print(state.message)
-        return None
-    if isinstance(state.data, BaseException) or state.is_cancelled() or state.is_crashed():
-        raise from_cell(state.error(), body.filename)
-    return body.value
-
-
 def asks_for_help(line: str) -> bool:
     """True for ``%%flow -h``."""
     return line.split()[:1] in (["-h"], ["--help"])
-
-
-def _newest_runs() -> list[FlowRow]:
-    """The newest, after those whose process is gone were recorded as crashed."""
-    bury_all(engine())
-    return engine().store.flow_runs(30)
-
-
-def _found(number: int) -> FlowRow:
-    row: FlowRow | None = _store_call(lambda: engine().store.flow_run(number))
-    if row is None:
-        raise UsageError(f"There is no flow run {number}. `%tidegate runs` lists those that are there.")
-    return row
-
-
-def _store_call(call: Any) -> Any:
-    try:
-        return call()
-    except TidegateError as error:
-        raise UsageError(str(error)) from None

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from IPython.display import HTML, display
 
 from tidegate import Flow, host
 from tidegate.dead_runs import look
+from tidegate.detached import carry_out_detached
 from tidegate.engine import engine
 from tidegate.errors import TidegateError, UsageError
+from tidegate.flow_runs import new_flow_run
+from tidegate.interrupts import guard
 from tidegate.latch import Latch, block
+from tidegate.model.states import State
 from tidegate.model.views import FlowRow
 from tidegate.recovery import resume, resume_plan
 from tidegate.run.flow_run import FlowRun
+from tidegate.settings import settings
 from tidegate_widgets.picture import picture
 from tidegate_widgets.protocol import View
 from tidegate_widgets.run_graph import RunGraph
 
+from .cell import Body
+from .detached import DetachedCell
+from .displays import CellDisplays
 from .pump import Pump
 from .settings import TideGate
 from .wire import Wire, keep_page_shell
+
+RUN = "run"
+"""What a detached run is called in the notebook, unless its cell says otherwise."""
 
 FINAL_SECONDS = 2.0
 """How long a cell waits for its final picture at most, once its flow has ended."""
 
 SETTLE_SECONDS = 0.05
 """By then the kernel has said idle for a comm message that it handled itself."""
+
+
+class Again(NamedTuple):
+    """The flow of a run of the record, as it is now."""
+
+    flow: Flow[..., Any]
+    body: Body | None
+    """The cell that it is; null for a function."""
+    detached: str | None
+    """What the run of a detached cell is to be called; null for any other."""
 
 
 @dataclass
@@ -59,9 +84,12 @@ class Session:
         """Those whose run has not ended."""
         self._last: dict[int, _Shown] = {}
         """The last graph of each run, by its number."""
-        self._resuming: set[int] = set()
-        """Runs that were resumed from their page and have not begun yet."""
-        self.flow_again: Callable[[int], Flow[..., Any]] | None = None
+        self._resuming: dict[int, Future[FlowRun]] = {}
+        """Runs that were resumed on a thread of their own and have not begun yet."""
+        self._handles: WeakValueDictionary[int, DetachedCell] = WeakValueDictionary()
+        """What the notebook holds of detached runs, by their number."""
+        self._displays = CellDisplays(shell)
+        self.flow_again: Callable[[int], Again] | None = None
         """Gives the flow of a run of the record as it is now; may raise anything."""
         wire = Wire.of(shell)
         self._pump = Pump(wire, self.flow_ended) if wire is not None else None
@@ -70,23 +98,44 @@ class Session:
         """Watch for flow runs and host the main thread."""
         engine().observers.append(self.flow_began)
         host.use(self._pump)
+        self._displays.start()
 
     def stop(self) -> None:
         """Back to how it was."""
         engine().observers.remove(self.flow_began)
         host.use(None)
+        self._displays.stop()
         if self._pump is not None:
             self._pump.close()
 
+    @property
+    def names(self) -> dict[str, Any]:
+        """The names of the notebook."""
+        names: dict[str, Any] = self._shell.user_ns
+        return names
+
+    def run_of(self, number: int) -> FlowRun | None:
+        """The run of that number if this kernel has run it and shown it."""
+        shown = self._last.get(number)
+        return engine().live.get(number) or (None if shown is None else shown.run)
+
+    def settings_shown(self) -> list[tuple[str, str, str]]:
+        """Those of the notebook that it has set itself: name, value, and what set it."""
+        shown = str(self._settings.auto_display).lower()
+        ours = self._settings.auto_display != settings().auto_display
+        return [("TideGate.auto_display", shown, "%config")] if ours else []
+
     def flow_began(self, run: FlowRun) -> None:
         """Show the graph of a root flow run, in the thread that runs it."""
-        if run.number in self._resuming:
-            self._resuming.discard(run.number)
+        begun = self._resuming.pop(run.number, None)
+        if begun is not None:
             self._again(run)
+            begun.set_result(run)
             return
         if not self._settings.auto_display or threading.current_thread() is not threading.main_thread():
             return
-        graph = RunGraph.follow(run)
+        with self._displays.kept():
+            graph = RunGraph.follow(run)
         keep_page_shell(graph.comm)
         drawn = Latch()
 
@@ -118,7 +167,8 @@ class Session:
 
     def show_record(self, number: int) -> _Shown:
         """Show a run of the record: its graph, and the picture for whoever cannot show a widget."""
-        graph = RunGraph.of_record(engine(), number)
+        with self._displays.kept():
+            graph = RunGraph.of_record(engine(), number)
         keep_page_shell(graph.comm)
         display(graph)
         place = display(HTML(picture(graph.view)), display_id=True)
@@ -136,36 +186,84 @@ class Session:
         look(engine(), row)
         self._keep(self.show_record(row.number), row.number)
 
-    # Resume from the page -------------------------------------------------------------------------------------------
+    # Runs on threads of their own -----------------------------------------------------------------------------------
+
+    def detach(self, flow: Flow[..., Any], body: Body) -> DetachedCell:
+        """Run a cell on a thread of its own, its graph under the present cell.  Raises `StoreError`."""
+        with guard.installed(), self._displays.kept():  # an interrupt would leave it half made
+            run = new_flow_run(flow, (), {})
+            shown = next((each for each in self._shown if each.run is run), None)
+            if shown is not None:
+                self._shown.remove(shown)  # its picture is left by its own thread
+            context = copy_context() if shown is None else shown.graph.context.copy()
+            carry_out_detached(run, context, _nothing if shown is None else shown.leave_picture)
+        handle = self._handles[run.number] = DetachedCell(run, body)
+        return handle
 
     def resume_here(self, number: int) -> None:
-        """Go on with a run, on a thread of its own: the kernel is free meanwhile.
+        """Go on with a run whose graph is here, on a thread of its own: the kernel is free meanwhile.
 
         Its graph goes on where it stands, and so does its output.  Raises `TidegateError` if it cannot be.
         """
+        again, begun = self._resumed(number)
+
+        def told(_: object) -> None:
+            if again.body is not None and begun.exception() is None and number in self._handles:
+                self._handle(begun.result(), again.body)
+
+        begun.add_done_callback(told)
+
+    def resume_detached(self, number: int) -> DetachedCell:
+        """As `resume_here`, for a detached cell; returns its handle once the run has begun."""
+        again, begun = self._resumed(number)
+        assert again.body is not None
+        return self._handle(begun.result(), again.body)
+
+    def bound(self, name: str, handle: DetachedCell) -> DetachedCell:
+        """The handle of a detached run, under a name in the notebook; the usual one is left to whoever uses it."""
+        names = self.names
+        if name or isinstance(names.get(RUN, handle), DetachedCell):
+            names[name or RUN] = handle
+        else:
+            print(f"`{RUN}` is taken: the run is the value of this cell. `%%flow --detach -o NAME` names it.")
+        return handle
+
+    def _resumed(self, number: int) -> tuple[Again, Future[FlowRun]]:
         plan = resume_plan(number)
         assert self.flow_again is not None
         context = self._last[number].graph.context.copy()  # and not that of a cell that runs, and serves the page
         try:
-            made = context.run(self.flow_again, number)
+            again = context.run(self.flow_again, number)
         except TidegateError:
             raise
         except Exception as error:  # a cell that does not compile any more, or a magic that refuses it
             raise UsageError(f"{plan.title} cannot be resumed: {error}") from error
-        if made.is_async:
+        if again.flow.is_async and again.detached is None:
             raise UsageError(f"{plan.title} awaits. `await tidegate.resume({number})` in a cell goes on with it.")
-        self._resuming.add(number)
-        call = partial(context.run, self._carry_on, number, made)
+        begun = self._resuming[number] = Future[FlowRun]()
+        call = partial(context.run, self._carry_on, number, again.flow, begun)
         threading.Thread(target=call, name=f"tidegate-run-{number}", daemon=True).start()
+        return again, begun
 
-    def _carry_on(self, number: int, flow: Flow[..., Any]) -> None:
+    def _handle(self, run: FlowRun, body: Body) -> DetachedCell:
+        known = self._handles.get(run.number)
+        if known is None:
+            known = self._handles[run.number] = DetachedCell(run, body)
+        known.goes_on(run, body)
+        return known
+
+    def _carry_on(self, number: int, flow: Flow[..., Any], begun: Future[FlowRun]) -> None:
         shown = self._last[number]
         try:
-            resume(number, flow)
+            ended = resume(number, flow)
+            if not isinstance(ended, State):
+                asyncio.run(ended)
         except Exception as error:  # nobody waits for this thread: the page is told
             shown.graph.tell(str(error))
+            if not begun.done():
+                begun.set_exception(error)
         finally:
-            self._resuming.discard(number)
+            self._resuming.pop(number, None)
         shown.leave_picture()
 
     def _again(self, run: FlowRun) -> None:
@@ -174,3 +272,7 @@ class Session:
         shown.drawn = drawn
         shown.graph.on_final = lambda view: drawn.set()
         shown.graph.again(run)
+
+
+def _nothing() -> None:
+    """There is no graph, and no picture to leave."""

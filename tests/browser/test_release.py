@@ -125,3 +125,29 @@ def test_after_the_death_of_a_kernel_attach_brings_the_graph_back(lab: Lab, fold
         assert page.run_to_end(4) == ["4"]
         assert (folder / "ran").read_text().split() == ["0", "1", "1", "2", "3"]
         page.screenshot(SHOTS / "attach-resumed.png")
+
+
+def test_what_may_have_done_its_work_runs_again_when_somebody_says_so(lab: Lab, folder: Path) -> None:
+    asking = STEP.replace("{mark}", "").replace("@task", '@task(rerun="ask")')
+    with lab.open([SETUP, asking, CHAIN, "%tidegate attach", "x"]) as page:
+        begun(page, folder)
+        expect(page.cell(2).locator(".panel")).to_contain_text("1 done", timeout=20_000)
+        (folder / "die").touch()
+        (folder / "go-1").touch()
+        page.raw.get_by_text("appears to have died").wait_for()
+        page.raw.get_by_role("button", name="Ok", exact=True).click()
+        (folder / "die").unlink()
+        page.wait_idle()
+        for at in (0, 1, 3):
+            page.run_to_end(at)
+        for at in (2, 3):
+            (folder / f"go-{at}").touch()
+        panel = page.cell(3).locator(".panel")
+        button(page, 3, "resume")
+        expect(panel).to_contain_text("Asks for a decision on step-1", timeout=20_000)
+        expect(panel).to_contain_text("step-1 was at work when its process ended, and may have done its work.")
+        panel.screenshot(path=str(SHOTS / "asks-again.png"))
+        panel.get_by_label("Answer").select_option("run it again")
+        panel.get_by_role("button", name="Resume").click()
+        expect(panel).to_contain_text("Completed", timeout=20_000)
+        assert (folder / "ran").read_text().split() == ["0", "1", "1", "2", "3"]

@@ -43,6 +43,8 @@ class Clock:
     def now(self) -> float:
         return self.at
 
+    monotonic = now
+
 
 @pytest.fixture(autouse=True)
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -95,7 +95,7 @@ def test_an_argument_has_the_last_word_about_the_target(stored: Engine, folder: 
     assert (folder / "ran").read_text() == "2"
 
 
-@pytest.mark.conforms("B292")
+@pytest.mark.conforms("B051", "B129", "B292")
 def test_the_run_takes_version_and_retries_from_its_flow(stored: Engine) -> None:
     with_version = create_flow_run("nightly", {"x": "ten"}, target="etl.py:nightly")
     with_retries = create_flow_run("failing", target="etl.py:failing")

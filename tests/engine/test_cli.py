@@ -381,6 +381,17 @@ def test_show_tells_what_is_known_of_a_run() -> None:
 
 
 @pytest.mark.usefixtures("three")
+def test_diff_sets_two_runs_side_by_side() -> None:
+    lines = call("diff", "1", "2").stdout.splitlines()
+    assert lines[0].split() == ["run", "1", "run", "2", "differs"]
+    assert re.fullmatch(r"flow +rows +failing +yes", lines[1])
+    assert re.fullmatch(r"state +Completed +Failed +yes", lines[2])
+    assert any(re.fullmatch(r"parameter count +5 +yes", line) for line in lines)
+    assert re.fullmatch(r"task load +5 runs, 1 Failed, \S+ +only in one", lines[-1])
+    assert "There is no flow run 9." in call("diff", "1", "9").stderr
+
+
+@pytest.mark.usefixtures("three")
 def test_logs_are_those_of_the_run_or_of_one_task_run() -> None:
     lines = call("logs", "1").stdout.splitlines()
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    \S+: Created flow run '\S+' for flow 'rows'\.", lines[0])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reliability.trials import Trials
 from support import power_cut
-from support.flows import engine_over, flow, opened, python, seeded, states_in_store, task
+from support.flows import engine_over, flow, opened, python, states_in_store, task
 from tidegate.engine import Engine
 from tidegate.errors import SettingsError, UsageError
 from tidegate.model.events import FlowCreated
@@ -71,36 +74,77 @@ def after_a_cut(home: Path) -> tuple[set[int], bool]:
         store.close()
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_a_power_cut_takes_no_more_than_the_level_says(tmp_path: Path, level: str) -> None:
-    chance = seeded(f"power_cut_{level}")
-    operations = power_cut.recorded(tmp_path, RUNNER, level)
-    assert [word for word, _ in power_cut.said(operations)] == [*map(str, range(1, 251)), "end"]
-    first = next(at for at, each in enumerate(operations) if each.name == "said")
-    end = next(at for at, each in enumerate(operations) if each.data == b"end\n")
-    lost_in, ended_in = 0, 0
-    for trial in range(80):
+RECORDING = 100
+"""Cuts that are made of one run: the next ones are of another."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run did and said, cut off at one place after another."""
+
+    operations: list[power_cut.Operation]
+
+    def cut(self, trial: int, trials: Trials, home: Path) -> tuple[list[tuple[int, float]], bool]:
+        """Cut it somewhere, each eighth time after the end of the flow.
+
+        What was shown and is lost, each with the seconds since it was, and whether the end was told.  An end that was
+        told must be there, and the store sound.
+        """
+        operations, chance = self.operations, trials.chance
+        first = next(at for at, each in enumerate(operations) if each.name == "said")
+        end = next(at for at, each in enumerate(operations) if each.data == b"end\n")
         upto = chance.randrange(first + 1 if trial % 8 else end + 1, len(operations) + 1)
-        home = tmp_path / f"cut{trial}"
         power_cut.cut(operations[:upto], chance, home)
         done, ended = after_a_cut(home)
         words = power_cut.said(operations[:upto])
         now = operations[upto - 1].at
-        lost = [(int(word), at) for word, at in words if word.isdigit() and int(word) not in done]
-        lost_in += bool(lost)
-        if ("end", words[-1][1]) in words:
-            ended_in += 1
-            assert ended, f"trial {trial}: the flow's end is lost"
-            assert lost == [], f"trial {trial}: lost with the flow's end: {lost[:5]}"
-        if level == "power":
-            assert lost == [], f"trial {trial}: lost {lost[:5]}"
-        # A barrier each 0.2 s; the rest is for a machine that has other things to do.
-        late = [number for number, at in lost if now - at > 0.2 + 0.6]
-        assert late == [], f"trial {trial}: lost after more than a barrier: {late[:5]}"
-    print(f"{level}: 80 cuts, {lost_in} lost something that was shown, {ended_in} after the end")
-    if level != "power":  # the control: such a cut does take what was not synced
-        assert lost_in > 0
-    assert ended_in > 0
+        shutil.rmtree(home)
+        assert ended or words[-1][0] != "end", "the flow's end is lost"
+        lost = [(int(word), now - at) for word, at in words if word != "end" and int(word) not in done]
+        return lost, words[-1][0] == "end"
+
+
+def recordings(folder: Path, level: str, trials: Trials) -> Iterator[tuple[int, Recording]]:
+    """The number of each trial, and what it is to cut."""
+    made: list[Recording] = []
+    for trial in trials:
+        if trial % RECORDING == 0:
+            home = folder / f"recorded{trial}"
+            home.mkdir()
+            operations = power_cut.recorded(home, RUNNER, level)
+            assert [word for word, _ in power_cut.said(operations)] == [*map(str, range(1, 251)), "end"]
+            made = [Recording(operations)]
+        yield trial, made[0]
+
+
+def too_much(lost: list[tuple[int, float]], ended: bool, level: str) -> list[tuple[int, float]]:
+    """What of that this level does not allow."""
+    if level == "power" or ended:
+        return lost
+    # A barrier each 0.2 s; the rest is for a machine that has other things to do.
+    return [each for each in lost if each[1] > 0.2 + 0.6]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.scorecard(3, parts=len(LEVELS))
+def test_a_power_cut_takes_no_more_than_the_level_says(tmp_path: Path, level: str, trials: Trials) -> None:
+    lost_in = 0
+    for trial, recording in recordings(tmp_path, level, trials):
+        with trials.judged(f"cut {trial}"):
+            lost, ended = recording.cut(trial, trials, tmp_path / f"cut{trial}")
+            lost_in += bool(lost)
+            trials.most("seconds lost", max((seconds for _, seconds in lost), default=0.0))
+            assert too_much(lost, ended, level) == []
+    print(f"{level}: {trials.count} cuts, {lost_in} lost something that was shown")
+
+
+@pytest.mark.scorecard(3, control=True)
+def test_control_a_cut_takes_what_was_not_synced(tmp_path: Path, trials: Trials) -> None:
+    """So that a run which waits for nothing is found, if it says that it waits for the disk."""
+    for trial, recording in recordings(tmp_path, "process", trials):
+        lost, ended = recording.cut(trial, trials, tmp_path / f"cut{trial}")
+        trials.found(too_much(lost, ended, "power") != [])
+    assert trials.caught
 
 
 # The level -----------------------------------------------------------------------------------------------------------

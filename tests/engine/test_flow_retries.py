@@ -514,6 +514,8 @@ class Clock:
     def now(self) -> float:
         return self.at
 
+    monotonic = now
+
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.conforms("B118")

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from support.flows import flow, seeded, states_in_store, task
+from reliability.trials import Trials
+from support.flows import flow, states_in_store, task
 from support.resumes import Bodies, noting
-from tidegate import fork, resume
+from tidegate import fork, lineage, resume
 from tidegate.engine import Engine
 from tidegate.errors import NotStartable, UsageError
+from tidegate.futures import TaskFuture
 from tidegate.model.states import State
 
 
@@ -57,23 +59,46 @@ class Graph:
         return found
 
 
-@pytest.mark.parametrize("trial", range(6))
-def test_each_node_of_a_random_graph_with_its_descendants_runs_and_nothing_else(stored: Engine, trial: int) -> None:
-    graph = Graph(seeded(f"fork {trial}"))
+def differences(here: Engine, chance: random.Random) -> list[str]:
+    """How forks of the run of a random graph, at each of its nodes, differ from what they are to be."""
+    graph, store = Graph(chance), here.store
     whole = graph.flow()
     assert graph.ran() == set(range(graph.size))
-    numbers = {row.number: row.number for row in stored.store.task_runs(1)}
+    first = store.flow_runs(1)[0].number
+    numbers = {row.number for row in store.task_runs(first)}
+    found = []
     for node in range(graph.size):
-        assert result(fork(1, node + 1)) == whole
-        assert graph.ran() == graph.with_descendants(node)
-        newest = stored.store.flow_runs()[0]
-        assert newest.forked_from == 1
-        states = {row.number: row.state.name for row in stored.store.task_runs(newest.number)}
-        assert set(states) == set(numbers)
-        assert {number - 1 for number, name in states.items() if name != "Cached"} == graph.with_descendants(node)
-    assert states_in_store(stored.store, 1) == ["Running", "Completed"]
-    assert result(fork(1)) == whole
-    assert graph.ran() == set()
+        wanted = graph.with_descendants(node)
+        if result(fork(first, node + 1)) != whole:
+            found.append(f"{node}: another result")
+        ran, newest = graph.ran(), store.flow_runs(1)[0]
+        states = {row.number: row.state.name for row in store.task_runs(newest.number)}
+        anew = {number - 1 for number, name in states.items() if name != "Cached"}
+        if not ran == anew == wanted or set(states) != numbers or newest.forked_from != first:
+            found.append(f"{node}: {ran} ran, {anew} are kept as such, {wanted} should have")
+    if states_in_store(store, first) != ["Running", "Completed"]:
+        found.append("the run itself is another than it was")
+    if result(fork(first)) != whole or graph.ran():
+        found.append("a fork that asks for nothing runs something")
+    return found
+
+
+@pytest.mark.scorecard(21)
+def test_each_node_of_a_random_graph_with_its_descendants_runs_and_nothing_else(stored: Engine, trials: Trials) -> None:
+    for trial in trials:
+        with trials.judged(f"graph {trial}"):
+            assert differences(stored, trials.chance) == []
+
+
+@pytest.mark.scorecard(21, control=True)
+def test_control_a_fork_that_forgets_what_descends_from_it_is_found(
+    stored: Engine, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(lineage, "downstream", lambda rows, sources: set())
+    monkeypatch.setattr(TaskFuture, "ran_anew", False)
+    for _ in trials:
+        trials.found(differences(stored, trials.chance) != [])
+    assert trials.caught
 
 
 def test_a_fork_of_a_failed_run_runs_what_failed_and_can_itself_be_resumed(stored: Engine) -> None:

@@ -108,3 +108,23 @@ def test_control_the_lock_is_one(store: SQLiteStore) -> None:
         with pytest.raises(StoreError, match="is locked"):
             store.create_flow_run(FlowCreated(0, 1.0, "u", "f", "f", "{}"))
         assert store.flow_runs() == []
+
+
+def test_whoever_still_looks_is_told_when_a_run_that_ended_unsaved_is_saved(store: SQLiteStore) -> None:
+    with engine_over(store) as here, python(HOLDS, store.path) as other:
+        feed = Feed(here)
+
+        @flow
+        def work() -> int:
+            other.stdin.write(b"\n")
+            other.stdin.flush()
+            assert in_time(other.stdout.readline) == b"held\n"
+            return int(step(1))
+
+        assert in_time(work, 30) == 1
+        assert feed.saving()[-1:] != [""], "it ended unsaved"
+        other.stdin.write(b"\n")
+        other.stdin.flush()
+        assert in_time(other.stdout.readline) == b"free\n"
+        feed.until(lambda: feed.saving()[-1:] == [""], "that it is saved")
+        assert [row.state.name for row in store.task_runs(1)] == ["Completed"]

@@ -129,7 +129,7 @@ def test_what_cannot_be_resumed_is_told_in_one_line(stored: Engine) -> None:
 def test_a_run_that_is_at_work_here_is_not_resumed(stored: Engine) -> None:
     @flow
     def work() -> None:
-        with pytest.raises(NotStartable, match=r"^The flow run 1 \(.*\) is Running, and its process is alive\.$"):
+        with pytest.raises(NotStartable, match=r"^The flow run 1 \(.*\) is Running, and this process runs it\.$"):
             resume(1)
 
     work()

@@ -112,7 +112,10 @@ def test_the_runs_of_dead_processes_are_found_crashed_and_no_others(tmp_path: Pa
             assert states_in_store(store, 1) == states_in_store(store, 2) == ["Running", "Crashed"]
             assert states_in_store(store, ahead) == ["Pending"]
             assert states_in_store(store, 3) == ["Running"]
-            with pytest.raises(NotStartable, match=r"^The flow run 3 \(.*\) is Running, and its process is alive\.$"):
+            with pytest.raises(
+                NotStartable,
+                match=r"^The flow run 3 \(.*\) is Running, and its process is alive\. `tidegate\.resume\(3, take",
+            ):
                 resume(3, flow(lambda x: x, name="waits"))
             with pytest.raises(NotStartable, match=r"is a subflow\. Resume flow run 1, which called it\.$"):
                 resume(2, flow(lambda x: x, name="work"))
@@ -181,7 +184,11 @@ def test_of_two_processes_that_resume_a_run_one_has_it(tmp_path: Path) -> None:
             each.stdin.flush()
         said = sorted(each.communicate(timeout=30)[0].decode().strip() for each in (one, two))
     assert said[1] == "dies 4"
-    told = ("and its process is alive.", "has just been resumed by somebody else.", "there is nothing to resume.")
+    told = (
+        "take_over=True)` takes it from that one.",
+        "has just been resumed by somebody else.",
+        "there is nothing to resume.",
+    )
     assert said[0].startswith("The flow run 1 (")
     assert said[0].endswith(told)
 

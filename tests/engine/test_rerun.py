@@ -286,5 +286,5 @@ def test_a_task_that_may_not_run_twice_stays_crashed_until_somebody_asks(stored:
     assert bodies.ran == ["charge"]
     assert result(rerun(1, "charge")) == 1
     assert bodies.ran == ["charge", "charge"]
-    with pytest.raises(match=r"rerun of 'charge' must be 'always' or 'never', not 'sometimes'"):
+    with pytest.raises(match=r"rerun of 'charge' must be 'always', 'ask' or 'never', not 'sometimes'"):
         task(rerun="sometimes", name="charge")(charge.fn)

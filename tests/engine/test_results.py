@@ -58,6 +58,8 @@ class Still:
     def now(self) -> float:
         return 1000.0
 
+    monotonic = now
+
 
 class Shelf:
     """A storage that counts."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from support.flows import engine_over, flow, python, seeded, task
+from reliability.trials import Trials
+from support.flows import engine_over, flow, task
 from support.tampering import tampered
+from support.victims import Victims
 from tidegate import retention
 from tidegate.cli import main
 from tidegate.model.events import FlowCreated, FlowState, TaskCreated, TaskState
@@ -275,7 +279,7 @@ def a_full_store(path: Path) -> tuple[dict[int, tuple[int, int]], list[int]]:
         if at % 6 == 5:
             large(store, bytes([at]), b"shared")
         else:
-            a_run(store, 100 - at, tasks=400)
+            a_run(store, 100 - at, tasks=200)
     tampered(path, "UPDATE flow_run SET ended = 1 WHERE number IN (6, 12)")  # two of those with files are old
     rows = {run: counted(store, run) for run in numbers(store)}
     going = {run.number for run in plan(store, Limits(runs=6), LATER)}
@@ -287,10 +291,36 @@ def counted(store: SQLiteStore, run: int) -> tuple[int, int]:
     return len(store.task_runs(run)), len(store.events(run))
 
 
-def broken(path: Path, way: str, chance: random.Random) -> list[str]:
+@dataclass(frozen=True)
+class Full:
+    """A full store, of which each trial gets a copy."""
+
+    home: Path
+    rows: dict[int, tuple[int, int]]
+    staying: list[int]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
+    home = tmp_path_factory.mktemp("full")
+    return Full(home, *a_full_store(home / "store.db"))
+
+
+@pytest.fixture(scope="module")
+def victims() -> Iterator[Victims]:
+    with Victims() as made:
+        yield made
+
+
+def broken(folder: Path, way: str, full: Full, victims: Victims, chance: random.Random) -> list[str]:
     """Kill a process that prunes, at a random moment; what is wrong with the store after that."""
-    rows, staying = a_full_store(path)
-    with python(PRUNER, path, way) as pruner:
+    home, rows, staying = folder / "home", full.rows, full.staying
+    shutil.copytree(full.home, home)
+    path, script = home / "store.db", folder / "pruner.py"
+    script.write_text(PRUNER)
+    with victims.go(script, path, way, home=home) as pruner:
+        assert pruner.stdin is not None
+        assert pruner.stdout is not None
         going = int(pruner.stdout.readline())
         assert going == len(rows) - len(staying)
         pruner.stdin.write(b"go\n")
@@ -298,14 +328,13 @@ def broken(path: Path, way: str, chance: random.Random) -> list[str]:
         for _ in range(chance.randint(1, going + 1)):  # the last line is said before files are swept
             pruner.stdout.readline()
         threading.Event().wait(chance.uniform(0, 0.002))
-        pruner.kill()
-        pruner.wait()
     store = SQLiteStore(path)
     left = numbers(store)
     print(f"{way}: killed with {len(left)} of {len(rows)} runs left, {len(files(store))} files")
     found = [f"run {run} is not whole" for run in left if counted(store, run) != rows[run]]
     for table, column in EVERYWHERE.items():
-        there = {run for (run,) in tampered(path, f"SELECT DISTINCT {column} FROM {table}")}
+        with closing(sqlite3.connect(path)) as connection:
+            there = {run for (run,) in connection.execute(f"SELECT DISTINCT {column} FROM {table}")}
         found += [f"{table} has rows of run {run}, which is gone" for run in there - set(left)]
     found += retention.problems(store)
     # Whoever comes next finishes it, and no number is given twice.
@@ -314,19 +343,24 @@ def broken(path: Path, way: str, chance: random.Random) -> list[str]:
         found.append(f"{numbers(store)} are left in the end, not {staying}")
     assert a_run(store, 0) == max(rows) + 1
     store.close()
+    shutil.rmtree(home)
     return found
 
 
-def test_a_kill_while_runs_are_deleted_leaves_each_whole_or_gone(tmp_path: Path) -> None:
-    chance = seeded("gc_kill")
-    for trial in range(10):
-        found = broken(tmp_path / str(trial) / "store.db", "whole", chance)
-        assert found == [], f"trial {trial}"
+@pytest.mark.scorecard(17)
+def test_a_kill_while_runs_are_deleted_leaves_each_whole_or_gone(
+    tmp_path: Path, full: Full, victims: Victims, trials: Trials
+) -> None:
+    for trial in trials:
+        with trials.judged(f"trial {trial}"):
+            assert broken(tmp_path, "whole", full, victims, trials.chance) == []
 
 
-def test_control_a_deletion_bit_by_bit_is_caught(tmp_path: Path) -> None:
-    chance = seeded("gc_kill_control")
-    assert any(broken(tmp_path / str(trial) / "store.db", "bit_by_bit", chance) for trial in range(3))
+@pytest.mark.scorecard(17, control=True)
+def test_control_a_deletion_bit_by_bit_is_caught(tmp_path: Path, full: Full, victims: Victims, trials: Trials) -> None:
+    for _ in trials:
+        trials.found(broken(tmp_path, "bit_by_bit", full, victims, trials.chance) != [])
+    assert trials.caught
 
 
 # The command line -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The seeded simulator (`tests/simulator`): what holds of the engine whatever happens, over many random worlds.
 
-``TIDEGATE_TRIALS=8000`` makes a million steps of it; ``TIDEGATE_SEED=n TIDEGATE_TRIALS=1`` repeats one trial exactly.
+``TIDEGATE_TRIALS=8000`` makes a million steps of it; ``TIDEGATE_SEED=n TIDEGATE_TRIALS=1`` repeats one world exactly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from reliability.trials import Trials
 from simulator.defects import DEFECTS, Defect
 from simulator.legal import illegal
 from simulator.trial import Trial, Wrong
@@ -17,7 +18,7 @@ from tidegate.model import states
 from tidegate.model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
 
 SEED = int(os.environ.get("TIDEGATE_SEED", "1"))
-TRIALS = int(os.environ.get("TIDEGATE_TRIALS", "300"))
+"""Of the tests below that look at a few worlds."""
 
 EVERYTHING = (
     "kill", "doom", "break", "jump", "ask", "send", "rob", "answered", "death", "refused", "asked for again", "resumed",
@@ -25,24 +26,28 @@ EVERYTHING = (
 )  # fmt: skip
 
 
-def test_whatever_happens_what_was_seen_is_saved_and_what_is_right_comes_out() -> None:
+@pytest.mark.scorecard(37)
+def test_whatever_happens_what_was_seen_is_saved_and_what_is_right_comes_out(trials: Trials) -> None:
     happened: Counter[str] = Counter()
     steps = bodies = told = 0
-    for seed in range(SEED, SEED + TRIALS):
-        trial = Trial(seed)
-        try:
-            trial.run()
-        except BaseException:
-            print(f"{trial.story()}\nTIDEGATE_SEED={seed} TIDEGATE_TRIALS=1 repeats this")
-            raise
+    for at in trials:
+        with trials.judged(f"world {trials.seed + at}"):
+            trial = Trial(trials.seed + at)
+            try:
+                trial.run()
+            except BaseException:
+                print(f"{trial.story()}\nTIDEGATE_SEED={trial.seed} TIDEGATE_TRIALS=1 repeats this")
+                raise
         happened += trial.happened
         steps += trial.machine.steps
         bodies += trial.witness.bodies
         told += trial.witness.told
-    print(f"{TRIALS} trials from TIDEGATE_SEED={SEED}: {steps:,} steps, {bodies:,} bodies, {told:,} told, {happened}")
-    if TRIALS >= 300:
+    trials.most("steps", steps)
+    print(f"{trials.count} worlds: {steps:,} steps, {bodies:,} bodies, {told:,} told, {happened}")
+    if trials.count >= 300:
         assert [each for each in EVERYTHING if happened[each] < 5] == [], "it hardly ever happens"
-        assert steps > 100 * TRIALS
+    if trials.count >= 100:
+        assert steps > 100 * trials.count
 
 
 def test_the_same_seed_is_the_same_world() -> None:
@@ -55,6 +60,7 @@ def test_the_same_seed_is_the_same_world() -> None:
         assert stories[0] == stories[1], f"TIDEGATE_SEED={seed}"
 
 
+@pytest.mark.scorecard(37, control=True, case=True)
 @pytest.mark.parametrize("defect", DEFECTS.values(), ids=list(DEFECTS))
 def test_control_a_defect_is_found(defect: Defect, monkeypatch: pytest.MonkeyPatch) -> None:
     defect.put_in(monkeypatch)

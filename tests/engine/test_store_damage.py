@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -12,20 +13,21 @@ from typing import Any
 
 import pytest
 
-from support.flows import engine_over, flow, seeded, task
+from reliability.trials import Trials
+from support.flows import engine_over, flow, task
 from support.resumes import Bodies
 from support.tampering import tampered
 from tidegate.cache_policies import INPUTS
 from tidegate.engine import Engine
-from tidegate.errors import StoreError
+from tidegate.errors import MissingResult, StoreError
 from tidegate.model.events import Event
 from tidegate.model.views import FlowRow, TaskRow
 from tidegate.ports import CacheHit
 from tidegate.recovery import resume, resume_plan
+from tidegate.results import storage
+from tidegate.results.signing import Signer
 from tidegate.store import checksums
 from tidegate.store.sqlite import SQLiteStore
-
-FLIPS = 300
 
 
 def test_the_checksum_of_a_row_stays_what_it_is() -> None:
@@ -130,52 +132,98 @@ class Content:
         return all(getattr(self, each) == getattr(right, each) for each in ("flows", "tasks", "events", "hits"))
 
 
-def silently_wrong(tmp_path: Path, flips: int, name: str, clean: type[Exception] = StoreError) -> tuple[int, int, int]:
-    """Turn single bits of a store round: how often that was noticed, did no harm, and gave a wrong value."""
-    chance = seeded(name)
-    path = tmp_path / "store.db"
-    fill(path)
-    with closing(sqlite3.connect(path)) as connection:
-        keys = [key for (key,) in connection.execute("SELECT DISTINCT key FROM cache")]
-    assert len(keys) == 9
-    kept = path.read_bytes()
-    numbers = range(1, 4)
-    right = Content(path, numbers, keys)
-    with closing(sqlite3.connect(path)) as connection:
-        right.entries = set(connection.execute("SELECT key, flow_run, task_run FROM cache"))
-    assert right.told == 0
-    assert len(right.events) > 60
-    noticed = harmless = wrong = 0
-    for trial in range(flips):
-        home = tmp_path / "copy"
+class Flips:
+    """A sound store, of which one bit after another is turned round."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        path = folder / "store.db"
+        fill(path)
+        with closing(sqlite3.connect(path)) as connection:
+            self._keys = [key for (key,) in connection.execute("SELECT DISTINCT key FROM cache")]
+            entries = set(connection.execute("SELECT key, flow_run, task_run FROM cache"))
+        assert len(self._keys) == 9
+        self._kept = path.read_bytes()
+        self._right = Content(path, range(1, 4), self._keys)
+        self._right.entries = entries
+        assert self._right.told == 0
+        assert len(self._right.events) > 60
+
+    def flip(self, chance: random.Random, clean: type[Exception] = StoreError) -> tuple[str, bool]:
+        """What is wrong and does not say so, if anything is; and whether anything was noticed."""
+        home = self._folder / "copy"
         home.mkdir()
-        at, bit = chance.randrange(len(kept)), chance.randrange(8)
-        data = bytearray(kept)
+        at, bit = chance.randrange(len(self._kept)), chance.randrange(8)
+        data = bytearray(self._kept)
         data[at] ^= 1 << bit
         (home / "store.db").write_bytes(data)
-        found = Content(home / "store.db", numbers, keys, clean)
-        bad = list(found.wrong(right))
-        if bad:
-            print(f"flip {trial}: byte {at}, bit {bit}: {bad[0]}"[:300])
-            wrong += 1
-        elif found.same(right):
-            harmless += 1
-        else:
-            noticed += 1
+        found = Content(home / "store.db", range(1, 4), self._keys, clean)
         shutil.rmtree(home)
-    print(f"{flips} flips in {len(kept)} bytes: {noticed} noticed, {harmless} harmless, {wrong} silently wrong")
-    return noticed, harmless, wrong
+        wrong = next((f"byte {at}, bit {bit}: {each}"[:300] for each in found.wrong(self._right)), "")
+        return wrong, not found.same(self._right)
 
 
-def test_a_bit_that_is_turned_round_is_never_a_wrong_value(tmp_path: Path) -> None:
-    noticed, _, wrong = silently_wrong(tmp_path, FLIPS, "bit_rot")
-    assert wrong == 0
-    assert noticed > FLIPS / 10
+@pytest.mark.scorecard(15, parts=2)
+def test_a_bit_that_is_turned_round_is_never_a_wrong_value(tmp_path: Path, trials: Trials) -> None:
+    flips = Flips(tmp_path)
+    noticed = 0
+    for trial in trials:
+        with trials.judged(f"flip {trial}"):
+            wrong, told = flips.flip(trials.chance)
+            noticed += told
+            assert wrong == ""
+    print(f"{trials.count} flips, {noticed} noticed")
 
 
-def test_control_without_checksums_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.scorecard(15, control=True, case=True)
+def test_control_without_checksums_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: Trials) -> None:
     monkeypatch.setattr(checksums, "fits", lambda row: True)
-    assert silently_wrong(tmp_path, FLIPS // 3, "bit_rot_control", Exception)[2] > FLIPS / 30
+    trials.did(1)
+    flips = Flips(tmp_path)
+    trials.found(any(flips.flip(trials.chance, Exception)[0] for _ in range(200)))
+    assert trials.caught
+
+
+def flipped_file(folder: Path, chance: random.Random) -> Any:
+    """What is handed back of a result in a file, of which one bit was turned round."""
+    value = [chance.randbytes(70_000), "end"]
+
+    @task(persist_result=True)
+    def make() -> Any:
+        return value
+
+    store = SQLiteStore(folder / "store.db")
+    with engine_over(store) as here:
+        flow(lambda: len(make()), name="work")()
+        (path,) = (folder / "results").glob("??/??/*")
+        data = bytearray(path.read_bytes())
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        try:
+            return here.saving.recorded(store.task_runs(1)[0]).result() == value
+        except MissingResult:
+            return None
+        finally:
+            store.close()
+
+
+@pytest.mark.scorecard(15, parts=2)
+def test_a_bit_of_a_file_that_is_turned_round_is_a_result_that_is_lost(tmp_path: Path, trials: Trials) -> None:
+    for trial in trials:
+        with trials.judged(f"flip {trial}"):
+            assert flipped_file(tmp_path / str(trial), trials.chance) is None
+            shutil.rmtree(tmp_path / str(trial))
+
+
+@pytest.mark.scorecard(15, control=True, case=True)
+def test_control_without_a_look_at_it_the_file_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(storage, "_whole", lambda data, key, where: data)
+    monkeypatch.setattr(Signer, "verify", lambda *_: True)
+    trials.did(1)
+    trials.found(any(flipped_file(tmp_path / str(at), trials.chance) is False for at in range(10)))
+    assert trials.caught
 
 
 # What becomes of a damaged row ---------------------------------------------------------------------------------------

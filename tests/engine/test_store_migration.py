@@ -1,4 +1,4 @@
-"""A store of an older version is brought up to date when it is opened; a copy of it is kept."""
+"""A store of an older version is brought up to date when it is opened, and copied first; a newer one is left alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.model.events import TaskCreated, TaskState
+from tidegate.errors import StoreError
+from tidegate.model.events import FlowCreated, TaskCreated, TaskState
 from tidegate.model.states import Completed
 from tidegate.store import schema
 from tidegate.store.sqlite import SQLiteStore
@@ -33,6 +34,7 @@ def old_store(path: Path, version: int) -> None:
         made.execute("PRAGMA journal_mode = WAL")
 
 
+@pytest.mark.scorecard(16, case=True)
 @pytest.mark.parametrize("version", range(1, schema.VERSION))
 def test_an_older_store_is_brought_up_to_date_and_copied_first(tmp_path: Path, version: int) -> None:
     path = tmp_path / "store.db"
@@ -50,6 +52,40 @@ def test_an_older_store_is_brought_up_to_date_and_copied_first(tmp_path: Path, v
     with contextlib.closing(sqlite3.connect(tmp_path / f"store-v{version}.db")) as copy:
         assert copy.execute("PRAGMA user_version").fetchone() == (version,)
         assert copy.execute("SELECT name FROM flow_run").fetchone() == ("brave-otter",)
+
+
+def newer_store(path: Path) -> bytes:
+    """The bytes of a store of a version that is not known yet, which has a run."""
+    old_store(path, 1)
+    SQLiteStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    return path.read_bytes()
+
+
+@pytest.mark.scorecard(16, case=True)
+def test_a_newer_store_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    before = newer_store(path)
+    with pytest.raises(StoreError, match=r"^[^\n]*newer Tidegate[^\n]*$"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.scorecard(16, control=True, case=True)
+def test_control_a_step_that_is_left_out_and_a_newer_store_that_is_opened_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = newer_store(tmp_path / "newer.db")
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    store = SQLiteStore(tmp_path / "newer.db")
+    store.create_flow_run(FlowCreated(0, 1.0, "u2", "f", "n", "{}"))
+    store.close()
+    assert (tmp_path / "newer.db").read_bytes() != before
+    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:-1])
+    old_store(tmp_path / "old.db", schema.VERSION - 3)
+    with pytest.raises(StoreError):
+        SQLiteStore(tmp_path / "old.db").flow_runs()
 
 
 def test_a_store_that_was_brought_up_to_date_takes_new_runs(tmp_path: Path) -> None:

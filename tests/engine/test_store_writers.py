@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from reliability.scorecard import mode
+from reliability.trials import Trials
 from support.flows import SOON, Feed, engine_over, flow, in_time, opened, python, states_in_store, task
 from tidegate.errors import StoreError
 from tidegate.model.events import FlowCreated, FlowState, TaskCreated, TaskState
@@ -27,7 +29,11 @@ from pathlib import Path
 from typing import Any
 from tidegate.model.events import FlowCreated, TaskCreated, TaskState
 from tidegate.model.states import Completed
+from tidegate.store import write_lock
 from tidegate.store.sqlite import SQLiteStore
+
+if sys.argv[4] == "rude":
+    write_lock.WriteLock.acquire = write_lock.WriteLock.release = lambda self: None
 
 store = SQLiteStore(Path(sys.argv[1]))
 run = store.create_flow_run(FlowCreated(0, 1.0, sys.argv[2], "f", "n", "{}"))
@@ -64,28 +70,61 @@ def a_run(store: SQLiteStore) -> int:
     return store.create_flow_run(FlowCreated(0, 1.0, os.urandom(8).hex(), "f", "n", "{}"))
 
 
-def test_four_processes_write_at_once_and_take_turns(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
+LONG = {"plain": 1.5, "ci": 10.0, "nightly": 60.0}
+"""Seconds for which they write, by mode."""
+SHARE, WAIT = (0.3, 2.0) if mode() == "plain" else (0.7, 0.25)
+"""What the slowest writes of what the fastest does, and the seconds that one waits: of a machine that has other things
+to do, and of a quiet one."""
+
+
+def at_once(folder: Path, seconds: float, kind: str = "polite") -> tuple[list[str], float, float]:
+    """What is wrong after four processes wrote at once; the share of the slowest, and the longest wait."""
+    path = folder / "store.db"
     SQLiteStore(path).close()
     with ExitStack() as stack:
-        writers = [stack.enter_context(python(WRITER, path, name, 2)) for name in range(4)]
+        writers = [stack.enter_context(python(WRITER, path, name, seconds, kind)) for name in range(4)]
         assert [each.stdout.readline() for each in writers] == [b"ready\n"] * 4
         for each in writers:
             each.stdin.write(b"go\n")
             each.stdin.flush()
         said = [each.stdout.read().split() for each in writers]
-        assert [each.wait(SOON) for each in writers] == [0] * 4, [each.stderr.read() for each in writers]
-    written = [int(number) for _, number, _ in said]
-    print(f"written {written}, longest waits {[float(worst) for _, _, worst in said]}")
-    # The scorecard asks for 0.7 and 250 ms of a quiet machine; this one may have other things to do.
-    assert min(written) > 0.3 * max(written)
-    assert max(float(worst) for _, _, worst in said) < 2.0
+        wrong = [each.stderr.read().decode() for each in writers if each.wait(SOON)]
+    if wrong:
+        return wrong, 0.0, 0.0
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        wrong = [each for (each,) in connection.execute("PRAGMA integrity_check") if each != "ok"]
     store = SQLiteStore(path)
     for run, number, _ in said:
-        assert [row.number for row in store.task_runs(int(run))] == list(range(1, int(number) + 1))
+        if [row.number for row in store.task_runs(int(run))] != list(range(1, int(number) + 1)):
+            wrong.append(f"flow run {int(run)} has not what was acknowledged")
     store.close()
+    written = [int(number) for _, number, _ in said]
+    return wrong, min(written) / max(written), max(float(worst) for _, _, worst in said)
+
+
+@pytest.mark.scorecard(11)
+def test_four_processes_write_at_once_and_take_turns(tmp_path: Path, trials: Trials) -> None:
+    for trial in trials:
+        with trials.judged(f"trial {trial}"):
+            wrong, share, worst = at_once(tmp_path / str(trial), LONG[mode()])
+            trials.most("longest wait", worst)
+            trials.most("unfairness", 1 - share)
+            assert wrong == []
+            assert share > SHARE
+            assert worst < WAIT
+
+
+@pytest.mark.scorecard(11, control=True, case=True)
+def test_control_without_the_lock_between_processes_they_do_not(tmp_path: Path, trials: Trials) -> None:
+    trials.did(1)
+    for tried in range(10):  # they are unfair mostly, and not always in a second and a half
+        wrong, share, worst = at_once(tmp_path / str(tried), 1.5, "rude")
+        print(f"{wrong}, share {share:.2f}, longest wait {worst:.2f} s")
+        if wrong or share < 0.7 or worst > 0.25:
+            break
+    else:
+        pytest.fail("they take turns without it")
+    trials.found(True)
 
 
 def test_one_that_hangs_with_the_lock_stops_nobody_and_all_is_kept_after(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def names() -> Any:
     raise AssertionError("a task ran")
 
 
-@flow(name="child")
+@flow(name="child drawn")
 def child(*args: Any) -> Any:
     raise AssertionError("a subflow ran")
 
@@ -83,15 +83,15 @@ def test_it_finds_nodes_and_edges_and_runs_nothing(engine: Engine) -> None:
         ("load", "task", 1),
         ("names", "task", 1),
         ("clean", "task", 3),
-        ("child", "flow", 1),
+        ("child drawn", "flow", 1),
         ("report", "task", 1),
     ]
     assert edges(graph) == {
         ("load", "clean", "value"),
         ("names", "clean", "map"),
-        ("load", "child", "value"),
+        ("load", "child drawn", "value"),
         ("clean", "report", "future"),
-        ("child", "report", "wait_for"),
+        ("child drawn", "report", "wait_for"),
     }
     assert engine.store.flow_runs() == []
     assert engine.live == {}
@@ -306,7 +306,7 @@ def test_it_lists_itself_and_is_drawn_where_the_widgets_are(engine: Engine, monk
         child(rows)
 
     graph = nightly.visualize()
-    text = "nightly's: 3 nodes, nothing was run\n  load\n  clean  any number  <- load\n  child  subflow  <- load"
+    text = "nightly's: 3 nodes, nothing was run\n  load\n  clean  any number  <- load\n  child drawn  subflow  <- load"
     assert str(graph) == text
     shown = graph._repr_mimebundle_()
     assert shown["text/plain"] == text

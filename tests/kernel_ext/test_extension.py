@@ -62,7 +62,7 @@ def text_of(html: str) -> str:
 
 
 STATE = """
-import re
+import re, sys, IPython.extensions.autoreload
 def names(found):
     return [re.sub(' at 0x[0-9a-f]+', '', repr(each)) for each in found]
 def ours(found):
@@ -76,6 +76,8 @@ def everything():
         # IPython makes magics of its own when they are first asked for: only ours are compared.
         ours(shell.configurables), ours(shell.magics_manager.registry.values()),
         {name: names(found) for name, found in shell.events.callbacks.items()},
+        len(shell.Completer.custom_matchers), len(sys.modules['IPython.extensions.autoreload'].UPDATE_RULES),
+        [each for each in ('publish', 'clear_output') if each in vars(shell.display_pub)],
         type(host._main_host).__name__, len(engine().observers),
         sorted(name for name in shell.user_ns if 'tide' in name.lower()),
         sorted(name for name in shell.user_ns_hidden if 'tide' in name.lower()),

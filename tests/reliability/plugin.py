@@ -1,6 +1,7 @@
 """The mark `scorecard`, the fixture `trials`, and the record of a run of the scorecard, as JSON.
 
 `TIDEGATE_RELIABILITY=ci` or `nightly` sets how often tests try, and where it is set a file tells what they did.
+`TIDEGATE_TRIALS=n` has each test that is picked out by hand try n times, and `TIDEGATE_SEED` repeats what it tried.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TRIALS = pytest.StashKey[Trials]()
 ROWS = rows()
 SEED = "TIDEGATE_SEED"
+COUNT = "TIDEGATE_TRIALS"
 
 
 @dataclass
@@ -62,7 +64,7 @@ def share(mark: pytest.Mark, of: str) -> int:
         return 1
     parts: int = mark.kwargs.get("parts", 1)
     asked = ROWS[2 if mark.kwargs.get("control") else number].asked(of)
-    return max(1, -(-asked // parts))
+    return -(-asked // parts)
 
 
 def seed_of(test: str) -> int:
@@ -85,7 +87,12 @@ class Scorecard:
         marks = list(request.node.iter_markers("scorecard"))
         assert marks, "only tests with the mark `scorecard` have trials"
         test = request.node.nodeid.rpartition("/")[2]
-        made = Trials(max(share(each, mode()) for each in marks), seed_of(test))
+        count = max(share(each, mode()) for each in marks)
+        if not any(set(each.kwargs) & {"control", "case"} for each in marks):
+            count = int(os.environ.get(COUNT, count))
+        if not count:
+            pytest.skip(f"Not tried here: it takes long. {COUNT}=1 tries it once.")
+        made = Trials(count, seed_of(test))
         print(f"{test}: {made.count} trials, {SEED}={made.seed}")
         request.node.stash[TRIALS] = made
         return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from reliability.trials import Trials
 from support.flows import SOON, engine_over, flow, in_time
+from support.stopping import stop_between_commits
 from support.victims import Victims
 from tidegate.dead_runs import bury_all
 from tidegate.engine import engine
@@ -81,21 +81,6 @@ def test_who_is_stopped_or_busy_is_not_dead(tmp_path: Path, victims: Victims, tr
                 assert declared_dead(home) == 0
             assert process.poll() is None
             os.kill(process.pid, signal.SIGCONT)
-
-
-def stop_between_commits(pid: int, home: Path) -> int:
-    """Stop a process, not in a commit: nobody could open the store then.  How often it had to be let go on for that."""
-    for tries in range(1_000):
-        os.kill(pid, signal.SIGSTOP)
-        connection = sqlite3.connect(home / "store.db", timeout=0, isolation_level=None)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            return tries
-        except sqlite3.OperationalError:
-            os.kill(pid, signal.SIGCONT)
-        finally:
-            connection.close()
-    raise AssertionError("it is always in a commit")
 
 
 def declared_dead(home: Path) -> int:

@@ -123,6 +123,7 @@ def _nothing_recalled(patch: pytest.MonkeyPatch) -> None:
 
 def _clock_believed(patch: pytest.MonkeyPatch) -> None:
     """A delay is over when the clock on the wall says so."""
+    patch.setattr(Engine, "run_clock", lambda self: self.now)
     patch.setattr(lifecycles, "_waited_for", lambda state: state)
 
 

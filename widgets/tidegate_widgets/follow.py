@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState, InputAsked
+from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged
 from tidegate.portal import spawn
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Follower:
         self._asleep = True
         self._loop = engine.portal.loop()
         self._last = 0.0
+        self._ended = self._unsaved = False
         self._context = context
         self._flow_run = flow_run
         self._end = engine.subscribe(flow_run, self._note, subflows=True)
@@ -64,7 +65,7 @@ class Follower:
                 except Exception:
                     # A message that could not be sent must not end the graph; the page asks again when one is missing.
                     log.warning("The run graph could not be updated.", exc_info=True)
-            if any(map(self._is_end, news)):
+            if self._is_over(news):
                 self._end()
                 return
             self._asleep = True
@@ -72,8 +73,14 @@ class Follower:
             if not self._news or not self._claim():
                 return
 
-    def _is_end(self, event: Event) -> bool:
-        return isinstance(event, FlowState) and event.flow_run == self._flow_run and event.state.is_at_rest()
+    def _is_over(self, news: Sequence[Event]) -> bool:
+        """True if nothing more is to come: the run has ended, and is saved."""
+        for event in news:
+            if isinstance(event, SavingChanged):
+                self._unsaved = bool(event.problem)
+            elif isinstance(event, FlowState) and event.flow_run == self._flow_run:
+                self._ended = event.state.is_at_rest()
+        return self._ended and not self._unsaved
 
     def _claim(self) -> bool:
         claimed, self._asleep = self._asleep, False

@@ -38,6 +38,8 @@ MOST_ATTEMPTS = 255
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
 
+_ENDED = "dfc"
+
 _LETTER = {
     StateType.SCHEDULED: "a",
     StateType.PENDING: "w",
@@ -82,12 +84,8 @@ class Node:
     failures: list[Member] = field(default_factory=list)
     errors: SameErrors = field(default_factory=SameErrors)
     not_ready: int = 0
-
-    def reopen(self, number: int) -> None:
-        """A task run that had ended goes on, or begins again."""
-        self.ended -= 1
-        self.errors.remove(number)
-        self.failures = [each for each in self.failures if each.number != number]
+    versions: dict[str, int] = field(default_factory=dict)
+    """Digests of the code that its members ran with, each with its number from 1."""
 
 
 class GraphModel:
@@ -120,6 +118,8 @@ class GraphModel:
         self._since = array("d", [0.0])
         self._until = array("d", [0.0])
         self._attempts = bytearray(1)
+        self._versions = bytearray(1)
+        self._not_ready: set[int] = set()
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
 
     @property
@@ -237,13 +237,23 @@ class GraphModel:
             self._since.append(event.at)
             self._until.append(event.at)
             self._attempts.append(0)
+            self._versions.append(0)
         self._sites[number] = event.site
+        self._learn_code(node, number, event.source)
         node.members.append(number)
         node.counts["w"] += 1
         self.dirty.add(event.site)
         for edges in event.links.values():
             for kind, first, last in edges:
                 self._link(kind, first, last, event.site)
+
+    def _learn_code(self, node: Node, number: int, digest: str) -> None:
+        known = node.versions
+        self._versions[number] = min(known.setdefault(digest, len(known) + 1), MOST_ATTEMPTS)
+
+    def version(self, number: int) -> int:
+        """With which version of the code of its node a task run began, counted from 1; 0 if it has not begun."""
+        return self._versions[number] if self._attempts[number] else 0
 
     def _link(self, kind: LinkKind, first: int, last: int, target: int) -> None:
         if first == last:
@@ -271,9 +281,11 @@ class GraphModel:
         node.counts[before] -= 1
         node.counts[after] += 1
         self._letters[number] = ord(after)
-        if before in "dfc":
-            node.reopen(number)
+        if before in _ENDED or number in self._not_ready:
+            self._again(node, number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
+        if event.source:
+            self._learn_code(node, number, event.source)
         if after == "r":
             self._since[number] = event.at
             self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
@@ -281,11 +293,24 @@ class GraphModel:
                 node.first_started = event.at
         else:
             self._until[number] = event.at
-            if after in "dfc":
+            if after in _ENDED:
                 self._ended(node, event)
             elif state.name == "NotReady":
                 node.not_ready += 1
+                self._not_ready.add(number)
         self.dirty.add(node.site)
+
+    def _again(self, node: Node, number: int) -> None:
+        """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
+        if number in self._not_ready:
+            self._not_ready.remove(number)
+            node.not_ready -= 1
+            return
+        node.ended -= 1
+        if self._attempts[number]:
+            node.seconds -= self._until[number] - self._since[number]
+        node.failures = [each for each in node.failures if each.number != number]
+        node.errors.remove(number)
 
     def _ended(self, node: Node, event: TaskState) -> None:
         seconds = event.at - self._since[event.task_run] if event.attempt else None

@@ -106,6 +106,8 @@ def _facts(model: GraphModel, node: Node, number: int, row: TaskRow | None) -> l
     if (attempts := model.attempts(number)) > 1:
         ran = f", {duration(row.ran)} in all" if row is not None and row.ran else ""
         facts.append({"label": "Attempts", "text": f"{attempts}{ran}"})
+    if len(node.versions) > 1 and (version := model.version(number)):
+        facts.append({"label": "Code", "text": f"version {version} of {len(node.versions)}"})
     span = model.span(number)
     if span is not None and span[1] is not None:
         text = duration(span[1] - span[0])

@@ -175,6 +175,13 @@ def failures(model: GraphModel, total: int) -> str:
     return "  ·  ".join(parts) + (f" … {total:,} failed in all." if len(errors) > 2 else "")
 
 
+def versions_text(model: GraphModel, node: Node) -> str:
+    """With which versions of the code its task runs began: ``version 1: 3 runs, version 2: 9 runs``."""
+    began = Counter(map(model.version, node.members))
+    parts = [f"version {each}: {_runs(began[each])}" for each in sorted(began) if each]
+    return ", ".join(parts) or "none has begun"
+
+
 def detail(model: GraphModel, node: Node, number: int) -> Detail:
     """What the inspector shows about a node."""
     members = len(node.members)
@@ -186,6 +193,8 @@ def detail(model: GraphModel, node: Node, number: int) -> Detail:
     if node.ended:
         text = duration(node.seconds / node.ended)
         facts.append({"label": "Duration", "text": f"{text} on average" if members > 1 else text})
+    if len(node.versions) > 1:
+        facts.append({"label": "Code", "text": versions_text(model, node)})
     sources = [model.nodes[source].task for source, target in model.edges if target == node.site]
     if sources:
         facts.append({"label": "Inputs", "text": ", ".join(sources)})

@@ -9,6 +9,7 @@ import click
 from ..errors import TidegateError, UsageError
 from ..settings import temporary_settings, use_profile
 from .control import cancel, pause, resume, suspend
+from .diff import diff
 from .logs import logs
 from .profiles import profile
 from .run import run
@@ -54,5 +55,5 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
         context.with_resource(temporary_settings({"home": home}))
 
 
-for each in (run, runs, show, logs, pause, resume, suspend, cancel, store, settings, profile):
+for each in (run, runs, show, diff, logs, pause, resume, suspend, cancel, store, settings, profile):
     main.add_command(each)

@@ -15,7 +15,7 @@ from . import tables
 from .stores import RUN, find, opened
 
 if TYPE_CHECKING:
-    from ..store.sqlite import SQLiteStore
+    from ..ports import EventStore
 
 PAGE = 200
 """Rows that are read at first where only some of them are wanted."""
@@ -33,7 +33,7 @@ def runs(limit: int, state: str | None, flow: str | None, as_json: bool) -> None
 
     with opened() as store:
         bury_all(Engine(store))
-        found = _matching(store, limit, state, flow)
+        found = matching(store, limit, state, flow)
     if as_json:
         click.echo(json.dumps([tables.flow_json(row) for row in found], indent=2))
     elif not found:
@@ -47,7 +47,8 @@ def _cells(row: FlowRow) -> tuple[Any, ...]:
     return str(row.number), row.flow, row.name, row.state, moment(row.created), tables.took(row)
 
 
-def _matching(store: SQLiteStore, limit: int, state: str | None, flow: str | None) -> list[FlowRow]:
+def matching(store: EventStore, limit: int, state: str | None, flow: str | None) -> list[FlowRow]:
+    """The newest flow runs, those in this state and of this flow where they are given."""
     if state is None and flow is None:
         return store.flow_runs(limit)
     size = max(PAGE, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import SUPPRESS, ArgumentParser
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 from ..errors import UsageError
@@ -11,15 +12,16 @@ from ..model.durability import LEVELS
 from ..task_runners.named import NAMES, runner_named
 
 
-class _Parser(ArgumentParser):
-    """Says what is wrong in one line, and ends nothing."""
+class LineParser(ArgumentParser):
+    """Parses the line of a magic: says what is wrong in one line, and ends nothing."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise `ValueError`."""
         raise ValueError(message)
 
 
-def _parser() -> _Parser:
-    made = _Parser("%%flow", allow_abbrev=False, argument_default=SUPPRESS, add_help=False)
+def _parser() -> LineParser:
+    made = LineParser("%%flow", allow_abbrev=False, argument_default=SUPPRESS, add_help=False)
     add = made.add_argument
     add("--name", help="The name of the flow; cell-N by default.")
     add("--task-runner", choices=NAMES, help="Where submitted and mapped sync tasks run: on worker threads (default), "
@@ -31,6 +33,8 @@ def _parser() -> _Parser:
     add("--tag", action="append", dest="tags", help="A word on the run and its task runs. Repeatable.")
     add("--durability", choices=LEVELS, help="How much of it a power cut may take; see the settings.")
     add("--log-prints", action="store_true", help="What is printed goes to the log as well.")
+    add("--detach", action="store_true", help="The cell returns at once, and the run goes on by itself.")
+    add("-o", "--out", metavar="NAME", help="What a detached run is called in the notebook; run by default.")
     add("-h", "--help", action="store_true", help="Show this.")
     return made
 
@@ -44,12 +48,40 @@ def options_of(line: str, name: str) -> dict[str, Any]:
     Raises `ValueError`, in one line, for a line that makes no sense.
     """
     given = vars(PARSER.parse_args(shlex.split(line)))
-    given.pop("help", None)
+    for of_the_notebook in ("help", "detach", "out"):
+        given.pop(of_the_notebook, None)
     try:
         runner = runner_named(given.pop("task_runner", "concurrent"), given.pop("max_workers", None))
     except UsageError as error:
         raise ValueError(str(error).rstrip(".")) from None
     return {"name": name, **given, "task_runner": runner}
+
+
+def is_name(text: str) -> bool:
+    """True for what may be the name of a variable."""
+    return text.isidentifier() and not iskeyword(text)
+
+
+def detaches(line: str) -> bool:
+    """True for a line that asks for a detached run; a line that makes no sense asks for nothing."""
+    try:
+        return hasattr(PARSER.parse_args(shlex.split(line)), "detach")
+    except ValueError:
+        return False
+
+
+def detached_name(line: str) -> str | None:
+    """What a detached run is to be called in the notebook: the name given, or nothing; null if it is not detached.
+
+    Raises `ValueError`, in one line, for a line that makes no sense.
+    """
+    given = PARSER.parse_args(shlex.split(line))
+    name = getattr(given, "out", "")
+    if name and not hasattr(given, "detach"):
+        raise ValueError("-o names a detached run, and needs --detach")
+    if name and not is_name(name):
+        raise ValueError(f"-o takes a name, not {name!r}")
+    return name if hasattr(given, "detach") else None
 
 
 def without_heading(text: str) -> tuple[str, str]:

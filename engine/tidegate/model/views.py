@@ -52,7 +52,7 @@ class FlowRow:
     def apply(self, event: FlowState) -> None:
         """Fold one more event in."""
         if self.state.type is StateType.RUNNING:
-            self.ran += event.at - self.state.timestamp
+            self.ran += max(0.0, event.at - self.state.timestamp)  # another process, another clock
         self.state = event.state
         self.attempts, self.result = event.attempt, event.result
         if event.state.type is StateType.RUNNING and self.started is None:
@@ -99,7 +99,7 @@ class TaskRow:
     def apply(self, event: TaskState) -> None:
         """Fold one more event in."""
         if self.state.type is StateType.RUNNING:
-            self.ran += event.at - self.state.timestamp
+            self.ran += max(0.0, event.at - self.state.timestamp)  # another process, another clock
         self.state = event.state
         self.attempts, self.result = event.attempt, event.result
         self.given_name = event.name or self.given_name

@@ -146,7 +146,7 @@ class ResultKeeper:
         try:
             data = serializer.dumps(value)
         except (Exception, SystemExit, GeneratorExit) as error:
-            return Kept(None, _why_not_dumped(error, serializer.name))
+            return Kept(None, why_not_dumped(error, serializer.name))
         if isinstance(value, BaseException):
             reason = _why_not_loaded(value, data, serializer)
             if reason:
@@ -161,7 +161,9 @@ class ResultKeeper:
         """Why a value of this size, which took so long to make, should not be saved; empty if it should."""
         if worth_saving(size, seconds, FASTEST) and (size <= ALWAYS or worth_saving(size, seconds, self._speed())):
             return ""
-        return f"making it again ({seconds:.2g} s) is quicker than saving {_told(size)}; persist_result=True saves it"
+        return (
+            f"making it again ({seconds:.2g} s) is quicker than saving {told_size(size)}; persist_result=True saves it"
+        )
 
     def _speed(self) -> float:
         storage = self._opened()
@@ -187,7 +189,8 @@ class ResultKeeper:
         return own if own is not None and own.name == name else serializer_of(name)
 
 
-def _why_not_dumped(error: BaseException, serializer: str) -> str:
+def why_not_dumped(error: BaseException, serializer: str) -> str:
+    """Why a serializer did not take a value."""
     if isinstance(error, MemoryError):
         return "there is not enough memory to save it"
     said = "cannot be pickled" if serializer == "pickle" else f"cannot be saved as {serializer:.60}"
@@ -228,5 +231,6 @@ def _reason(error: BaseException) -> str:
     return f"cannot be saved: {first_line(error)}"
 
 
-def _told(size: int) -> str:
+def told_size(size: int) -> str:
+    """Bytes for people: ``3 MB``."""
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import Signature
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..model.durability import Durability
 from ..model.states import StateType
 from ..rules.decide import RetryPolicy
 from ..run_names import RunName
@@ -32,6 +33,8 @@ class Called(Protocol):
     needs_results: bool
     rerun: Rerun
     """What a resume does with a run that was at work when its process died."""
+    durability: Durability | None
+    """How much of its runs may be lost with the power; null for what the flow run around says."""
     options: Mapping[str, Any]
     log_prints: bool | None
     is_async: bool

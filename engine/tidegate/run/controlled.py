@@ -47,6 +47,7 @@ class Controlled:
     beginning: set[TaskRun]
     bodies: dict[int, TaskRun]
     handle: Any
+    now: Callable[[], float]
     tracking: TaskRun | None
     subflows: set[FlowRun]
     pauses: Pauses
@@ -60,7 +61,7 @@ class Controlled:
 
         `key` names a pause that the body itself makes, `question` is what it asks.
         """
-        now = self.engine.now()
+        now = self.now()
         with self.lock:
             decision = rules.decide(self, Paused(f"Paused by {by}.", at=now), rules.RetryPolicy(), now)
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
@@ -85,16 +86,16 @@ class Controlled:
                 time.sleep(0.0001)
 
     def wait_in(self, key: str, question: Question | None) -> None:
-        """The body has come to a pause of its own while the run was paused already."""
+        """The body has come to a pause of its own while the run was paused already; one question is asked at a time."""
         with self.lock:
-            if self.state.type is StateType.PAUSED and not self.suspending:
+            if self.state.type is StateType.PAUSED and not self.suspending and self.pauses.asked is None:
                 self._wait_in(key, question)
 
     def _wait_in(self, key: str, question: Question | None) -> None:
         self.pauses.at, self.pauses.asked = key, question
         if question is not None:
             asked = (question.key, question.title, question.schema_json())
-            self.engine.commit_soon(InputAsked(self.number, self.engine.now(), *asked), lambda: None)
+            self.engine.commit_soon(InputAsked(self.number, self.now(), *asked), lambda: None)
 
     def resume(self, by: str = "you", run_input: Any = None, *, unanswered: bool = False) -> None:
         """Go on after a pause; this is no new attempt.
@@ -103,7 +104,7 @@ class Controlled:
         paused with it; one that asks something of its own waits for that answer.  Raises `NotPaused` if the run is not
         paused, and `InvalidInput`, with the run still paused, for an answer that does not fit.
         """
-        now = self.engine.now()
+        now = self.now()
         question = self.pauses.asked
         answer = None
         answered = question is not None and not unanswered and self.state.type is StateType.PAUSED
@@ -141,7 +142,7 @@ class Controlled:
 
         Raises `NotRunning` if the run has ended or is about to.
         """
-        now = self.engine.now()
+        now = self.now()
         with self.lock:
             may = self.state.type in (StateType.RUNNING, StateType.PAUSED) and self.gate is not StateType.CANCELLING
             if not may or self.suspending:
@@ -168,7 +169,7 @@ class Controlled:
     def suspended(self) -> State:
         """The state that it is left in."""
         by = self._root.state.message
-        return Suspended(f"{by} `tidegate.resume({self._root.number})` goes on with it.".strip(), at=self.engine.now())
+        return Suspended(f"{by} `tidegate.resume({self._root.number})` goes on with it.".strip(), at=self.now())
 
     @property
     def _root(self) -> Controlled:
@@ -190,7 +191,7 @@ class Controlled:
 
     def cancel(self, by: str = "you") -> None:
         """End the run: nothing new starts, what is at work is told to end.  Raises `NotRunning` if it has ended."""
-        now = self.engine.now()
+        now = self.now()
         with self.lock:
             decision = rules.decide(self, Cancelling(f"Cancelled by {by}.", at=now), rules.RetryPolicy(), now)
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .. import host
+from .. import forks, host
 from ..context import frame
 from ..futures import wait_async
 from ..interrupts import guard, on_main_thread
@@ -80,6 +80,8 @@ def attempt(body: Body, handle: Any = None) -> State:
             failure = error
             if guarded:  # the interrupt may have come before the line above
                 guard.is_open = before
+        if here.flow_run.orphaned:
+            forks.leave((here.task_run or here.flow_run).name, failure)
         try:
             body.left()
         except KeyboardInterrupt as late:  # it was on its way to a worker whose code had just ended
@@ -253,6 +255,8 @@ async def attempt_async(body: Body) -> State:
             if isinstance(error, asyncio.CancelledError) and current is not None:
                 current.uncancel()  # the engine has things to save before the task ends
         finally:
+            if here.flow_run.orphaned:
+                forks.leave((here.task_run or here.flow_run).name, failure)
             body.left()
     if failure is not None:
         raised(here, failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from asyncio import CancelledError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ..annotations import quote
 from ..context import Frame
 from ..errors import CancelledRun, NotRunning
 from ..inputs import resolve_to_states
-from ..interrupts import guard
+from ..interrupts import guard, on_main_thread
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
@@ -49,23 +49,32 @@ class FlowRun(Controlled):
     """One run of a flow.  The controls (`pause`, `resume`, `cancel`) may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, flow: Flow[..., Any], created: FlowCreated, runner: Runner, saving: Saving
+        self,
+        engine: Engine,
+        flow: Flow[..., Any],
+        created: FlowCreated,
+        runner: Runner,
+        saving: Saving,
+        now: Callable[[], float],
     ) -> None:
         self.engine = engine
+        self.now = now
+        """Seconds since the epoch by the clock of the root run, see `Engine.run_clock`."""
         self.flow = flow
         self.created = created
-        self.number = created.flow_run
-        self.name = created.name
+        self.number, self.name = created.flow_run, created.name
         self.tags = frozenset(created.tags)
         self.scheduled = created.at
         """When it was to begin, in seconds since the epoch."""
-        self.runner = runner
-        self.policy = flow.policy
-        self.state: State = Pending(at=engine.now())
+        self.runner, self.policy = runner, flow.policy
+        self._taken_up = now()
+        self.state: State = Pending(at=self._taken_up)
         self.saving = saving
         """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""
+        self.orphaned = False
+        """True in a child that its code has forked: the run is that of the parent, and goes on there alone."""
         self.gate = StateType.RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
         self.tracking: TaskRun | None = None
@@ -89,6 +98,8 @@ class FlowRun(Controlled):
         """Task runs whose function is at work now."""
         self.deserted: dict[int, TaskRun] = {}
         """Task runs whose function goes on although they were given up, by thread."""
+        self.failed_inputs: dict[int, dict[str, Any]] = {}
+        """The inputs of the first task runs that failed, by number, as long as somebody holds this run."""
         self.handle: Any = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
@@ -113,6 +124,8 @@ class FlowRun(Controlled):
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
+        if self.orphaned:
+            raise NotRunning(f"The flow run {self.name!r} goes on in the process that this one was forked from.")
         if self.gate is StateType.CANCELLING:
             if self.timed_out:
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
@@ -125,6 +138,8 @@ class FlowRun(Controlled):
         if self.recall is not None:
             self.recall.note(run)
         run.limit = self.of(task).limit
+        if task.durability is not None and not task.is_flow:
+            self.engine.store.set_durability(self.number, run.number, task.durability)
         return run
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
@@ -139,7 +154,7 @@ class FlowRun(Controlled):
         above = parent.number if parent is not None else 0
         engine, task = self.engine, run.task
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
-        now, version = engine.now(), task.version or None
+        now, version = self.now(), task.version or None
         head = (self.number, now, run.number, task.name, number, run.index, links, above, task.is_flow, tags)
         engine.note(TaskCreated(*head, run.identity.key, run.identity.nth, self.of(task).source, version))
 
@@ -159,10 +174,6 @@ class FlowRun(Controlled):
         if found is None:
             found = self._tasks.setdefault(task, TaskHere(task, self.saving))
         return found
-
-    def now(self) -> float:
-        """Seconds since the epoch, by the engine's clock."""
-        return self.engine.now()
 
     # Body -----------------------------------------------------------------------------------------------------------
 
@@ -186,7 +197,7 @@ class FlowRun(Controlled):
 
     def judge(self, value: Any, error: BaseException | None) -> State:
         """The state that the end of the function proposes."""
-        now = self.engine.now()
+        now = self.now()
         if self.timed_out:
             return self._too_late()
         if self.gate is StateType.CANCELLING:
@@ -203,7 +214,7 @@ class FlowRun(Controlled):
 
     def judge_children(self, proposed: State) -> State:
         """The state that this attempt ends in, once every task run has ended."""
-        now = self.engine.now()
+        now = self.now()
         if self.state.type is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
             return Cancelled(self.state.message, at=now)
         if self.suspending and self.children.left():
@@ -224,7 +235,7 @@ class FlowRun(Controlled):
 
     def enter_running(self) -> rules.Decision:
         """Begin an attempt, if it may begin now."""
-        now = self.engine.now()
+        now = self.now()
         with self.lock:
             if self.tracking is not None and self.gate is not StateType.CANCELLING:
                 above = self.tracking.flow_run  # which may be paused: this run could not be
@@ -237,7 +248,7 @@ class FlowRun(Controlled):
 
     def decide_end(self, final: State, draw: float) -> State | None:
         """The state that it ends in, whatever is asked for from now on; null if another attempt will come."""
-        now = self.engine.now()
+        now = self.now()
         with self.lock:
             if self.timed_out and self.state.type is not StateType.CANCELLING:
                 self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
@@ -286,7 +297,7 @@ class FlowRun(Controlled):
         return self._too_late() if self.timed_out and self.state.type is not StateType.CANCELLING else final
 
     def _too_late(self) -> State:
-        return TimedOut(self.flow.limit_seconds or 0.0, f"The flow run {self.name!r}", at=self.engine.now())
+        return TimedOut(self.flow.limit_seconds or 0.0, f"The flow run {self.name!r}", at=self.now())
 
     # Control --------------------------------------------------------------------------------------------------------
 
@@ -307,8 +318,8 @@ class FlowRun(Controlled):
         return state, self.event(state)
 
     def seconds(self, now: float) -> float:
-        """Seconds since it began."""
-        return now - self.created.at
+        """Seconds since it came into this process."""
+        return now - self._taken_up
 
     def abandon_bodies(self, final: State) -> State:
         """Give up waiting: whatever is left ends here, and its late outcome will be refused.
@@ -318,7 +329,7 @@ class FlowRun(Controlled):
         alive = self.still_alive()
         if alive:
             final = replace(final, message=f"{final.message} Still at work: {alive}.".strip())
-        now = self.engine.now()
+        now = self.now()
         events: list[TaskState] = []
         left = []
         for run in list(self.children.open.values()):
@@ -346,7 +357,7 @@ class FlowRun(Controlled):
         with self.lock:
             self.state = state
             self.gate = StateType.CANCELLING
-        if state.type is StateType.CANCELLED:
+        if state.type is StateType.CANCELLED and on_main_thread():
             guard.drop()  # what was sent to end the body
         self.args, self.kwargs = (), {}
         self._links = LinkTable()

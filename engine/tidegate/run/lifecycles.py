@@ -14,6 +14,7 @@ from ..rules.decide import NEVER, Abort, Accept, Reject
 from ..rules.outcome import may_be_tried_again, of_error
 from ..rules.slots import Closed
 from ..tags import NONE
+from .doubts import IN_DOUBT, settle
 from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def task_life(run: TaskRun) -> Lifecycle:
     """Wait for the inputs, enter RUNNING, attempt until it is final, save the end, tell."""
     try:
         final = yield from _ready(run)
+        if final is None and run.reopened == IN_DOUBT:
+            yield from settle(run)
         while final is None:
             final = yield from _attempt(run)
     except BaseException as error:
@@ -167,7 +170,7 @@ def _waited_for(state: State) -> State:
 
 def _body(run: TaskRun) -> Part:
     """Call the function, and decide what becomes of its outcome."""
-    if run.task.rerun == "never":
+    if run.task.rerun != "always":
         run.flow_run.engine.keep_noted()  # or a death within the next moments would leave no trace that it had begun
     hooks = run.hooks(StateType.RUNNING)
     if hooks is not None:

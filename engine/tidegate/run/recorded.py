@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import MissingResult, NondeterminismError, RunError
 from ..model.states import UNSUCCESSFUL, Pending, State, StateType
 from ..model.views import PENDING, FlowRow, TaskRow
+from .doubts import IN_DOUBT, is_doubtful, left_crashed
 from .task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class RecordedRun:
         known = Pending(at=row.created) if row.state is PENDING else row.state  # which says that nobody knows it
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, known
         if row.state.type is not StateType.COMPLETED:
-            suspect = task.rerun == "never" or row.state.name == "Quarantined"
-            if suspect and row.state.is_crashed() and not self._terms.why_again(row.number):
-                call = f"`tidegate.rerun({row.flow_run}, {row.name!r})` runs it all the same."
-                run.state = replace(row.state, message=f"{row.state.message} {call}".strip())
+            if is_doubtful(row, task) and not self._terms.why_again(row.number):
+                if task.rerun == "ask":
+                    run.reopened = IN_DOUBT
+                else:
+                    run.state = left_crashed(row.state, row.flow_run, row.name)
                 return run
             run.reopened = "Retrying" if row.state.type in UNSUCCESSFUL else ""
             if row.state.is_suspended():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import Frame
 from ..errors import UpstreamNotCompleted
+from ..failed_inputs import HELD, KeptInputs, along_with
 from ..latch import Latch
 from ..model.events import TaskState
 from ..model.states import UNSUCCESSFUL, Cancelled, State, StateType, TimedOut
@@ -164,8 +166,8 @@ class TaskRun(Latch):
         return self.state.is_final() and not self.reopened
 
     def now(self) -> float:
-        """Seconds since the epoch, by the engine's clock."""
-        return self.flow_run.engine.now()
+        """Seconds since the epoch, by the clock of its flow run."""
+        return self.flow_run.now()
 
     def enter(self, state: State) -> None:
         """Be in a state that is not final; show it now, keep it before long."""
@@ -309,13 +311,28 @@ class TaskRun(Latch):
             state, blob = saving.keep_hit(state, self.cached.blob, place)
             return state, self.event(state, blob)
         seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
-        state, blob = saving.keep(state, seconds, place)
+        if state.type is StateType.FAILED:
+            with self._inputs_along(state, place):
+                state, blob = saving.keep(state, seconds, place)
+        else:
+            state, blob = saving.keep(state, seconds, place)
         self.unchanged = self.before is not None and blob == self.before
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
         if caching is not None and key is not None and is_saved(blob) and state.name == "Completed":
             event = replace(event, cache=caching.entry(self, key, state.timestamp))
         return state, event
+
+    def _inputs_along(self, state: State, place: tuple[int, int]) -> AbstractContextManager[None]:
+        """While its failure is saved, the inputs are saved with it."""
+        flow_run = self.flow_run
+        error = state.data
+        if not isinstance(error, Exception) or flow_run.of(self.task).saving.policy is False:
+            return nullcontext()
+        inputs = self.task.arguments(self.args, self.kwargs)
+        if len(flow_run.failed_inputs) < HELD:
+            flow_run.failed_inputs[self.number] = inputs
+        return along_with(error, KeptInputs.of(place, inputs))
 
     def hooks(self, kind: StateType) -> Hooks | None:
         """Whom to tell; the run that stands for a subflow tells nobody, the subflow does."""

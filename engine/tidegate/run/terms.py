@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 OnChange: TypeAlias = Literal["rerun", "reuse", "error"]
 
-Rerun: TypeAlias = Literal["always", "never"]
+Rerun: TypeAlias = Literal["always", "ask", "never"]
 
 
 @dataclass(frozen=True, slots=True)

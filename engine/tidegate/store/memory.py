@@ -54,6 +54,17 @@ class MemoryStore:
         """No other process knows the store."""
         return True
 
+    def is_behind(self) -> bool:
+        """Never."""
+        return False
+
+    def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
+        """Nothing here outlives the process."""
+
+    def taken_over(self) -> list[int]:
+        """No other process knows the store."""
+        return []
+
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep them in the row."""
         row = self._flows[number]

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from ..errors import StoreError
 from . import checksums, schema, write_lock
-
-SQL_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What a damaged file may raise: its error texts may quote what is no text."""
+from .sql_errors import SQL_ERRORS
 
 _NEXT = "Set TIDEGATE_HOME to another folder."
 

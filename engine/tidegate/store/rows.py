@@ -116,7 +116,7 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     state = event.state
     kind = state.type
     if row[8] == _RUNNING:
-        row[17] += event.at - row[13]
+        row[17] += max(0.0, event.at - row[13])
     code = row[8] = codec.CODES[kind]
     named = state.name != codec.NAMES[kind]
     row[9] = codec.clean(state.name) if named else None

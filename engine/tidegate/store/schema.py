@@ -118,13 +118,15 @@ _CHANGES = {
     "started": "COALESCE(started, excluded.started)",
     "ended": "excluded.ended",
     "scheduled": "excluded.scheduled",
-    "ran": "ran + excluded.ran + CASE state WHEN 2 THEN excluded.created - at ELSE 0 END",
+    "ran": "ran + excluded.ran + CASE state WHEN 2 THEN MAX(0, excluded.created - at) ELSE 0 END",
     "name": "COALESCE(excluded.name, name)",
     "source": "COALESCE(excluded.source, source)",
     "seq": "excluded.seq",
     "result": "excluded.result",
 }
-"""What becomes of a task run that goes on; the right sides see the row as it was, 2 is RUNNING and `at` its begin."""
+"""What becomes of a task run that goes on; the right sides see the row as it was, 2 is RUNNING and `at` its begin.
+
+A run that is found dead ends by the clock of another process, which may be behind."""
 
 TASK_UPSERT = (
     " ON CONFLICT(flow_run, number) DO UPDATE SET "
@@ -147,6 +149,6 @@ EVENT_WIDTH = EVENT_COLUMNS.count(",") + 1
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.
     "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ?, "
-    "scheduled = ?, attempts = ?, ran = ran + CASE state WHEN 2 THEN ? - at ELSE 0 END, result = ?, "
+    "scheduled = ?, attempts = ?, ran = ran + CASE state WHEN 2 THEN MAX(0, ? - at) ELSE 0 END, result = ?, "
     "owner = CASE WHEN ? THEN NULL ELSE owner END WHERE number = ?"
 )

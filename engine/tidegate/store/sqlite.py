@@ -20,16 +20,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .. import forks
 from ..errors import StoreError
-from ..model.events import ArtifactMade, Event, FlowCreated, LogLine
+from ..model.events import Event, FlowCreated
 from ..model.requests import Request
 from ..model.states import StateType
-from ..model.views import FlowRow, TaskRow
+from ..model.views import FlowRow
 from ..ports import CacheHit, SlotStore
 from ..rules.decide import RetryPolicy
-from . import artifact_table, checksums, codec, log_table, processes, reader, request_table
-from .opening import SQL_ERRORS
+from . import checksums, codec, processes, reader, request_table
+from .fence import TAKEN
+from .looks import Looks
 from .slot_table import SlotTable
+from .sql_errors import SQL_ERRORS, may_heal
 from .upkeep import Upkeep
 from .write_connection import WriteConnection
 
@@ -45,7 +48,7 @@ BACKLOG = 200_000
 Done = Callable[[str], None]
 
 
-class SQLiteStore:
+class SQLiteStore(Looks):
     """An `EventStore` in the file at `path`, which is made, with its folder, if it is not there.
 
     Raises `StoreError` for a file that cannot be written, is no SQLite file, belongs to another program or was written
@@ -59,7 +62,7 @@ class SQLiteStore:
         self.slots: SlotStore = SlotTable(self._processes, self._reading, self._alone)
         self._file = WriteConnection(path, self._stir)
         self._lock = self._file.lock
-        self._levels = self._file.levels
+        self._levels, self._fence = self._file.levels, self._file.fence
         self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -68,45 +71,55 @@ class SQLiteStore:
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
         processes.join(self._processes)
+        forks.watch(self)
 
     # Writing ------------------------------------------------------------------------------------------------------
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Insert the flow run and let SQLite number it."""
-        with self._lock:
-            parent = created.parent or (None, None)
-            code = codec.CODES[StateType.PENDING]
-            names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
-            more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
-            row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
-            try:
-                with self._file as connection:
-                    cursor = connection.execute(
-                        "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                        "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
-                        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                        (*row, created.durability or None, created.forked_from or None, created.at, created.at),
-                    )
-                    number = int(cursor.lastrowid or 0)
-                    checksums.seal_flow_run(connection, number)
-                    self._file.write([replace(created, flow_run=number)])
-            except sqlite3.Error as error:
-                raise StoreError(self._problem(error)) from error
+        parent = created.parent or (None, None)
+        code = codec.CODES[StateType.PENDING]
+        names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
+        more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
+        row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
+        with self._alone() as connection:
+            if self._fence.refuses(parent[0] or 0):
+                raise StoreError(TAKEN)
+            cursor = connection.execute(
+                "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
+                "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
+                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (*row, created.durability or None, created.forked_from or None, created.at, created.at),
+            )
+            number = int(cursor.lastrowid or 0)
+            checksums.seal_flow_run(connection, number)
+            if created.owner:
+                self._file.own(number, created.owner, parent[0] or 0)
             self._levels.created(created, number)
+            self._file.write([replace(created, flow_run=number)])
         return number
 
     def claim_flow_run(self, row: FlowRow) -> bool:
         """In one statement, so that of two processes one has it."""
-        sql = (
-            "UPDATE flow_run SET owner = ?, state = ?, state_name = NULL, message = NULL "
-            "WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"
-        )
+        sql = """UPDATE flow_run SET owner = ?, state = ?, state_name = NULL, message = NULL
+            WHERE number = ? AND COALESCE(owner, '') = ? AND state = ?"""
         pending, present = codec.CODES[StateType.PENDING], codec.CODES[row.state.type]
         with self._lock, self._own_errors(), self._file as connection:
             claimed = connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
             if claimed:
                 checksums.seal_flow_run(connection, row.number)
+                self._file.own(row.number, self.process, (row.parent or (0,))[0])
             return claimed
+
+    def set_durability(self, flow_run: int, task_run: int, durability: str) -> None:
+        """Note it: the record needs it no more once the task run has ended."""
+        self._levels.learn_task(flow_run, task_run, durability)
+
+    def taken_over(self) -> list[int]:
+        """The root runs of this process that it has no more."""
+        with self._lock, self._own_errors():
+            self._fence.look(self._file.connection)
+            return list(self._fence.taken)
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
         """Keep the version of its flow, what it has none of its own of, and that this process has it."""
@@ -141,12 +154,10 @@ class SQLiteStore:
     def commit(self, event: Event) -> None:
         """Write everything queued and this event, now, in this thread."""
         self._queue.append((event, None))
-        if self._levels.memory and self._levels.nobody_waits((event,)):
+        if self._levels.nobody_waits((event,)):
             self._stir()
             return
-        problem = self._drain()
-        if problem:
-            raise StoreError(problem)
+        self._must_drain((event,))
 
     def commit_all(self, events: Sequence[Event]) -> None:
         """Write everything queued and these events, now, in this thread."""
@@ -154,9 +165,7 @@ class SQLiteStore:
         if self._levels.nobody_waits(events):
             self._stir()
             return
-        problem = self._drain()
-        if problem:
-            raise StoreError(problem)
+        self._must_drain(events)
 
     def commit_soon(self, event: Event, done: Done) -> None:
         """Queue the event and have the writer commit it without lingering."""
@@ -175,6 +184,11 @@ class SQLiteStore:
         if len(self._queue) > GROUP:
             self._drain()
 
+    def is_behind(self) -> bool:
+        """True while something is queued, or is being written."""
+        with self._lock:
+            return bool(self._queue)
+
     def close(self) -> None:
         """Write what is queued, stop the writer, close the file."""
         open_until_now, self._closed = not self._closed, True
@@ -187,6 +201,13 @@ class SQLiteStore:
             self._file.close()
         if open_until_now:
             processes.leave(self._processes)
+
+    def begin_anew(self) -> None:
+        """In a forked child nothing is written or read any more; what is queued is its parent's."""
+        self._closed = True
+        self._queue.clear()
+        self._file.begin_anew()
+        self._lock, self._starting = self._file.lock, threading.Lock()
 
     def _stir(self) -> None:
         """Have the writer look before long."""
@@ -217,6 +238,13 @@ class SQLiteStore:
                 time.sleep(0.5)  # the store cannot be written now: try again, not at once
                 self._wake.set()
 
+    def _must_drain(self, events: Sequence[Event]) -> None:
+        problem = self._drain()
+        if not problem and self._fence.taken and any(self._fence.refuses(each.flow_run) for each in events):
+            problem = TAKEN
+        if problem:
+            raise StoreError(problem)
+
     def _drain(self) -> str:
         """Write all that is queued by now; what is wrong with the store, or nothing."""
         left = len(self._queue)
@@ -238,7 +266,7 @@ class SQLiteStore:
                 events = [event for event, _ in batch]
                 self._file.synced(self._levels.to_sync(events)).keep(events)
             except Exception as error:
-                if _may_heal(error):
+                if may_heal(error):
                     problem = self._problem(error)
                     # Nobody waits for these any more, but they are written as soon as it is possible again.
                     queue.extendleft((event, None) for event, _ in reversed(batch))
@@ -247,9 +275,9 @@ class SQLiteStore:
                 else:  # what is wrong is in the events: trying again would be wrong again, and stop all that follows
                     why = f"{type(error).__name__}: {error}"
                     problem = f"{len(batch)} events could not be written to {self.path}: {why}."
-        for _, done in batch:
+        for event, done in batch:
             if done is not None:
-                done(problem)
+                done(problem or (TAKEN if self._fence.refuses(event.flow_run) else ""))
         return problem
 
     @contextlib.contextmanager
@@ -271,54 +299,7 @@ class SQLiteStore:
     def _problem(self, error: Exception) -> str:
         return f"The store {self.path} cannot be written: {error}."
 
-    # Reading ------------------------------------------------------------------------------------------------------
-
-    def flow_runs(self, limit: int = 100) -> list[FlowRow]:
-        """The newest flow runs first."""
-        with self._reading() as connection:
-            return reader.flow_runs(connection, limit)
-
-    def flow_run(self, number: int) -> FlowRow | None:
-        """One flow run."""
-        with self._reading() as connection:
-            return reader.flow_run(connection, number)
-
-    def task_runs(self, flow_run: int) -> list[TaskRow]:
-        """The task runs of a flow run by number."""
-        with self._reading() as connection:
-            return reader.task_runs(connection, flow_run)
-
-    def subflow_runs(self, flow_run: int, task_run: int) -> list[FlowRow]:
-        """The flow runs that a task run stood for, the newest first."""
-        with self._reading() as connection:
-            return reader.subflow_runs(connection, flow_run, task_run)
-
-    def task_run(self, flow_run: int, number: int) -> TaskRow | None:
-        """One task run of a flow run."""
-        with self._reading() as connection:
-            return reader.task_run(connection, flow_run, number)
-
-    def events(self, flow_run: int, after: int = 0) -> list[tuple[int, Event]]:
-        """The kept events of a flow run in order."""
-        with self._reading() as connection:
-            return reader.events(connection, flow_run, after)
-
-    def flow_events(self, flow_run: int) -> list[Event]:
-        """The kept events of the flow run itself, in order."""
-        with self._reading() as connection:
-            return reader.flow_events(connection, flow_run)
-
-    def logs(
-        self, flow_run: int, *, task_run: int | None = None, level: int = 0, after: int = 0, limit: int = 1000
-    ) -> list[tuple[int, LogLine]]:
-        """The lines of a flow run in order."""
-        with self._reading() as connection:
-            return log_table.read(connection, flow_run, task_run, level, after, limit)
-
-    def artifacts(self, flow_run: int) -> list[ArtifactMade]:
-        """The artifacts of a flow run by number."""
-        with self._reading() as connection:
-            return artifact_table.read(connection, flow_run)
+    # Looks of the connection that writes, which cost no other one ---------------------------------------------------
 
     def cached(self, key: str, now: float) -> CacheHit | None:
         """The newest task run with this cache key whose result was kept and has not expired."""
@@ -364,18 +345,3 @@ class SQLiteStore:
             yield
         except SQL_ERRORS as error:
             raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own, so that a long look never holds up a commit."""
-        try:
-            with contextlib.closing(reader.connect(self.path)) as connection:
-                yield connection
-        except SQL_ERRORS as error:
-            raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
-
-
-def _may_heal(error: Exception) -> bool:
-    """True if what could not be written may be written later: the store is locked, or the disk is full."""
-    unsummed = "user-defined function" in str(error)  # a row that goes on is so damaged that it cannot be summed
-    return isinstance(error, sqlite3.OperationalError) and not unsummed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..model.events import Event, FlowCreated, FlowState
+from ..model.events import Event, FlowCreated, FlowState, TaskState
 from ..model.states import TERMINAL, StateType
 
 _SAID = TERMINAL | {StateType.PAUSED, StateType.CANCELLING, StateType.SCHEDULED}
@@ -12,12 +12,15 @@ _SAID = TERMINAL | {StateType.PAUSED, StateType.CANCELLING, StateType.SCHEDULED}
 
 
 class Levels:
-    """How durable the flow runs are that this process writes (see `Durability`).  Safe from any thread."""
+    """How durable the flow runs are that this process writes, and task runs that differ from theirs (see
+    `Durability`).  Safe from any thread."""
 
     def __init__(self) -> None:
         self._power: set[int] = set()
-        self.memory: set[int] = set()
-        """The flow runs whose task runs nobody waits for; for a look that costs nothing, as there are mostly none."""
+        self._memory: set[int] = set()
+        """The flow runs whose task runs nobody waits for."""
+        self._tasks: dict[int, dict[int, str]] = {}
+        """Task runs with a level of their own, by flow run."""
         self._subflows: set[int] = set()
 
     def learn(self, flow_run: int, level: str, *, subflow: bool = False) -> None:
@@ -25,7 +28,7 @@ class Levels:
         if level == "power":
             self._power.add(flow_run)
         elif level == "memory":
-            self.memory.add(flow_run)
+            self._memory.add(flow_run)
         if subflow:
             self._subflows.add(flow_run)
 
@@ -33,10 +36,15 @@ class Levels:
         """As `learn`, for a new one."""
         self.learn(flow_run, event.durability, subflow=event.parent is not None)
 
+    def learn_task(self, flow_run: int, task_run: int, level: str) -> None:
+        """A task run is about to begin that has a level of its own."""
+        self._tasks.setdefault(flow_run, {})[task_run] = level
+
     def forget(self, flow_run: int) -> None:
         """It has ended."""
-        for each in (self._power, self.memory, self._subflows):
+        for each in (self._power, self._memory, self._subflows):
             each.discard(flow_run)
+        self._tasks.pop(flow_run, None)
 
     def to_sync(self, events: Sequence[Event]) -> bool:
         """True if the transaction of these events is to be on the disk before anybody hears of it.
@@ -47,12 +55,19 @@ class Levels:
             for event in events:
                 if isinstance(event, FlowState) and event.state.type in _SAID and event.flow_run not in self._subflows:
                     return True
-        power = self._power
-        return bool(power) and any(event.flow_run in power for event in events)
+        if not self._power and not self._tasks:
+            return False
+        return any(self._level(event) == "power" for event in events)
 
     def nobody_waits(self, events: Sequence[Event]) -> bool:
         """True if these events may stay in memory for a moment although somebody asks for a commit."""
-        memory = self.memory
-        if not memory or not events:
+        if not (self._memory or self._tasks) or not events:
             return False
-        return all(each.flow_run in memory and not isinstance(each, FlowState) for each in events)
+        return all(self._level(each) == "memory" and not isinstance(each, FlowState) for each in events)
+
+    def _level(self, event: Event) -> str:
+        if self._tasks and isinstance(event, TaskState):
+            own = self._tasks.get(event.flow_run, {}).get(event.task_run)
+            if own is not None:
+                return own
+        return "power" if event.flow_run in self._power else "memory" if event.flow_run in self._memory else "process"

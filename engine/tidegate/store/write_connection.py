@@ -7,7 +7,9 @@ from being reset.
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,8 +17,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ..forks import FORKED
 from ..model.events import Event
-from . import artifact_table, codec, log_table, rows, schema, write_lock
+from . import artifact_table, codec, log_table, reader, rows, schema, write_lock
+from .fence import Fence, TakenOver
 from .opening import open_store
 from .sync import Levels
 
@@ -50,6 +54,7 @@ class WriteConnection:
         self._seqs: dict[int, count[int]] = {}
         """The numbers of events given so far, by flow run."""
         self.levels = Levels()
+        self.fence = Fence()
         self._path, self._log = path, path.with_name(f"{path.name}-wal")
         gate, self._connection = open_store(path)
         self._place = place_of(path)
@@ -62,16 +67,37 @@ class WriteConnection:
         self._log_grown = False
         self._failing = False
         self._due = due
+        self._forked = False
         self._synced = True
         """Whether commits wait for the disk now, as SQLite has been told."""
         self._to_sync = False
+        self._to_guard = False
+        """Whether the next transaction is not to begin, by `TakenOver`, if a run is found to have been taken over."""
         self._unsynced = 0.0
         """When the first commit was made that may not be on the disk yet; 0 if there is none."""
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection, for looks that are to see what it wrote."""
+        """The connection, for looks that are to see what it wrote.  Raises `sqlite3.ProgrammingError` in a child."""
+        self._check_parent()
         return self._connection
+
+    def reader(self) -> sqlite3.Connection:
+        """A connection of its own, for looks.  Raises as `connection`."""
+        self._check_parent()
+        return reader.connect(self._path)
+
+    def begin_anew(self) -> None:
+        """This process is a forked child: the file is its parent's, and so are the locks on it."""
+        # SQLite must not even close it here, as it would for the last reference, at the end of the process at latest.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        self._forked = True
+        self._gate = _Closed(FORKED)
+        self.lock = threading.Lock()
+
+    def _check_parent(self) -> None:
+        if self._forked:
+            raise sqlite3.ProgrammingError(FORKED)
 
     def synced(self, wanted: bool = True) -> WriteConnection:
         """The next transaction is to be on the disk once it is committed."""
@@ -99,7 +125,8 @@ class WriteConnection:
         connection, gate = self._connection, self._gate
         now = time.monotonic()
         sync = self._to_sync or (self._unsynced > 0 and now - self._unsynced >= BARRIER)
-        self._to_sync = False
+        guarded = self._to_guard
+        self._to_sync = self._to_guard = False
         try:
             gate.acquire()
             try:
@@ -109,6 +136,8 @@ class WriteConnection:
                 if sync is not self._synced:
                     connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                     self._synced = sync
+                if self.fence.look(connection) and guarded:
+                    raise TakenOver
                 connection.execute(sql, values)
             except BaseException:
                 gate.release()
@@ -147,8 +176,19 @@ class WriteConnection:
     # Events -----------------------------------------------------------------------------------------------------------
 
     def keep(self, events: Sequence[Event]) -> None:
-        """Write events and the rows that they fold to, in a transaction of their own."""
+        """Write events and the rows that they fold to, in a transaction of their own; none of runs that were taken
+        over, which `fence` tells."""
+        fence, sync = self.fence, self._to_sync
+        if fence.taken:
+            events = [event for event in events if not fence.refuses(event.flow_run)]
+        try:
+            self._keep(events)
+        except TakenOver:
+            self.synced(sync).keep(events)
+
+    def _keep(self, events: Sequence[Event]) -> None:
         row = rows.whole_story(events, self._next_seq) if len(events) == 3 else None
+        self._to_guard = True
         if row is None:
             with self:
                 self.write(events)
@@ -175,8 +215,7 @@ class WriteConnection:
         for state in found.flows:
             rows.update_flow(connection, state)
             if state.state.is_at_rest():
-                self._seqs.pop(state.flow_run, None)  # another process may resume it, and number its events
-                self.levels.forget(state.flow_run)
+                self.disown(state.flow_run)
         log = found.log()
         if log:
             rows.insert(connection, "event", schema.EVENT_COLUMNS, schema.EVENT_WIDTH, log)
@@ -189,6 +228,17 @@ class WriteConnection:
             )
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
+
+    def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
+        """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""
+        self._seqs.pop(flow_run, None)
+        self.fence.own(flow_run, owner, parent)
+
+    def disown(self, flow_run: int) -> None:
+        """The run is at rest: another process may resume it, and number its events."""
+        self._seqs.pop(flow_run, None)
+        self.levels.forget(flow_run)
+        self.fence.forget(flow_run)
 
     def _next_seq(self, flow_run: int) -> int:
         """A flow run has one owner, so its events can be numbered here: one clustered tree, and no index to keep."""
@@ -286,8 +336,11 @@ class _Closed:
 
     patience = 0.0
 
+    def __init__(self, why: str = "the store is closed") -> None:
+        self._why = why
+
     def acquire(self) -> None:
-        raise sqlite3.ProgrammingError("the store is closed")
+        raise sqlite3.ProgrammingError(self._why)
 
     def release(self) -> None:
         """Nothing is held."""

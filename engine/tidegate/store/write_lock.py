@@ -18,6 +18,9 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from ..errors import StoreError
+from ..forks import FORKED
+
 PATIENCE = 5.0
 """Seconds to wait for another process that writes."""
 
@@ -98,14 +101,25 @@ class _Pending:
 _open: dict[tuple[int, int], WriteLock] = {}
 """The locks of this process, by device and inode of their files."""
 _opening = threading.Lock()
+_of_parent: set[tuple[int, int]] = set()
+"""Those that were open in the process that this one was forked from."""
+_held: dict[int, list[WriteLock]] = {}
+"""By the thread that forks, what it holds meanwhile."""
 
 
 def hold(store: Path) -> WriteLock:
-    """The lock of the store in that file, to be given back to `let_go`.  Raises `OSError`."""
+    """The lock of the store in that file, to be given back to `let_go`.
+
+    Raises `OSError`, and `StoreError` in a child of a process that had it open when it forked: SQLite has one list of
+    the files that are open in a process, and takes those of the parent for its own.
+    """
     path = lock_path(store)
     with _opening:
         try:
-            known = _open.get(_place(path.stat()))
+            place = _place(path.stat())
+            if place in _of_parent:
+                raise StoreError(f"The store {store} cannot be opened: {FORKED}.")
+            known = _open.get(place)
         except FileNotFoundError:
             known = None
         if known is None:
@@ -143,10 +157,24 @@ def _place(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _keep_out() -> None:
+    """Nobody is in the middle of something while this thread forks: a child that uses SQLite itself, for a file of its
+    own, would wait for ever for what a thread holds that it does not have."""
+    # Not for ever: in a signal handler it may be this very thread that has it.
+    _held[threading.get_ident()] = [each for each in tuple(_open.values()) if each.threads.acquire(timeout=1.0)]
+
+
+def _let_in() -> None:
+    for each in _held.pop(threading.get_ident(), ()):
+        each.threads.release()
+
+
 def _begin_anew() -> None:
     """A forked child has the handles, but none of the locks, and one of the plain ones may be held for ever."""
     global _open, _opening
+    _of_parent.update(_open)
+    _held.clear()
     _open, _opening = {}, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(before=_keep_out, after_in_parent=_let_in, after_in_child=_begin_anew)

@@ -76,6 +76,7 @@ class FlowRunThere(_There):
     """The flow run that a picture tells of; `ask` gets its parameters from the owner."""
 
     engine = EngineThere()
+    orphaned = False
 
     def __init__(self, picture: RunPicture, ask: Callable[[str], Any]) -> None:
         self.number = picture.flow_run

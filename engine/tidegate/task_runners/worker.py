@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
+from .. import forks
 from ..context import frame
 from ..errors import NotSendable
 from ..logs import hand_on
@@ -53,6 +54,8 @@ class Worker:
         self._shut = 0
         """How deep the main thread is in our own code meanwhile: half a message would be the end of the connection."""
         self._kept = False
+        self._orphaned = False
+        """True in a child that the function has forked."""
 
     def serve(self) -> None:
         """Do what the owner asks, until it lets go."""
@@ -79,6 +82,7 @@ class Worker:
 
     def _forked(self, streams: Any) -> None:
         """A process that the user's code has forked is none of ours."""
+        self._orphaned = True
         sys.stdout, sys.stderr = streams
         logging.getLogger().handlers.clear()
         self._connection.close()
@@ -156,7 +160,11 @@ class Worker:
                 sys.stderr.flush()
             answer = ("returned", _result(value, picture.name))
         except BaseException as error:
+            if self._orphaned:
+                forks.leave(picture.name, error)
             answer = ("raised", dumps(picture_of(error, picture.name)))
+        if self._orphaned:
+            forks.leave(picture.name, None)
         self.send(*answer)
 
     def _body(self, function: Any, args: Any, kwargs: Any) -> Any:

@@ -1,0 +1,14 @@
+"""What SQLite raises, and whether it may be otherwise later."""
+
+from __future__ import annotations
+
+import sqlite3
+
+SQL_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file may raise: its error texts may quote what is no text."""
+
+
+def may_heal(error: Exception) -> bool:
+    """True if what could not be written may be written later: the store is locked, or the disk is full."""
+    unsummed = "user-defined function" in str(error)  # a row that goes on is so damaged that it cannot be summed
+    return isinstance(error, sqlite3.OperationalError) and not unsummed

@@ -1,0 +1,66 @@
+"""The lines that ``%tidegate`` understands: its commands, what each takes, and what it is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidegate.deploy.cell_line import LineParser
+
+RUN, OTHER, TASK = "RUN", "OTHER", "TASK"
+"""What an argument is called: a run by its number or its name, a task run likewise, or a task."""
+
+
+def _made(name: str, about: str, *arguments: str) -> LineParser:
+    """A command; an argument in brackets may be left out."""
+    made = LineParser(f"%tidegate {name}", description=about, allow_abbrev=False, add_help=False)
+    for each in arguments:
+        word = each.strip("[]")
+        made.add_argument(word.lower(), metavar=word, nargs="?" if each.startswith("[") else None)
+    return made
+
+
+def _runs() -> LineParser:
+    made = _made("runs", "lists the newest flow runs.")
+    made.add_argument("--limit", type=int, default=30, metavar="N", help="Flow runs at most; 30 by default.")
+    made.add_argument("--state", metavar="STATE", help="Only those in this state, such as Failed.")
+    made.add_argument("--flow", metavar="NAME", help="Only those of this flow.")
+    return made
+
+
+def _open() -> LineParser:
+    made = _made("open", "brings the inputs of a failed task run into the notebook.", RUN, f"[{TASK}]")
+    made.add_argument("-o", "--out", metavar="NAME", help="A dictionary of this name, in place of a name for each.")
+    return made
+
+
+COMMANDS: dict[str, LineParser] = {
+    "runs": _runs(),
+    "show": _made("show", "shows the graph of a run of the record.", RUN),
+    "attach": _made("attach", "brings a graph back, of the newest run by default; it can resume the run.", f"[{RUN}]"),
+    "pause": _made("pause", "lets no new task run begin; what has started goes on.", f"[{RUN}]"),
+    "resume": _made("resume", "lets a paused run go on, or one that did not complete: what completed is kept.", RUN),
+    "retry": _made("retry", "resumes a run that failed.", RUN),
+    "cancel": _made("cancel", "ends a run.", f"[{RUN}]"),
+    "rerun": _made("rerun", "runs a task of a run once more, and what needs its result.", RUN, TASK),
+    "fork": _made("fork", "does so in a new run, and leaves that one as it is.", RUN, f"[{TASK}]"),
+    "open": _open(),
+    "diff": _made("diff", "compares two runs by parameters, code, states, timings and results.", RUN, OTHER),
+    "config": _made("config", "shows the settings, and what set them."),
+}
+
+
+def usage(name: str) -> str:
+    """How a command is written."""
+    words = " ".join(COMMANDS[name].format_usage().removeprefix("usage: ").split())
+    return f"`{words}`"
+
+
+def help_text() -> str:
+    """All commands, a line each."""
+    lines = [f"{usage(name)} {made.description}" for name, made in COMMANDS.items()]
+    return "\n".join([*lines, "A run is named by its number or its name."])
+
+
+def given(name: str, words: list[str]) -> dict[str, Any]:
+    """What the words after a command say.  Raises `ValueError`, in one line, for words that make no sense."""
+    return vars(COMMANDS[name].parse_args(words))

@@ -1,0 +1,39 @@
+"""Processes that are stopped (SIGSTOP), as by a key in a terminal or by a debugger."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+from tidegate.store.write_lock import lock_path
+
+
+def stop_between_commits(pid: int, home: Path) -> int:
+    """Stop a process, not in a commit: nobody could open the store then.  How often it had to be let go on for that.
+
+    The caller must not have the store open: a look at a lock drops the locks that a process has on the same file.
+    """
+    for tries in range(1_000):
+        os.kill(pid, signal.SIGSTOP)
+        if _is_free(home / "store.db"):
+            return tries
+        os.kill(pid, signal.SIGCONT)
+    raise AssertionError("it is always in a commit")
+
+
+def _is_free(store: Path) -> bool:
+    connection = sqlite3.connect(store, timeout=0, isolation_level=None)
+    lock = os.open(lock_path(store), os.O_RDWR)
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        connection.execute("BEGIN IMMEDIATE")
+    except (OSError, sqlite3.OperationalError):
+        return False
+    else:
+        return True
+    finally:
+        os.close(lock)
+        connection.close()
