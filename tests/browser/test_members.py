@@ -40,7 +40,7 @@ parse.map(doubled, size=size)
 
 @pytest.fixture(scope="module")
 def page(lab: Lab) -> Iterator[Page]:
-    with lab.open([SETUP, REPORTS], height=1300, timeout=30.0) as opened:
+    with lab.open([SETUP, REPORTS, "%tidegate show 1"], height=1300, timeout=30.0) as opened:
         opened.run_to_end(0)
         opened.run_to_end(1)
         yield opened
@@ -141,6 +141,20 @@ def test_the_list_opens_a_group_too_and_a_count_leaves_only_such_runs(page: Page
     expect(table.get_by_role("row", name="parse[9999]")).to_contain_text("ValueError: bad row 19998")
     audited(page, panel, "failed")
     panel.get_by_role("button", name="3 failed", exact=True).click()
+
+
+def test_a_run_of_the_record_tells_the_same(page: Page) -> None:
+    page.run_to_end(2)
+    panel = page.cell(2).locator(".panel")
+    panel.get_by_role("button", name="load, completed").press("f")
+    inspector = panel.get_by_role("complementary", name="Selected node")
+    expect(inspector.locator(".top")).to_contain_text("parse[211]")
+    expect(inspector.locator(".story pre").nth(1)).to_contain_text("raise ValueError")
+    panel.get_by_role("tab", name="Timeline").click()
+    expect(panel.locator(".lane .profile")).to_have_count(2)
+    panel.get_by_role("searchbox", name="Find tasks").fill("double[777]")
+    panel.get_by_role("searchbox", name="Find tasks").press("Enter")
+    expect(panel.get_by_role("row", name="double[777]")).to_be_focused()
 
 
 def test_nothing_went_wrong_in_the_page_and_nothing_left_the_machine(page: Page) -> None:

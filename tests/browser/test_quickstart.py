@@ -93,9 +93,10 @@ def test_it_finishes_and_the_cell_has_its_value(page: Page) -> None:
 
 def test_a_selected_node_says_why_its_runs_failed(page: Page) -> None:
     part(page, "[data-node]").nth(1).click()
-    expect(panel(page)).to_contain_text("1 attempt", timeout=10_000)
-    for text in ("locate[1136]", "ValueError: state is required"):
-        expect(panel(page)).to_contain_text(text)
+    failure = part(page, ".inspector .failure")
+    expect(failure).to_contain_text("12 failed", timeout=10_000)
+    expect(failure).to_contain_text("ValueError: state is required")
+    expect(failure.get_by_role("button", name="locate[")).to_have_count(5)
     page.screenshot(SHOTS / "failure.png")
     page.theme(dark=True)
     expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)

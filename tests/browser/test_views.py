@@ -111,7 +111,8 @@ def test_the_list_is_used_without_a_mouse_and_selects_in_the_graph(page: Page, p
     keyboard.press("ArrowLeft")
     expect(panel.get_by_role("tab", name="List")).to_be_focused()
     expect(panel.get_by_role("treegrid", name="Task runs")).to_be_visible()
-    keyboard.press("Tab")
+    for _ in range(2):  # past the words to look for
+        keyboard.press("Tab")
     rows = panel.locator("tbody tr")
     expect(rows.nth(1)).to_be_focused()  # the only one that the filter had left
     keyboard.press("Home")
@@ -120,7 +121,7 @@ def test_the_list_is_used_without_a_mouse_and_selects_in_the_graph(page: Page, p
     expect(rows.nth(1)).to_be_focused()
     keyboard.press("Enter")
     inspector = panel.get_by_role("complementary", name="Selected node")
-    expect(inspector).to_contain_text("ValueError: bad row 3")
+    expect(inspector).to_contain_text("ValueError: bad row …")
     expect(rows.nth(1)).to_have_attribute("aria-selected", "true")
     audited(page, panel, "list")
     keyboard.press("Escape")

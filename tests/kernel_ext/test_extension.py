@@ -187,7 +187,7 @@ def test_a_shown_run_answers_the_page(here: FrontEnd) -> None:
     assert ask(here, shown, {"kind": "hello"}, "snap", keyed=False).content["view"]["run"]["total"] == 4
     failed = next(each for each in shown.state["_view"]["nodes"] if each["name"] == "fails")
     detail = ask(here, shown, {"kind": "get", "node": failed["id"]}, "detail").content["detail"]
-    assert detail["failures"][0]["error"] == "ValueError: bad"
+    assert detail["errors"][0]["error"] == "ValueError: bad"
 
 
 @pytest.mark.parametrize(

@@ -206,4 +206,4 @@ def test_pages_and_the_next_failed_one_are_asked_for_by_id(asked: Asked) -> None
     assert [row["label"] for row in found["rows"]] == ["parse[0]", "parse[1]"]
     assert asked.get(failed_after=0)["member"]["label"] == "parse[1]"
     detail = asked.get(node=node.site)["detail"]
-    assert (detail["member"], detail["failures"][0]["number"]) == (None, node.members[1])
+    assert (detail["member"], detail["errors"][0]["runs"][0]["number"]) == (None, node.members[1])

@@ -27,6 +27,7 @@ from tidegate.model.states import TERMINAL, State, StateType
 
 from .artifacts import Artifacts
 from .picture_svg import shortened
+from .same_errors import SameErrors
 
 KEPT_FAILURES = 20
 """Failed members of a node whose story is kept; the others are counted."""
@@ -59,10 +60,7 @@ class Member:
     """The story of one task run that did not complete."""
 
     number: int
-    index: int
     state: State
-    attempts: int
-    seconds: float | None
 
 
 @dataclass(slots=True)
@@ -84,6 +82,7 @@ class Node:
     """Spent in all by members that have ended."""
     ended: int = 0
     failures: list[Member] = field(default_factory=list)
+    errors: SameErrors = field(default_factory=SameErrors)
     not_ready: int = 0
     versions: dict[str, int] = field(default_factory=dict)
     """Digests of the code that its members ran with, each with its number from 1."""
@@ -285,18 +284,20 @@ class GraphModel:
         if before in _ENDED or number in self._not_ready:
             self._again(node, number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
-        self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
         if event.source:
             self._learn_code(node, number, event.source)
-        (self._since if after == "r" else self._until)[number] = event.at
         if after == "r":
+            self._since[number] = event.at
+            self._attempts[number] = min(event.attempt, MOST_ATTEMPTS)
             if node.first_started is None:
                 node.first_started = event.at
-        elif after in _ENDED:
-            self._ended(node, event)
-        elif state.name == "NotReady":
-            node.not_ready += 1
-            self._not_ready.add(number)
+        else:
+            self._until[number] = event.at
+            if after in _ENDED:
+                self._ended(node, event)
+            elif state.name == "NotReady":
+                node.not_ready += 1
+                self._not_ready.add(number)
         self.dirty.add(node.site)
 
     def _again(self, node: Node, number: int) -> None:
@@ -309,11 +310,14 @@ class GraphModel:
         if self._attempts[number]:
             node.seconds -= self._until[number] - self._since[number]
         node.failures = [each for each in node.failures if each.number != number]
+        node.errors.remove(number)
 
     def _ended(self, node: Node, event: TaskState) -> None:
         seconds = event.at - self._since[event.task_run] if event.attempt else None
         node.ended += 1
         node.seconds += seconds or 0.0
-        if event.state.type in (StateType.FAILED, StateType.CRASHED) and len(node.failures) < KEPT_FAILURES:
-            index = node.members.index(event.task_run) if len(node.members) > 1 else 0
-            node.failures.append(Member(event.task_run, index, event.state, event.attempt, seconds))
+        if event.state.type not in (StateType.FAILED, StateType.CRASHED):
+            return
+        node.errors.add(event.state, event.task_run, node.members)
+        if len(node.failures) < KEPT_FAILURES:
+            node.failures.append(Member(event.task_run, event.state))

@@ -23,7 +23,8 @@ from tidegate.results.keeper import reference_of
 from .graph_model import GraphModel, Node
 from .members import label, member_state, steps
 from .protocol import Fact, InputView, LogView, Member
-from .wording import error_text, state_view, traceback_text
+from .same_errors import error_text
+from .wording import state_view, traceback_text
 
 LOG_LINES = 200
 """Lines of a log that are shown at most."""

@@ -7,7 +7,8 @@ from tidegate.moments import duration
 
 from .graph_model import GraphModel, Node
 from .protocol import PAGE, MemberPage, MemberRow, Steps
-from .wording import error_text, state_view
+from .same_errors import error_text
+from .wording import state_view
 
 ONLY = {"done": "d", "running": "r", "retrying": "a", "failed": "f", "cancelled": "c", "waiting": "w"}
 """The letters of the counts."""

@@ -248,20 +248,24 @@ class Ack(TypedDict):
     """What is wrong with an answer, by the name of the field."""
 
 
-class Failure(TypedDict):
-    """One failed member of a node."""
+class ErrorRun(TypedDict):
+    """A task run that failed."""
 
+    number: int
     label: str
     """``locate[17]``"""
-    number: int
-    """Of the task run."""
-    state: StateView
-    attempts: int
-    seconds: float | None
+
+
+class ErrorView(TypedDict):
+    """An error, and the task runs of a node that failed with it: they differ in numbers at most."""
+
     error: str
-    """``ValueError: bad row 211``"""
+    """``ValueError: bad row …``"""
+    total: int
+    runs: list[ErrorRun]
+    """The first five of them."""
     traceback: str
-    """Plain text, trimmed to the user's own frames; may be empty."""
+    """Of the first one, trimmed to the user's own frames; may be empty."""
 
 
 class Fact(TypedDict):
@@ -281,10 +285,8 @@ class Detail(TypedDict):
     """``Attempts``, ``Duration``, ``Inputs``, … in the order to show."""
     member: int | None
     """The number of the only task run; null where there are several."""
-    failures: list[Failure]
-    """At most 20."""
-    more: int
-    """Failed members beyond those listed."""
+    errors: list[ErrorView]
+    """At most 21."""
 
 
 class Bar(TypedDict):

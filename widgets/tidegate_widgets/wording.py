@@ -13,12 +13,12 @@ import tidegate
 from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import State, StateType
 from tidegate.moments import duration
-from tidegate.rules.outcome import describe
 
 from .form import Form, told
-from .graph_model import GraphModel, Member, Node
+from .graph_model import GraphModel, Node
 from .picture_svg import shortened
-from .protocol import Counts, Detail, Fact, Failure, Family, StateView
+from .protocol import Counts, Detail, ErrorView, Fact, Family, StateView
+from .same_errors import SameError
 
 _OURS = str(Path(tidegate.__file__).parent)
 
@@ -165,33 +165,14 @@ def _runs(count: int) -> str:
 
 def failures(model: GraphModel, total: int) -> str:
     """Failures in one line, the same error once: ``locate[3], [17]: ValueError: bad row``."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    shown = 0
-    for node in model.nodes.values():
-        for member in node.failures:
-            shown += 1
-            groups.setdefault((node.task, _error_kind(member.state)), []).append(
-                member.index if len(node.members) > 1 else -1
-            )
+    errors = [(node, same) for node in model.nodes.values() for same in node.errors]
     parts = []
-    for (task, error), indexes in list(groups.items())[:2]:
-        places = ", ".join(f"[{index}]" for index in indexes[:3] if index >= 0)
-        more = f" and {len(indexes) - 3} more" if len(indexes) > 3 else ""
-        parts.append(f"{task}{places}{more}: {error}")
-    rest = total - shown if shown < total else 0
-    tail = f" … {total:,} failed in all." if rest or len(groups) > 2 else ""
-    return "  ·  ".join(parts) + tail
-
-
-def _error_kind(state: State) -> str:
-    text = error_text(state)
-    return text if len(text) <= 120 else text[:119] + "…"
-
-
-def error_text(state: State) -> str:
-    """The error of a failed state in one line; the record's words where only the record is left."""
-    held = state.data
-    return describe(held) if isinstance(held, BaseException) else state.message
+    for node, same in errors[:2]:
+        shown = same.examples(node.members, 3) if len(node.members) > 1 else []
+        places = ", ".join(f"[{place}]" for _, place in shown)
+        more = f" and {len(same.places) - 3:,} more" if len(same.places) > 3 else ""
+        parts.append(f"{node.task}{places}{more}: {shortened(same.text, 120)}")
+    return "  ·  ".join(parts) + (f" … {total:,} failed in all." if len(errors) > 2 else "")
 
 
 def versions_text(model: GraphModel, node: Node) -> str:
@@ -226,20 +207,19 @@ def detail(model: GraphModel, node: Node, number: int) -> Detail:
         "state": state_view(state),
         "facts": facts,
         "member": node.members[0] if members == 1 else None,
-        "failures": [_failure(node, member) for member in node.failures],
-        "more": max(0, node.counts["f"] - len(node.failures)),
+        "errors": [_error(node, same) for same in node.errors],
     }
 
 
-def _failure(node: Node, member: Member) -> Failure:
+def _error(node: Node, same: SameError) -> ErrorView:
+    runs = same.examples(node.members)
+    first = next((each.state for each in node.failures if each.number == runs[0][0]), None)
+    many = len(node.members) > 1
     return {
-        "label": f"{node.task}[{member.index}]" if len(node.members) > 1 else node.task,
-        "number": member.number,
-        "state": state_view(member.state),
-        "attempts": member.attempts,
-        "seconds": member.seconds,
-        "error": error_text(member.state),
-        "traceback": traceback_text(member.state),
+        "error": same.text,
+        "total": len(same.places),
+        "runs": [{"number": number, "label": f"{node.task}[{place}]" if many else node.task} for number, place in runs],
+        "traceback": traceback_text(first) if first is not None else "",
     }
 
 

@@ -48,7 +48,7 @@ export class Card {
     if (node.kind === "group") {
       const label = `Expand ${node.name}`;
       const names = { class: "expand", "aria-label": label, "data-expand": node.id, tabindex: -1 };
-      this.expand = html("button", { type: "button", ...names }, "Expand");
+      this.expand = html("button", { type: "button", ...names }, icon("fit"), html("span", {}, "Expand"));
     }
     const head = html("div", { class: "head", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
     const foot = html("div", { class: "foot", "aria-hidden": "true" }, this.#line, this.#alert);
@@ -91,7 +91,7 @@ export class Card {
     });
     setText(this.#spoken, nodeLabel(node) + (node.alert && node.total === 1 ? `, ${node.alert}` : ""));
     element.style.transform = `translate(${node.x}px,${node.y}px)`;
-    if (this.expand) this.expand.style.transform = `translate(${node.x + node.w - 67}px,${node.y + 5}px)`;
+    if (this.expand) this.expand.style.translate = `calc(${node.x + node.w - 6}px - 100%) ${node.y + 5}px`;
     element.style.width = `${node.w}px`;
     element.style.height = `${node.h}px`;
     setIcon(this.#icon, shape, family);

@@ -3,6 +3,8 @@
 import type { Counts, NodeView } from "./protocol";
 import { stateWords } from "./text";
 
+const PLACE = /\[(\d+)\]\s*$/;
+
 export class Filter {
   /** Only nodes with such task runs; null for all. */
   word: keyof Counts | null = null;
@@ -13,10 +15,19 @@ export class Filter {
     return this.word !== null || this.text.trim() !== "";
   }
 
+  /** The place that `locate[17]` names; null for any other text. */
+  get place(): number | null {
+    const found = PLACE.exec(this.text);
+    return found ? Number(found[1]) : null;
+  }
+
   matches(node: NodeView): boolean {
     if (this.word !== null && !node.counts[this.word]) return false;
+    const place = this.place;
+    if (place !== null && (node.kind !== "group" || place >= node.total)) return false;
+    const words = this.text.replace(PLACE, "").toLowerCase().split(/\s+/);
     const text = `${node.name} ${stateWords(node.state)} ${node.alert}`.toLowerCase();
-    return this.text.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+    return words.every((word) => text.includes(word));
   }
 
   /** What is to be said where nothing fits. */

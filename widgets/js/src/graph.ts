@@ -13,6 +13,10 @@ const MIN_SCALE = 0.05;
 const MAX_SCALE = 2;
 /** Below this, the names of the nodes cannot be read; a wide graph starts at its left instead. */
 const READABLE = 0.6;
+/** Below this, a button on a node that can be hit would cover the node. */
+const FAR = 0.5;
+/** Below this, its word is left out. */
+const SMALL = 0.9;
 const DRAG_FROM = 4;
 /** The corner that the zoom buttons take, and the margin that a view has of itself. */
 const ZOOM = { width: 110, height: 48 };
@@ -96,6 +100,8 @@ export class Graph {
     this.selected = node;
     for (const [id, card] of this.#byId) set(card.element, { "data-selected": id === node });
     for (const line of this.#lines.values()) this.#mark(line);
+    const card = node === null ? undefined : this.#byId.get(node);
+    if (card) this.#bringIntoSight(card.node);
   }
 
   focus(node: number): void {
@@ -212,6 +218,8 @@ export class Graph {
   #place(): void {
     const { x, y, scale } = this.#at;
     this.#world.style.transform = `translate(${x}px,${y}px) scale(${scale})`;
+    this.#world.style.setProperty("--grown", String(Math.max(1, 1 / scale)));
+    set(this.#world, { "data-far": scale < FAR, "data-small": scale < SMALL });
     this.element.style.backgroundPosition = `${x}px ${y}px`;
   }
 

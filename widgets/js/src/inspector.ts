@@ -2,12 +2,12 @@
 
 import { html, setText, show } from "./dom";
 import { Pill } from "./header";
-import { icon, shapeOf } from "./icons";
+import { icon } from "./icons";
 import { MemberStory, factRows } from "./member";
-import type { Detail, Failure, Member, NodeView, StateView } from "./protocol";
+import type { Detail, ErrorView, Member, NodeView, StateView } from "./protocol";
 import type { Select, Selection } from "./selection";
 import type { Store } from "./store";
-import { count, duration, plural, timesOf } from "./text";
+import { count, timesOf } from "./text";
 
 export class Inspector {
   readonly element: HTMLElement;
@@ -22,7 +22,7 @@ export class Inspector {
   #all = html("button", { type: "button", class: "all" });
   #message = html("p", { class: "message" });
   #facts = html("dl");
-  #failures = html("div", { class: "failures" });
+  #errors = html("div", { class: "errors" });
   #story: MemberStory;
   #hint = html("p", { class: "hint" });
   #shown: Detail | null = null;
@@ -37,7 +37,7 @@ export class Inspector {
     this.#up.addEventListener("click", () => this.selected && select({ node: this.selected.node, member: null }));
     this.#all.addEventListener("click", () => this.selected && expand(this.selected.node));
     const top = html("div", { class: "top" }, this.#name, this.#times, this.#pill.element, html("span", { class: "space" }), shut);
-    const node = [this.#message, this.#facts, this.#all, this.#failures];
+    const node = [this.#message, this.#facts, this.#all, this.#errors];
     const label = "Selected node";
     this.element = html("aside", { class: "inspector", "aria-label": label, hidden: true });
     this.element.append(top, this.#up, ...node, this.#story.element, this.#hint);
@@ -72,7 +72,7 @@ export class Inspector {
     if (detail && detail !== this.#shown) this.#draw(detail);
     const known = detail !== undefined && !member && !ofGroup;
     show(this.#facts, known);
-    show(this.#failures, known);
+    show(this.#errors, known);
     setText(this.#all, `Show the ${count(node.total)} task runs`);
     show(this.#all, node.kind === "group" && !ofGroup);
     this.#updateHint(node, ofGroup ? member : detail);
@@ -90,7 +90,7 @@ export class Inspector {
     show(this.#up, ofGroup);
     setText(this.#message, state?.message ?? "");
     // An error says the same, with where it happened.
-    show(this.#message, !!state?.message && !member?.error && (ofGroup || !detail?.failures.length));
+    show(this.#message, !!state?.message && !member?.error && (ofGroup || !detail?.errors.length));
   }
 
   #updateHint(node: NodeView, told: Detail | Member | undefined): void {
@@ -103,30 +103,31 @@ export class Inspector {
   }
 
   #draw(detail: Detail): void {
-    const same = this.#shown?.node === detail.node && equal(this.#shown.failures, detail.failures);
+    const same = this.#shown?.node === detail.node && equal(this.#shown.errors, detail.errors);
     this.#shown = detail;
     this.#facts.replaceChildren(...factRows(detail.facts));
     if (same) return;
     const open = new Set(
-      [...this.#failures.querySelectorAll("details[open]")].map((each) => (each as HTMLElement).dataset.label),
+      [...this.#errors.querySelectorAll("details[open]")].map((each) => (each as HTMLElement).dataset.label),
     );
-    this.#failures.replaceChildren(
-      ...detail.failures.map((failure) => this.#drawFailure(detail, failure, open.has(failure.label))),
-    );
-    if (detail.more) this.#failures.append(html("p", { class: "hint" }, `and ${count(detail.more)} more`));
+    this.#errors.replaceChildren(...detail.errors.map((each) => this.#drawError(detail, each, open.has(each.error))));
   }
 
-  #drawFailure(detail: Detail, failure: Failure, open: boolean): HTMLElement {
-    const times = [plural(failure.attempts, "attempt")];
-    if (failure.seconds !== null) times.push(duration(failure.seconds));
-    const link = html("button", { type: "button", class: "link" }, failure.label);
-    link.addEventListener("click", () => this.#select({ node: detail.node, member: failure.number }));
-    const look = icon(shapeOf(failure.state), failure.state.family);
-    const head = html("div", { class: "failure-head" }, look, link, html("span", { class: "times" }, times.join(" · ")));
-    const element = html("section", { class: "failure" }, head, html("pre", { class: "error" }, failure.error));
-    if (failure.traceback) {
-      const trace = html("pre", { tabindex: 0 }, failure.traceback);
-      element.append(html("details", { "data-label": failure.label, open }, html("summary", {}, "Traceback"), trace));
+  #drawError(detail: Detail, { error, total, runs, traceback }: ErrorView, open: boolean): HTMLElement {
+    const links = runs.map(({ number, label }) => {
+      const link = html("button", { type: "button", class: "link" }, label);
+      link.addEventListener("click", () => this.#select({ node: detail.node, member: number }));
+      return link;
+    });
+    const more = total - runs.length;
+    const rest = more ? [html("span", { class: "times" }, `and ${count(more)} more`)] : [];
+    const head = html("div", { class: "failure-head" }, icon("bad", "bad"), html("b", {}, `${count(total)} failed`));
+    const where = html("div", { class: "where" }, ...links, ...rest);
+    const element = html("section", { class: "failure" }, head, html("pre", { class: "error" }, error), where);
+    if (traceback) {
+      const trace = html("pre", { tabindex: 0 }, traceback);
+      const label = total > 1 ? "Traceback of the first" : "Traceback";
+      element.append(html("details", { "data-label": error, open }, html("summary", {}, label), trace));
     }
     return element;
   }

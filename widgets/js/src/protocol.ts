@@ -132,14 +132,10 @@ export interface Delta {
   height?: number;
 }
 
-export interface Failure {
-  label: string;
-  /** Of the task run. */
-  number: number;
-  state: StateView;
-  attempts: number;
-  seconds: number | null;
+export interface ErrorView {
   error: string;
+  total: number;
+  runs: { number: number; label: string }[];
   traceback: string;
 }
 
@@ -155,8 +151,7 @@ export interface Detail {
   facts: Fact[];
   /** The only task run; null where there are several. */
   member: number | null;
-  failures: Failure[];
-  more: number;
+  errors: ErrorView[];
 }
 
 export interface Bar {

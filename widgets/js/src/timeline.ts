@@ -83,6 +83,8 @@ export class Timeline {
     const marks = ticks(seconds).map((at) => {
       const mark = html("span", {}, at ? duration(at).replace(/\.0s$/, "s").replace(/ 00[sm]$/, "") : "0s");
       mark.style.left = `${(100 * at) / seconds}%`;
+      // The last one stands before its line, where there is room.
+      set(mark, { class: at > 0.85 * seconds ? "late" : null });
       return mark;
     });
     this.#axis.replaceChildren(...marks);

@@ -12,9 +12,13 @@ export class Toolbar {
   readonly element: HTMLElement;
   #tabs = new Map<Mode, HTMLButtonElement>();
   #choose: (mode: Mode) => void;
+  #search = html("input", { type: "search", "aria-label": "Find tasks", placeholder: "Find task, state, task[17]" });
 
-  /** `choose` is called with the view that was chosen, `prefix` makes the ids of its parts. */
-  constructor(prefix: string, choose: (mode: Mode) => void) {
+  /**
+   * `choose` is called with the view that was chosen, `find` with each change of the words to look for, and `go` when
+   * what they say is to be selected; `prefix` makes the ids of its parts.
+   */
+  constructor(prefix: string, choose: (mode: Mode) => void, find: (text: string) => void, go: () => void) {
     this.#choose = choose;
     const list = html("div", { class: "tabs", role: "tablist", "aria-label": "View" });
     for (const mode of MODES) {
@@ -25,7 +29,22 @@ export class Toolbar {
       list.append(tab);
     }
     list.addEventListener("keydown", (event) => this.#onKey(event));
-    this.element = html("div", { class: "toolbar" }, list);
+    this.#search.addEventListener("input", () => find(this.#search.value));
+    this.#search.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") go();
+      else if (event.key === "Escape" && this.#search.value) find((this.#search.value = ""));
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    const search = html("label", { class: "search" }, icon("search"), this.#search, html("kbd", { "aria-hidden": "true" }, "/"));
+    this.element = html("div", { class: "toolbar" }, list, html("span", { class: "space" }), search);
+  }
+
+  /** Where words to look for are typed. */
+  search(): void {
+    this.#search.focus();
+    this.#search.select();
   }
 
   update(mode: Mode): void {

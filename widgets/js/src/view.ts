@@ -65,7 +65,7 @@ export class RunGraph {
       this.#draw();
     });
     this.#form = new QuestionForm(store);
-    this.#toolbar = new Toolbar(prefix, (mode) => this.#turnTo(mode));
+    this.#toolbar = new Toolbar(prefix, (mode) => this.#turnTo(mode), (text) => this.#find(text), () => this.#goToFound());
     this.#graph = new Graph((node) => select({ node, member: null }), expand);
     this.#timeline = new Timeline(store, select);
     this.#list = new List(store, select);
@@ -176,6 +176,24 @@ export class RunGraph {
     this.#announced = text;
   }
 
+  #find(text: string): void {
+    this.#filter.text = text;
+    this.#draw();
+  }
+
+  /** Selects the first node that fits the words, or goes to the task run that they name. */
+  #goToFound(): void {
+    const node = this.#store.view?.nodes.find((each) => this.#filter.matches(each));
+    if (!node) return;
+    const { place } = this.#filter;
+    if (place === null) {
+      this.#select({ node: node.id, member: null });
+      return;
+    }
+    this.#turnTo("list");
+    this.#list.goTo(node.id, place);
+  }
+
   /** Selects in all views and opens the inspector, or closes that for null. */
   #select(selection: Selection | null): void {
     const before = this.#inspector.selected;
@@ -220,6 +238,7 @@ export class RunGraph {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (key === "Escape" && this.#inspector.selected) this.#select(null);
     else if (key === "Escape" && this.#expanded.node !== null) this.#expand(null);
+    else if (key === "/" && !typing) this.#toolbar.search();
     else if (key.toLowerCase() === "f" && !typing && !this.#failed.hidden) this.#nextFailed();
     else return;
     event.preventDefault();

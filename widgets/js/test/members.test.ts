@@ -226,7 +226,7 @@ test("from a task run one goes back to all of its node", () => {
 test("a node that is one task run shows its story", () => {
   shown();
   one('[data-node="1"]').click();
-  const detail = { node: 1, name: "load", state: DONE, facts: [], member: 1, failures: [], more: 0 };
+  const detail = { node: 1, name: "load", state: DONE, facts: [], member: 1, errors: [] };
   model.say({ kind: "detail", id: "x", detail });
   frame();
   expect(model.last("get")).toMatchObject({ member: 1 });

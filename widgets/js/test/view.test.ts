@@ -13,10 +13,14 @@ const detail: Detail = {
   state: FAILED,
   facts: [{ label: "Duration", text: "median 0.17s" }],
   member: null,
-  failures: [
-    { label: "locate[17]", number: 18, state: FAILED, attempts: 3, seconds: 0.7, error: "ValueError: bad row", traceback: "Traceback…" },
+  errors: [
+    {
+      error: "ValueError: bad row …",
+      total: 16,
+      runs: [{ number: 18, label: "locate[17]" }, { number: 41, label: "locate[40]" }],
+      traceback: "Traceback…",
+    },
   ],
-  more: 11,
 };
 
 test("the head says what runs, and how far it is", () => {
@@ -162,11 +166,11 @@ test("hostile text stays text, everywhere", () => {
   const nodes = [node(1, { name: HOSTILE, line: HOSTILE, alert: HOSTILE, state: bad }), group(2, { name: HOSTILE })];
   live(view(1, nodes, { run: run({ flow: HOSTILE, name: HOSTILE, note: HOSTILE, state: bad }) }));
   one('[data-node="2"]').click();
-  const failure = { ...detail.failures[0]!, label: HOSTILE, error: HOSTILE, traceback: HOSTILE };
+  const failure = { error: HOSTILE, total: 1, runs: [{ number: 1, label: HOSTILE }], traceback: HOSTILE };
   model.say({
     kind: "detail",
     id: "x",
-    detail: { ...detail, name: HOSTILE, facts: [{ label: HOSTILE, text: HOSTILE }], failures: [failure] },
+    detail: { ...detail, name: HOSTILE, facts: [{ label: HOSTILE, text: HOSTILE }], errors: [failure] },
   });
   frame();
   expect(all("img, script")).toEqual([]);
@@ -230,9 +234,13 @@ test("Enter opens the inspector, Escape closes it and gives the focus back", () 
   frame();
   expect(one(".inspector .pill").textContent).toBe("Running");
   expect(one(".inspector > dl").textContent).toBe("Durationmedian 0.17s");
-  expect(one(".failure-head").textContent).toBe("locate[17]3 attempts · 0.7s");
+  expect(one(".failure-head").textContent).toBe("16 failed");
+  expect(one(".failure .error").textContent).toBe("ValueError: bad row …");
+  expect(shownText(".where > *")).toEqual(["locate[17]", "locate[40]", "and 14 more"]);
   expect(one(".inspector details pre").textContent).toBe("Traceback…");
-  expect(one(".failures > .hint").textContent).toBe("and 11 more");
+  all(".where .link")[1]!.click();
+  frame();
+  expect(model.last("get")).toMatchObject({ member: 41 });
   const close = one(".inspector .close");
   close.focus();
   key(close, "Escape");
@@ -247,8 +255,8 @@ test("an unfolded traceback stays unfolded when the details are refreshed", () =
   model.say({ kind: "detail", id: "1", detail });
   frame();
   (one(".inspector details") as HTMLDetailsElement).open = true;
-  const more = { ...detail.failures[0]!, label: "locate[40]" };
-  model.say({ kind: "detail", id: "2", detail: { ...detail, failures: [...detail.failures, more] } });
+  const more = { ...detail.errors[0]!, error: "KeyError: 'state'" };
+  model.say({ kind: "detail", id: "2", detail: { ...detail, errors: [...detail.errors, more] } });
   frame();
   expect(all(".inspector details").map((each) => (each as HTMLDetailsElement).open)).toEqual([true, false]);
 });

@@ -170,3 +170,51 @@ test.each([
 test("an axis of a month has few marks", () => {
   expect(ticks(30 * 86_400).length).toBeLessThan(9);
 });
+
+function find(text: string): HTMLInputElement {
+  const search = one("input[type=search]") as HTMLInputElement;
+  search.value = text;
+  search.dispatchEvent(new Event("input"));
+  frame();
+  return search;
+}
+
+test("words find nodes by name and state, and Escape lets them go", () => {
+  shown();
+  key(one('[data-node="1"]'), "/");
+  expect(focused()).toBe(one("input[type=search]"));
+  find("LOC running");
+  const faded = (): string[] => all("[data-node][data-faded]").map((each) => each.dataset.node!);
+  expect(faded()).toEqual(["1", "3"]);
+  turnTo("List");
+  expect(rows()).toHaveLength(1);
+  const search = find("nowhere");
+  expect(shownText(".rows .hint")).toEqual(["There is no task run with “nowhere”."]);
+  expect(key(search, "Escape").defaultPrevented).toBe(true);
+  frame();
+  expect(rows()).toHaveLength(3);
+  expect(key(search, "Escape").defaultPrevented).toBe(false);
+});
+
+test("Enter selects the first node that was found", () => {
+  shown();
+  key(find("plot"), "Enter");
+  expect(one(".inspector .name").textContent).toBe("plot");
+});
+
+test("a name with a place leads to that task run", () => {
+  shown();
+  key(find("locate[3000]"), "Enter");
+  frame();
+  expect(model.last("get")).toMatchObject({ members: 2, first: 3000 });
+  expect(rows()[0]).toMatch(/^locate/);
+  find("locate[3376]");
+  expect(shownText(".rows .hint")).toEqual(["There is no task run with “locate[3376]”."]);
+});
+
+test("letters that are typed to be found are no keys of the panel", () => {
+  shown();
+  const before = model.sent.length;
+  expect(key(find("f"), "f").defaultPrevented).toBe(false);
+  expect(model.sent.length).toBe(before);
+});
