@@ -40,14 +40,24 @@ def open_store(path: Path) -> tuple[write_lock.WriteLock, sqlite3.Connection]:
 
 def _connected(path: Path, lock: write_lock.WriteLock, new: bool) -> sqlite3.Connection:
     lock.acquire()
-    connection: sqlite3.Connection | None = None
     try:
         if new and not (path.exists() and path.stat().st_size):  # another process may have been quicker
             _make(path)
         _make_private(path)
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=write_lock.PATIENCE, cached_statements=256
-        )
+        return connect(path)
+    finally:
+        lock.release()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The connection that writes to a store that is there, brought up to date; to be called under its lock.
+
+    Raises `sqlite3.Error`.
+    """
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=write_lock.PATIENCE, cached_statements=256
+    )
+    try:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         checksums.teach(connection)
@@ -62,11 +72,8 @@ def _connected(path: Path, lock: write_lock.WriteLock, new: bool) -> sqlite3.Con
         connection.execute("ROLLBACK")
         return connection
     except BaseException:
-        if connection is not None:
-            connection.close()
+        connection.close()
         raise
-    finally:
-        lock.release()
 
 
 def _make_private(path: Path) -> None:
