@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from reliability.trials import Trials
 from support.flows import SOON, flow, in_time, opened, task
 from tidegate import ConcurrentTaskRunner, SequentialTaskRunner
 from tidegate.engine import Engine
+from tidegate.model.states import Failed
+from tidegate.run import task_run
 
 
 class Own(BaseException):
@@ -115,6 +119,18 @@ def test_siblings_and_engine_are_unharmed(
     else:
         assert final.data == [1, 2][: len(rows) - 1]
     assert in_time(next_flow) == [1, 2, 3]
+
+
+@pytest.mark.scorecard(25, control=True, case=True)
+def test_control_an_exit_that_counts_as_a_failure_is_found(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(task_run, "of_error", lambda error, cancelling, now: Failed(error, at=now))
+    monkeypatch.setattr(sys.modules[__name__], "SOON", 0.1)  # for which its siblings wait
+    trials.did(1)
+    with pytest.raises(AssertionError):
+        test_siblings_and_engine_are_unharmed(engine, lambda: SystemExit(3), "Crashed", "call", "sync", "one worker")
+    trials.found(True)
 
 
 @each_error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -144,3 +147,22 @@ def in_context(call: Any) -> Any:
 
     context = copy_context()
     return in_time(lambda: context.run(call))
+
+
+def test_a_loop_that_has_ended_is_let_go_of(stored: Engine) -> None:
+    """With all that it holds: a kernel may see thousands of them."""
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    @task
+    async def step(x: int) -> int:
+        return x
+
+    @flow
+    async def work() -> int:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        return int(sum(await asyncio.gather(*[step(x) for x in range(3)])))
+
+    for _ in range(3):
+        assert asyncio.run(work()) == 3
+    gc.collect()
+    assert [each() for each in loops] == [None] * 3

@@ -229,6 +229,18 @@ def test_what_meets_in_one_moment_has_one_outcome(stored: Engine, feed: Feed, st
                 assert answers[calls.index(run.pause)] == ("yes" if "Paused" in shown else "NotRunning")
 
 
+@pytest.mark.scorecard(23, control=True, case=True)
+def test_control_a_cancel_that_is_lost_is_found(
+    stored: Engine, feed: Feed, start: Start, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(FlowRun, "cancel", lambda self, by="you": None)
+    trials.did(1)
+    mine = Trials(4, trials.seed)
+    test_what_meets_in_one_moment_has_one_outcome(stored, feed, start, mine)
+    trials.found(len(mine.violations) == 2)
+    assert trials.caught
+
+
 CANCELS = [["Running", "Paused", *each, "Cancelling", "Cancelled"] for each in ([], ["Resuming"])]
 PAUSES = [["Running", *each, "Completed"] for each in ([], ["Paused"], ["Paused", "Resuming"])]
 

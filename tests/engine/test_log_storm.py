@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from reliability.trials import Trials
 from support.flows import flow, seeded, task
-from tidegate import get_run_logger
+from tidegate import get_run_logger, log_batches
 from tidegate.context import frame
 from tidegate.engine import Engine
 from tidegate.log_batches import BATCH, FLOW_BYTES, LINE_BYTES, OVERHEAD, TASK_BYTES, LogBatches, fitted
@@ -82,6 +83,26 @@ def test_a_million_lines_of_one_task(stored: Engine) -> None:
         main()
     check_storm(lines(stored, 1), MILLION)
     assert [line.text for line in lines(stored, 2)] == ["line 0 of a storm"]
+
+
+@pytest.mark.scorecard(34, control=True, case=True)
+def test_control_a_storm_that_nothing_bounds_is_found(
+    stored: Engine, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(log_batches, "TASK_BYTES", 100 * TASK_BYTES)
+
+    @task
+    def storm() -> None:
+        logger = get_run_logger()
+        for i in range(60_000):
+            logger.info("line %d of a storm", i)
+
+    with nobody_else_listens():
+        flow(lambda: storm(), name="main")()
+    trials.did(1)
+    with pytest.raises(AssertionError):
+        check_storm(lines(stored, 1), 60_000)
+    trials.found(True)
 
 
 @pytest.mark.scorecard(34, case=True)

@@ -42,6 +42,7 @@ from tidegate import (
 )
 from tidegate.engine import Engine
 from tidegate.model.states import State, StateType
+from tidegate.run.task_run import TaskRun
 from tidegate.task_runners import worker_process
 
 # A worker cannot import a test module, whose name is pytest's; a user's script or notebook goes the same way.
@@ -651,6 +652,27 @@ def test_deaths_at_random_moments(engine: Engine, runner: ProcessTaskRunner, tri
     """Workers are killed from outside, idle or at work: each death costs one task run at most, the others are right."""
     while trials.done < trials.count:
         trials.did(deaths_in_a_map(engine, runner, random.Random(trials.chance.getrandbits(32))))
+
+
+@pytest.mark.scorecard(26, control=True, case=True)
+def test_control_a_death_that_counts_as_a_good_end_is_found(
+    engine: Engine, runner: ProcessTaskRunner, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    judge = TaskRun.judge
+
+    def lenient(self: TaskRun, value: Any, error: BaseException | None) -> State:
+        return judge(self, -1, None) if isinstance(error, WorkerDied) else judge(self, value, error)
+
+    monkeypatch.setattr(TaskRun, "judge", lenient)
+    trials.did(1)
+
+    def deaths() -> None:
+        for _ in range(10):  # a worker may die while it has nothing to do
+            deaths_in_a_map(engine, runner, random.Random(trials.chance.getrandbits(32)))
+
+    with pytest.raises(AssertionError):
+        deaths()
+    trials.found(True)
 
 
 def deaths_in_a_map(engine: Engine, runner: ProcessTaskRunner, chance: random.Random) -> int:

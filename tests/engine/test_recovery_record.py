@@ -9,7 +9,7 @@ import pytest
 from reliability.trials import Trials
 from support.flows import engine_over, flow, in_time, python, states_in_store, task
 from support.resumes import resumed
-from tidegate import CrashedRun, rerun, resume
+from tidegate import CrashedRun, dead_runs, rerun, resume
 from tidegate.dead_runs import bury, bury_all
 from tidegate.errors import NotStartable
 from tidegate.flow_runs import create_flow_run, run_created
@@ -199,6 +199,17 @@ def test_a_task_that_kills_its_process_each_time_is_left_until_somebody_asks_for
 ) -> None:
     for trial in trials:
         poisoned(tmp_path / str(trial))
+
+
+@pytest.mark.scorecard(31, control=True, case=True)
+def test_control_a_task_that_is_run_however_often_it_kills_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(dead_runs, "TOO_OFTEN", 1_000)
+    trials.did(1)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        poisoned(tmp_path)
+    trials.found(True)
 
 
 def poisoned(tmp_path: Path) -> None:

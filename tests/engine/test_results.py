@@ -40,6 +40,7 @@ from tidegate import saving as saving_module
 from tidegate.cache_policies import INPUTS
 from tidegate.engine import Engine
 from tidegate.ports import EventStore
+from tidegate.results import keeper
 from tidegate.results.blob import is_saved, read_head, why_unsaved
 from tidegate.results.serializers import JSONSerializer, PickleSerializer
 from tidegate.results.signing import Signer
@@ -792,6 +793,9 @@ def test_a_strange_result_completes_its_run_and_is_saved_or_says_why_not(
             after(None if name == "generator" else each)  # which would be drained for its items, and has no end
 
     in_time(main, 60)
+    for each in given.values():
+        if isinstance(each, (socket.socket, io.TextIOWrapper)):
+            each.close()
     rows = [row for row in stored.store.task_runs(1) if row.task == "work"]
     assert [row.state.name for row in stored.store.task_runs(1) if row.task == "after"] == ["Completed"] * len(rows)
     assert [row.state.name for row in rows] == ["Completed"] * len(STRANGE)
@@ -811,9 +815,19 @@ def test_a_strange_result_completes_its_run_and_is_saved_or_says_why_not(
     assert {"None", "lone surrogate", "lambda", "array", "frame", "exception", "list in itself"} <= set(kept)
     assert {"lock", "generator", "socket", "frame of a call", "pickling raises"} <= set(unsaved)
     assert all(0 < len(each) <= 200 and "\n" not in each for each in unsaved.values())
-    for each in given.values():
-        if isinstance(each, (socket.socket, io.TextIOWrapper)):
-            each.close()
+
+
+@pytest.mark.scorecard(27, control=True, case=True)
+def test_control_a_result_that_is_not_saved_and_does_not_say_why_is_found(
+    stored: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trials: Trials
+) -> None:
+    monkeypatch.setattr(keeper.ResultKeeper, "keep", lambda self, *given: keeper.Kept(None, ""))
+    trials.did(1)
+    with pytest.raises(AssertionError):
+        test_a_strange_result_completes_its_run_and_is_saved_or_says_why_not(
+            stored, True, "call", capsys, Trials(1, trials.seed)
+        )
+    trials.found(True)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError()], ids=["interrupt", "cancel"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.flows import engine_over, flow, in_time
+from support.flows import engine_over, flow, in_time, python
 from tidegate.engine import Engine, using
 from tidegate.errors import StoreError
 from tidegate.model.events import FlowState
@@ -164,6 +164,57 @@ def test_a_file_that_is_swapped_while_it_is_open_is_not_written_to(tmp_path: Pat
         small()
     assert [row.state.name for row in ours.flow_runs()] == ["Completed"] * 2
     assert [e.by for _, e in ours.events(1) if isinstance(e, FlowState)][-1] == "you"
+    ours.close()
+
+
+SEES = """
+import sys
+from pathlib import Path
+from tidegate.store.sqlite import SQLiteStore
+store = SQLiteStore(Path(sys.argv[1]))
+print([row.state.name for row in store.flow_runs()], list(store.upkeep.problems()), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("gone", [["-wal"], ["-shm"], ["-wal", "-shm"]], ids="".join)
+def test_a_log_that_is_removed_while_it_is_open_is_begun_anew(tmp_path: Path, gone: list[str]) -> None:
+    """What was in it is not lost, and others see what follows."""
+    path = tmp_path / "store.db"
+    ours = SQLiteStore(path)
+    with engine_over(ours):
+        small()
+        for end in gone:
+            Path(f"{path}{end}").unlink()
+        ours._file._looked = 0.0  # the next write looks
+        small()
+        with python(SEES, path) as other:
+            assert other.stdout.readline() == b"['Completed', 'Completed'] []\n"
+            small()
+        assert [row.state.name for row in ours.flow_runs()] == ["Completed"] * 3
+    ours.close()
+    with python(SEES, path) as other:
+        assert other.stdout.readline() == b"['Completed', 'Completed', 'Completed'] []\n"
+
+
+def test_a_log_that_another_process_has_begun_anew_is_not_written_past(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    ours = SQLiteStore(path)
+    with engine_over(ours):
+        small()
+        ours._file._fold_log()
+        for end in ("-wal", "-shm"):
+            Path(f"{path}{end}").unlink()
+        with python(SEES, path) as other:
+            assert other.stdout.readline() == b"['Completed'] []\n"
+            ours._file._looked = 0.0
+            before = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+            with pytest.raises(
+                StoreError, match="its log was removed while it was open, and another process"
+            ) as caught:
+                small()
+            one_line(caught.value)
+            assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == before
     ours.close()
 
 

@@ -21,6 +21,7 @@ from tidegate import ConcurrentTaskRunner, SequentialTaskRunner, pause_flow_run
 from tidegate.engine import Engine
 from tidegate.model.events import TaskState
 from tidegate.model.states import State, StateType
+from tidegate.run import deadline
 
 T = TypeVar("T")
 
@@ -363,6 +364,19 @@ def test_a_hundred_stuck_tasks_end_on_time_and_write_nothing_later(
     workers_gone()
     assert (len(feed.events), len(stored.store.events(1))) == (shown, kept), "a late outcome was written"
     assert feed.runs[0].deserted == {}
+
+
+@pytest.mark.scorecard(29, control=True, case=True)
+def test_control_a_limit_that_is_late_is_found(
+    engine: Engine, feed: Feed, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    monkeypatch.setattr(deadline, "STUCK", 0.5)
+    trials.did(1)
+    sticks = task(lambda: stuck(gate), name="sticks", timeout_seconds=LIMIT)
+    run(lambda: sticks.submit().wait().name, task_runner=ConcurrentTaskRunner(1))
+    begun, ended = [event.at for event in feed.events if isinstance(event, TaskState)]
+    trials.found(ended - begun - LIMIT > 0.2)
+    assert trials.caught
 
 
 @pytest.mark.parametrize("swallows", [True, False], ids=["swallows", "lets go"])

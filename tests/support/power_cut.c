@@ -28,6 +28,7 @@ static const char *name_of(const char *path) {
     size_t size = strlen(folder);
     if (strncmp(path, folder, size) || path[size] != '/') return NULL;
     const char *name = path + size + 1;
+    if (!strcmp(name, "store.db-draft")) return "store.db"; /* what it becomes, once it is synced */
     if (!strcmp(name, "said") || !strcmp(name, "store.db") || !strcmp(name, "store.db-wal") ||
         !strcmp(name, "store.db-journal"))
         return name;

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import struct
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from .preloaded import library
 
 SECTOR = 512
 SHIM = Path(__file__).with_suffix(".c")
@@ -37,14 +36,9 @@ class Operation:
 
 def recorded(folder: Path, script: str, *args: object) -> list[Operation]:
     """Run a script whose store is ``home/store.db`` in `folder`; what it did to that, and what it wrote to ``said``."""
-    compiler = shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
-        pytest.skip("a power cut is recorded by a preloaded library: it takes Linux and a C compiler")
-    library, home, log = folder / "power_cut.so", folder / "home", folder / "log"
+    made, home, log = library(SHIM, folder), folder / "home", folder / "log"
     home.mkdir()
-    built = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SHIM), "-ldl", "-pthread"]
-    subprocess.run(built, check=True, capture_output=True, text=True)
-    variables = {**os.environ, "LD_PRELOAD": str(library), "CUT_FOLDER": str(home), "CUT_LOG": str(log)}
+    variables = {**os.environ, "LD_PRELOAD": str(made), "CUT_FOLDER": str(home), "CUT_LOG": str(log)}
     command = [sys.executable, "-c", script, str(home), *map(str, args)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -271,15 +271,16 @@ class _TickCommits:
     hop to the writer and back, would cost more than the commit.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        # Not the loop: it would keep the entry of its own that has it here, and so itself, for ever.
         self._waiting: list[tuple[Event, Engine, asyncio.Future[None]]] = []
 
     async def commit(self, event: Event, engine: Engine) -> bool:
         """Return once the event is kept; true if somebody tried to cancel the wait."""
-        future: asyncio.Future[None] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
-            self._loop.call_soon(self._commit_all)
+            loop.call_soon(self._commit_all)
         self._waiting.append((event, engine, future))
         cancelled = False
         while not future.done():
@@ -308,7 +309,7 @@ def _commits() -> _TickCommits:
     loop = asyncio.get_running_loop()
     found = _tick_commits.get(loop)
     if found is None:
-        found = _tick_commits[loop] = _TickCommits(loop)
+        found = _tick_commits[loop] = _TickCommits()
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,7 @@ from . import checksums, schema, write_lock
 from .sql_errors import SQL_ERRORS
 
 _NEXT = "Set TIDEGATE_HOME to another folder."
+_OF_THE_DISK = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 
 def open_store(path: Path) -> tuple[write_lock.WriteLock, sqlite3.Connection]:
@@ -38,37 +40,44 @@ def open_store(path: Path) -> tuple[write_lock.WriteLock, sqlite3.Connection]:
 
 def _connected(path: Path, lock: write_lock.WriteLock, new: bool) -> sqlite3.Connection:
     lock.acquire()
-    connection: sqlite3.Connection | None = None
     try:
+        if new and not (path.exists() and path.stat().st_size):  # another process may have been quicker
+            _make(path)
         _make_private(path)
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=write_lock.PATIENCE, cached_statements=256
-        )
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
-        checksums.teach(connection)
-        if new:
-            _make(connection)
-        else:
-            _migrate(connection, path)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("BEGIN IMMEDIATE")  # finds out now, not in the middle of a run, that it cannot be written
-        connection.execute("ROLLBACK")
-        return connection
-    except BaseException:
-        if connection is not None:
-            connection.close()
-        raise
+        return connect(path)
     finally:
         lock.release()
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """The connection that writes to a store that is there, brought up to date; to be called under its lock.
+
+    Raises `sqlite3.Error`.
+    """
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=write_lock.PATIENCE, cached_statements=256
+    )
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        checksums.teach(connection)
+        _migrate(connection, path)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        # Finds out now, not in the middle of a run, that it cannot be written.  To begin is not enough: what could
+        # not be opened for writing, if only once, SQLite opens for reading, and says so at the first change.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+        connection.execute("ROLLBACK")
+        return connection
+    except BaseException:
+        connection.close()
+        raise
+
+
 def _make_private(path: Path) -> None:
     """Nobody else may read it, nor what SQLite puts beside it, which takes over its permissions."""
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         with contextlib.suppress(OSError):  # not there, or not ours to change
             if each.stat().st_mode & 0o077:
@@ -101,21 +110,37 @@ def _is_new(path: Path) -> bool:
     return False
 
 
-def _make(connection: sqlite3.Connection) -> None:
-    """Make a new file a store, whole or not at all."""
-    connection.execute("PRAGMA synchronous = FULL")  # a power cut must not leave half a schema
-    connection.execute(
-        "PRAGMA page_size = 2048"
-    )  # a commit writes whole ones; half as large, it costs a twentieth less
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that room can be given back
-    # Without a log first, so that the header that `_is_new` reads is in the file itself.
-    connection.execute("BEGIN EXCLUSIVE")
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if not tables:  # another process may have been quicker
-        _step_up(connection, 0)
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-    connection.execute("COMMIT")
-    connection.execute("PRAGMA journal_mode = WAL")
+def _make(path: Path) -> None:
+    """Make a new file a store, whole or not at all: beside its place, where it comes once it is on the disk.
+
+    In its place it was half a store for a moment, without the number that says whose it is: who died in that moment, or
+    found the disk full, left what was refused ever after as the file of another program.
+    """
+    draft = path.with_name(f"{path.name}-draft")
+    draft.unlink(missing_ok=True)
+    file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = MEMORY")
+            connection.execute("PRAGMA synchronous = OFF")  # it is synced as a whole
+            # A commit writes whole pages; half as large as usual, it costs a twentieth less.
+            connection.execute("PRAGMA page_size = 2048")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that room can be given back
+            connection.execute("BEGIN EXCLUSIVE")
+            _step_up(connection, 0)
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        os.fsync(file)
+        draft.replace(path)
+    finally:
+        os.close(file)
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -146,7 +171,9 @@ def _step_up(connection: sqlite3.Connection, version: int) -> None:
 
 def _why_not(path: Path, error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        why = f"The store {path} cannot be opened ({error.strerror})"
+    elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or isinstance(error, OSError):
         why = f"The store {path} is read-only for you, or no file"
     elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"The store {path} is locked by another program. Close that program, then try again."

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -235,7 +234,7 @@ class SQLiteStore(Looks):
             self._urgent.clear()
             self._wake.clear()
             if self._drain() and not self._closed:
-                time.sleep(0.5)  # the store cannot be written now: try again, not at once
+                self._urgent.wait(0.5)  # the store cannot be written now: try again, not at once unless somebody waits
                 self._wake.set()
 
     def _must_drain(self, events: Sequence[Event]) -> None:

@@ -21,7 +21,7 @@ from ..forks import FORKED
 from ..model.events import Event
 from . import artifact_table, codec, log_table, reader, rows, schema, write_lock
 from .fence import Fence, TakenOver
-from .opening import open_store
+from .opening import connect, open_store
 from .sync import Levels
 
 LOG_SIZE = 4 << 20
@@ -57,7 +57,9 @@ class WriteConnection:
         self.fence = Fence()
         self._path, self._log = path, path.with_name(f"{path.name}-wal")
         gate, self._connection = open_store(path)
-        self._place = place_of(path)
+        self._places = places_of(path)
+        self._between = False
+        """True if the connection was closed to be opened anew, and could not be yet."""
         self._looked = 0.0
         self._gate: write_lock.WriteLock | _Closed = gate
         self.lock = gate.threads
@@ -122,7 +124,7 @@ class WriteConnection:
 
     def _begin(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Take the lock, and run the first statement under it."""
-        connection, gate = self._connection, self._gate
+        gate = self._gate
         now = time.monotonic()
         sync = self._to_sync or (self._unsynced > 0 and now - self._unsynced >= BARRIER)
         guarded = self._to_guard
@@ -133,6 +135,7 @@ class WriteConnection:
                 if now - self._looked >= GLANCE:
                     self._look_at_file()
                     self._looked = now
+                connection = self._connection
                 if sync is not self._synced:
                     connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                     self._synced = sync
@@ -154,9 +157,37 @@ class WriteConnection:
         self._gate.release()
 
     def _look_at_file(self) -> None:
-        """Raises `sqlite3.OperationalError` if the file was moved away: nobody would see what is written to it."""
-        if place_of(self._path) != self._place:
+        """Raises `sqlite3.OperationalError` if the file was moved away: nobody would see what is written to it.
+
+        A log that was removed is begun anew.
+        """
+        found = places_of(self._path)
+        if found == self._places:
+            return
+        if found[0] != self._places[0]:
             raise sqlite3.OperationalError("its file was moved, removed or replaced while it was open; put it back")
+        if any(now not in (None, then) for now, then in zip(found, self._places, strict=True)):
+            raise sqlite3.OperationalError(
+                "its log was removed while it was open, and another process has begun a new one; end one of the two"
+            )
+        self._renew_log()
+
+    def _renew_log(self) -> None:
+        """The log has no name any more, but is open here: what is in it is folded into the file, and a new one begun.
+
+        To write on would put all that follows where nobody finds it once this process has ended.  Raises
+        `sqlite3.OperationalError` if that cannot be done now.
+        """
+        if not self._between:
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise sqlite3.OperationalError("its log was removed while it was open, and somebody reads it")
+            self._connection.close()
+        self._between = True
+        self._connection = connect(self._path)
+        self._places, self._between = places_of(self._path), False
+        self._written, self._synced, self._unsynced = 0, True, 0.0
+        self.fence.look_anew()
 
     def _committed(self) -> None:
         self._last = now = time.monotonic()
@@ -344,6 +375,11 @@ class _Closed:
 
     def release(self) -> None:
         """Nothing is held."""
+
+
+def places_of(path: Path) -> list[tuple[int, int] | None]:
+    """Which files have the names of the store, of its log and of the index of that."""
+    return [place_of(each) for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm"))]
 
 
 def place_of(path: Path) -> tuple[int, int] | None:
