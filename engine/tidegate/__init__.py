@@ -14,6 +14,7 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 
 from typing import Any
 
+from . import map_retries as _map_retries  # noqa: F401  # puts `MapResult.retry` in place
 from .annotations import allow_failure, quote, unmapped
 from .artifacts import (
     artifact,
@@ -67,8 +68,9 @@ from .errors import (
 )
 from .flow import Flow, flow
 from .flow_graph import FlowGraph
-from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
+from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, TaskFuture, as_completed, wait
 from .logs import get_run_logger
+from .map_results import MapResult
 from .model.states import State, StateType
 from .recovery import ResumePlan, fork, rerun, resume, resume_plan, retry_failed
 from .retries import exponential_backoff

@@ -15,9 +15,10 @@ from .caching import CacheKeyFn, caching_of
 from .calls import CallFace, call_site
 from .context import Frame, frame, sketching
 from .errors import OutsideFlow
-from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
+from .futures import AsyncTaskFuture, TaskFuture
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
+from .map_results import AsyncMapResult, MapResult
 from .mapping import columns
 from .model.durability import Durability
 from .model.events import Links
@@ -141,7 +142,7 @@ class Task(CallFace, Generic[P, R]):
             run = self._new_run(here, site, args, kwargs)
             run.called_by(here.task_run)
             if self.is_async:
-                _spawn(run, here, copy_context())
+                _spawn(run, here.is_async, copy_context())
                 host.wait(run)
             else:
                 drive(task_life(run), here.flow_run.engine)
@@ -249,23 +250,25 @@ class Task(CallFace, Generic[P, R]):
         return run
 
     def _start(self, run: TaskRun, here: Frame, context: Context) -> TaskFuture[R]:
-        """Hand a run to whoever carries it out, in a copy of `context`."""
-        flow_run = run.flow_run
-        if self.is_async:
-            _spawn(run, here, context)
-            return AsyncTaskFuture(run) if here.is_async else TaskFuture(run)
-        if getattr(flow_run.runner, "inline", False):
-            drive(task_life(run), flow_run.engine)
-            return TaskFuture(run)
+        start(run, here.is_async, context)
+        return AsyncTaskFuture(run) if self.is_async and here.is_async else TaskFuture(run)
+
+
+def start(run: TaskRun, in_async: bool, context: Context) -> None:
+    """Hand a run to whoever carries it out, in a copy of `context`; `in_async` if it is async code that submits it."""
+    if run.task.is_async:
+        _spawn(run, in_async, context)
+    elif getattr(run.flow_run.runner, "inline", False):
+        drive(task_life(run), run.flow_run.engine)
+    else:
         run.context = context
         start_on_worker(run)
-        return TaskFuture(run)
 
 
-def _spawn(run: TaskRun, here: Frame, context: Context) -> None:
+def _spawn(run: TaskRun, in_async: bool, context: Context) -> None:
     """Start an async task: on the loop of the async code that submits it, or on the engine's for sync code."""
     engine = run.flow_run.engine
-    if here.is_async:
+    if in_async:
         spawn(asyncio.get_running_loop(), drive_async(task_life(run), engine), context.copy())
     else:
         engine.portal.start(lambda: drive_async(task_life(run), engine), context.copy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Signature
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +49,10 @@ class Called(Protocol):
     @property
     def policy(self) -> RetryPolicy:
         """When its runs are tried again."""
+        ...
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+        """The arguments of a call as (parameter, value), only those given."""
         ...
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

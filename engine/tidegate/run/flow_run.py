@@ -38,6 +38,7 @@ from .task_run import TaskRun
 if TYPE_CHECKING:
     from ..engine import Engine
     from ..flow import Flow
+    from ..inputs import Inputs
     from ..ports import Runner
     from .called import Called
 
@@ -111,13 +112,7 @@ class FlowRun(Controlled):
 
     def new_task_run(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> TaskRun:
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
-        if self.finished.done():
-            raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
-        if self.gate is StateType.CANCELLING:
-            if self.timed_out:
-                raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
-            raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
-        self.go_no_further()
+        self._check_begins()
         identity = self.identities.next(task, given, parent)
         before = None if self.recall is None else self.recall.find(identity, task.name)
         run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
@@ -127,6 +122,29 @@ class FlowRun(Controlled):
         run.limit = self.of(task).limit
         if task.durability is not None and not task.is_flow:
             self.engine.store.set_durability(self.number, run.number, task.durability)
+        return run
+
+    def _check_begins(self) -> None:
+        if self.finished.done():
+            raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
+        if self.gate is StateType.CANCELLING:
+            if self.timed_out:
+                raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
+            raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
+        self.go_no_further()
+
+    def once_more(self, ended: TaskRun, found: Inputs) -> TaskRun:
+        """A task run that has ended without completing, in this attempt once more; not begun.
+
+        `found` is what its inputs hold.  Raises as a new task run does.
+        """
+        self._check_begins()
+        run = ended.again(ended.task)
+        run.args, run.kwargs, run.inputs = ended.args, ended.kwargs, found
+        run.identity, run.tags, run.limit = ended.identity, ended.tags, ended.limit
+        self.children.reopen(ended, run)
+        if self.recall is not None:
+            self.recall.note(run)
         return run
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:

@@ -70,6 +70,7 @@ class TaskRun(Latch):
         "limit",
         "number",
         "reopened",
+        "seconds",
         "state",
         "tags",
         "task",
@@ -92,6 +93,8 @@ class TaskRun(Latch):
         self.identity: Identity
         self.state: State = PENDING
         self.attempts = 0
+        self.seconds: float | None = None
+        """How long its last attempt took; null if it has not ended, or did not have to run."""
         self.before: bytes | None = None
         """What an earlier process kept of its result, for the case that it runs once more all the same."""
         self.unchanged = False
@@ -127,7 +130,7 @@ class TaskRun(Latch):
         """The same task run in the next attempt of its flow run: if it did not complete, it may try again."""
         run = TaskRun(self.flow_run, self.number, self.index, task)
         run.state, run.given_name = self.state, self.given_name
-        run.earlier = self.earlier + self.attempts
+        run.earlier, run.seconds = self.earlier + self.attempts, self.seconds
         if self.state.type in UNSUCCESSFUL:
             run.reopened = "Retrying"
         return run
@@ -162,6 +165,11 @@ class TaskRun(Latch):
         """True if it ended in an earlier attempt of its flow run, and is not to run again: whatever ends the wait for
         its inputs, its end and its result stay."""
         return self.state.is_final() and not self.reopened
+
+    def took(self) -> float | None:
+        """Seconds of the last attempt, or of the present one so far; null if there was none."""
+        state = self.state
+        return self.now() - state.timestamp if state.type is StateType.RUNNING else self.seconds
 
     def now(self) -> float:
         """Seconds since the epoch, by the engine's clock."""
@@ -308,8 +316,9 @@ class TaskRun(Latch):
         if self.cached is not None and state.name == "Cached":
             state, blob = saving.keep_hit(state, self.cached.blob, place)
             return state, self.event(state, blob)
-        seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
-        state, blob = saving.keep(state, seconds, place)
+        if self.state.type is StateType.RUNNING:
+            self.seconds = state.timestamp - self.state.timestamp
+        state, blob = saving.keep(state, self.seconds or 0.0, place)
         self.unchanged = self.before is not None and blob == self.before
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
@@ -336,7 +345,8 @@ class TaskRun(Latch):
             self.flow_run.engine.tag_slots.leave(self.ticket)
         if state.type is StateType.COMPLETED:
             self.flow_run.link(state, self.number)
-        self.args, self.kwargs, self.inputs, self.lifecycle, self.cached = (), {}, None, None, None
+            self.args, self.kwargs = (), {}  # else `MapResult.retry` needs them
+        self.inputs, self.lifecycle, self.cached = None, None, None
         if self.caller is not None and self.caller.called is not None:
             self.caller.called.discard(self)
         self.flow_run.children.ended(self)
