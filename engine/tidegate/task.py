@@ -22,8 +22,9 @@ from .map_results import AsyncMapResult, MapResult
 from .mapping import columns
 from .model.durability import Durability
 from .model.events import Links
+from .pace import Pace
 from .portal import spawn
-from .retries import RetryDelay, default_policy, retry_policy, senseless
+from .retries import RetryDelay, default_policy, interval, retry_policy, senseless
 from .rules.decide import RetryPolicy
 from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async, start_on_worker
@@ -66,6 +67,7 @@ class Task(CallFace, Generic[P, R]):
         retry_condition_fn: Callable[[BaseException], bool] | None = None,
         timeout_seconds: float | None = None,
         concurrency: int | None = None,
+        rate: str | float | None = None,
         cache_policy: CachePolicy | None = None,
         cache_key_fn: CacheKeyFn | None = None,
         cache_expiration: timedelta | float | None = None,
@@ -91,6 +93,7 @@ class Task(CallFace, Generic[P, R]):
         ):
             raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
         self.concurrency = concurrency
+        self.pace = None if rate is None else Pace(interval(self.name, rate))
         if rerun not in get_args(Rerun):
             raise senseless("rerun", self.name, "'always', 'ask' or 'never'", rerun)
         self.rerun = rerun
@@ -290,6 +293,7 @@ def task(
     retry_condition_fn: Callable[[BaseException], bool] | None = None,
     timeout_seconds: float | None = None,
     concurrency: int | None = None,
+    rate: str | float | None = None,
     cache_policy: CachePolicy | None = None,
     cache_key_fn: CacheKeyFn | None = None,
     cache_expiration: timedelta | float | None = None,
@@ -327,6 +331,9 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``timeout_seconds``: how long one attempt may take; it then is Failed/TimedOut, and tried again if there are
       retries left.  No limit by default.
     - ``concurrency``: how many runs of it may be at work at once in one flow run; unlimited by default.
+    - ``rate``: how often attempts of it may start: ``"900/min"``, ``"10/s"``, ``"5000/h"``, or a number per second.  It
+      holds for all flow runs of this process together, and starts are spaced evenly; a run that waits for its turn
+      holds no worker and no slot.  Any by default.
     - ``cache_policy``: what must be the same for the result of an earlier run to be used again, such as
       ``INPUTS + TASK_SOURCE``; never by default.
     - ``cache_key_fn``: instead, a function of (context, arguments) that returns a key, or null for no caching.

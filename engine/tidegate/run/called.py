@@ -14,6 +14,7 @@ from ..run_names import RunName
 if TYPE_CHECKING:
     from ..caching import Caching
     from ..hooks import Hooks
+    from ..pace import Pace
     from .terms import Rerun
 
 
@@ -24,6 +25,8 @@ class Called(Protocol):
     key: str
     version: str | None
     concurrency: int | None
+    pace: Pace | None
+    """How often its runs may start; null for any."""
     limit_seconds: float | None
     """Seconds that one attempt may take; null for any."""
     tags: frozenset[str]
