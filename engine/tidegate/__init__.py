@@ -27,6 +27,7 @@ from .artifacts import (
 )
 from .context import get_run_context
 from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
+from .dials import set_concurrency, set_rate
 from .errors import (
     CancelledRun,
     ControlError,
@@ -167,6 +168,8 @@ __all__ = (
     "resume_flow_run",
     "resume_plan",
     "retry_failed",
+    "set_concurrency",
+    "set_rate",
     "suspend_flow_run",
     "tags",
     "task",

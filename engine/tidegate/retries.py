@@ -46,6 +46,13 @@ def _default(retries: int, delay: float) -> RetryPolicy:
     return RetryPolicy(retries, (delay,))
 
 
+def check_concurrency(what: str, concurrency: int | None) -> None:
+    """Raise `UsageError` for what is no limit of runs at work."""
+    whole = isinstance(concurrency, int) and not isinstance(concurrency, bool)
+    if concurrency is not None and not (whole and concurrency >= 1):
+        raise senseless("concurrency", what, "a whole number from 1 on", concurrency)
+
+
 def interval(what: str, rate: str | float) -> float:
     """Seconds between two starts at a rate.  Raises `UsageError` for what is none."""
     found = interval_of(rate)

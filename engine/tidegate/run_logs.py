@@ -54,6 +54,12 @@ def tried_again(here: Frame, state: State) -> None:
     _say(here, logging.INFO, "The %s is tried again in %s s: %s", what, f"{due:.3g}", state.message)
 
 
+def dialled(run: FlowRun, task: str, dial: str, before: object, value: object, by: str) -> None:
+    """Somebody has changed a limit of a task while the run goes on."""
+    told = ["unlimited" if each is None else str(each) for each in (before, value)]
+    _say(run.frame, logging.INFO, "The %s of %s was %s and is %s from now on: set by %s.", dial, task, *told, by)
+
+
 def ended(run: FlowRun, final: State) -> None:
     """A flow run ends: say how, and hand on all that its logs still hold; call it before the end is saved."""
     if run.created.parent is None:

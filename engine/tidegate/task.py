@@ -14,6 +14,7 @@ from .cache_policies import CachePolicy
 from .caching import CacheKeyFn, caching_of
 from .calls import CallFace, call_site
 from .context import Frame, frame, sketching
+from .dials import set_concurrency, set_rate
 from .errors import OutsideFlow
 from .futures import AsyncTaskFuture, TaskFuture
 from .hooks import Hook
@@ -24,7 +25,7 @@ from .model.durability import Durability
 from .model.events import Links
 from .pace import Pace
 from .portal import spawn
-from .retries import RetryDelay, default_policy, interval, retry_policy, senseless
+from .retries import RetryDelay, check_concurrency, default_policy, interval, retry_policy, senseless
 from .rules.decide import RetryPolicy
 from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async, start_on_worker
@@ -88,11 +89,7 @@ class Task(CallFace, Generic[P, R]):
     ) -> None:
         options = {key: value for key, value in locals().items() if key not in ("self", "fn", "__class__")}
         super().__init__(fn, options)
-        if concurrency is not None and (
-            isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
-        ):
-            raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
-        self.concurrency = concurrency
+        check_concurrency(self.name, concurrency)
         self.pace = None if rate is None else Pace(interval(self.name, rate))
         if rerun not in get_args(Rerun):
             raise senseless("rerun", self.name, "'always', 'ask' or 'never'", rerun)
@@ -113,6 +110,25 @@ class Task(CallFace, Generic[P, R]):
     def policy(self) -> RetryPolicy:
         """When its runs are tried again; what the settings say where it says nothing."""
         return self._policy or default_policy()
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many of its runs may be at work at once in one flow run; null for any.  Set it, and it holds for those
+        that begin from now on, as `set_concurrency` says."""
+        return cast("int | None", self.options["concurrency"])
+
+    @concurrency.setter
+    def concurrency(self, limit: int | None) -> None:
+        set_concurrency(self, limit)
+
+    @property
+    def rate(self) -> str | float | None:
+        """How often its runs may start; null for any.  Set it, and it holds at once, as `set_rate` says."""
+        return cast("str | float | None", self.options["rate"])
+
+    @rate.setter
+    def rate(self, rate: str | float | None) -> None:
+        set_rate(self, rate)
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """The same function with other options; those not given stay as they are.  Takes what `task` takes."""
@@ -331,9 +347,10 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``timeout_seconds``: how long one attempt may take; it then is Failed/TimedOut, and tried again if there are
       retries left.  No limit by default.
     - ``concurrency``: how many runs of it may be at work at once in one flow run; unlimited by default.
+      `set_concurrency` changes it while they are.
     - ``rate``: how often attempts of it may start: ``"900/min"``, ``"10/s"``, ``"5000/h"``, or a number per second.  It
       holds for all flow runs of this process together, and starts are spaced evenly; a run that waits for its turn
-      holds no worker and no slot.  Any by default.
+      holds no worker and no slot.  Any by default; `set_rate` changes it.
     - ``cache_policy``: what must be the same for the result of an earlier run to be used again, such as
       ``INPUTS + TASK_SOURCE``; never by default.
     - ``cache_key_fn``: instead, a function of (context, arguments) that returns a key, or null for no caching.

@@ -119,7 +119,7 @@ class FlowRun(Controlled):
         run.identity = identity
         if self.recall is not None:
             self.recall.note(run)
-        run.limit = self.of(task).limit
+        run.here = self.of(task)
         if task.durability is not None and not task.is_flow:
             self.engine.store.set_durability(self.number, run.number, task.durability)
         return run
@@ -141,7 +141,7 @@ class FlowRun(Controlled):
         self._check_begins()
         run = ended.again(ended.task)
         run.args, run.kwargs, run.inputs = ended.args, ended.kwargs, found
-        run.identity, run.tags, run.limit = ended.identity, ended.tags, ended.limit
+        run.identity, run.tags, run.here = ended.identity, ended.tags, ended.here
         self.children.reopen(ended, run)
         if self.recall is not None:
             self.recall.note(run)
@@ -172,6 +172,11 @@ class FlowRun(Controlled):
         """Remember what a completed task run returned."""
         if not isinstance(state.data, Unloaded):
             self._links.add(state.data, task_run)
+
+    @property
+    def tasks(self) -> tuple[Called, ...]:
+        """The tasks and flows that it has called."""
+        return tuple(self._tasks)
 
     def of(self, task: Called) -> TaskHere:
         """What this run keeps about a task."""

@@ -99,7 +99,7 @@ def _kept(run: TaskRun | FlowRun, final: State) -> tuple[State, Event]:
 
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
-    limit, pace = run.limit, run.task.pace
+    limit, pace = run.here.limit, run.task.pace
     slots = run.flow_run.engine.tag_slots
     tags = slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
     queues = limit is not None or tags or pace is not None  # and takes no place while it waits for something else

@@ -25,7 +25,6 @@ from .deadline import Deadline
 
 if TYPE_CHECKING:
     from ..cache_policies import CacheKey
-    from ..concurrency import ConcurrencyLimit
     from ..hits import Hit
     from ..hooks import Hooks
     from ..inputs import Inputs
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from .effects import Lifecycle
     from .flow_run import FlowRun
     from .identity import Identity
+    from .task_here import TaskHere
 
 
 ONCE = RetryPolicy()
@@ -62,12 +62,12 @@ class TaskRun(Latch):
         "fn",
         "given_name",
         "handle",
+        "here",
         "identity",
         "index",
         "inputs",
         "kwargs",
         "lifecycle",
-        "limit",
         "number",
         "reopened",
         "seconds",
@@ -122,7 +122,8 @@ class TaskRun(Latch):
         self.context: Context
         """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
         Shared by all runs of a map until `advance` takes a copy of its own."""
-        self.limit: ConcurrencyLimit | None = None
+        self.here: TaskHere
+        """What its flow run keeps about the task."""
         self.ticket: Ticket | None = None
         """What it asks for, or holds, of the slots of limited tags."""
 
