@@ -46,6 +46,8 @@ _LETTER = {
     StateType.CANCELLED: "c",
 }
 
+_ODD = frozenset({"NotReady", "Throttled"})
+
 PENDING = State(StateType.PENDING, "Pending")
 
 
@@ -80,6 +82,7 @@ class Node:
     ended: int = 0
     failures: list[Member] = field(default_factory=list)
     not_ready: int = 0
+    throttled: int = 0
 
 
 class GraphModel:
@@ -110,6 +113,8 @@ class GraphModel:
         self._sites = array("I", [0])
         self._letters = bytearray(b"w")
         self._since = array("d", [0.0])
+        self._odd: dict[int, str] = {}
+        """Task runs that are NotReady or Throttled: the letter alone does not tell them."""
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
 
     @property
@@ -238,9 +243,20 @@ class GraphModel:
             self._since[number] = event.at
         elif after in "dfc":
             self._ended(node, event)
-        elif state.name == "NotReady":
-            node.not_ready += 1
+        if state.name in _ODD or number in self._odd:
+            self._count_odd(node, number, state.name)
+        if before == "f":  # it is tried again, whoever asked for that
+            node.failures = [each for each in node.failures if each.number != number]
         self.dirty.add(node.site)
+
+    def _count_odd(self, node: Node, number: int, name: str) -> None:
+        was = self._odd.pop(number, "")
+        node.not_ready -= was == "NotReady"
+        node.throttled -= was == "Throttled"
+        if name in _ODD:
+            self._odd[number] = name
+            node.not_ready += name == "NotReady"
+            node.throttled += name == "Throttled"
 
     def _ended(self, node: Node, event: TaskState) -> None:
         seconds = event.at - self._since[event.task_run] if event.attempt else None

@@ -191,7 +191,7 @@ def _not_now(run: TaskRun, decision: rules.Decision) -> Part:
 
 def _waited_for(state: State) -> State:
     """A delay that has passed is over: had somebody set the clock back meanwhile, it would begin again, for hours."""
-    return replace(state, scheduled_time=None) if state.name == "AwaitingRetry" else state
+    return replace(state, scheduled_time=None) if state.awaits_retry() else state
 
 
 def _body(run: TaskRun) -> Part:
