@@ -14,6 +14,7 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 
 from typing import Any
 
+from . import map_retries as _map_retries  # noqa: F401  # puts `MapResult.retry` in place
 from .annotations import allow_failure, quote, unmapped
 from .artifacts import (
     artifact,
@@ -26,6 +27,7 @@ from .artifacts import (
 )
 from .context import get_run_context
 from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
+from .dials import set_concurrency, set_rate
 from .errors import (
     CancelledRun,
     ControlError,
@@ -57,6 +59,7 @@ from .errors import (
     SettingsError,
     SignatureMismatch,
     StoreError,
+    Throttled,
     TidegateError,
     UnspecifiedFlow,
     UntrustedResult,
@@ -67,8 +70,9 @@ from .errors import (
 )
 from .flow import Flow, flow
 from .flow_graph import FlowGraph
-from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, MapResult, TaskFuture, as_completed, wait
+from .futures import AsCompleted, AsyncTaskFuture, DoneAndNotDone, TaskFuture, as_completed, wait
 from .logs import get_run_logger
+from .map_results import MapResult
 from .model.states import State, StateType
 from .recovery import ResumePlan, fork, rerun, resume, resume_plan, retry_failed
 from .retries import exponential_backoff
@@ -131,6 +135,7 @@ __all__ = (
     "StoreError",
     "Task",
     "TaskFuture",
+    "Throttled",
     "TidegateError",
     "UnspecifiedFlow",
     "UntrustedResult",
@@ -165,6 +170,8 @@ __all__ = (
     "resume_flow_run",
     "resume_plan",
     "retry_failed",
+    "set_concurrency",
+    "set_rate",
     "suspend_flow_run",
     "tags",
     "task",

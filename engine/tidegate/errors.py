@@ -26,6 +26,7 @@
     + CancelledRun
     + PausedRun                        it is suspended, and goes on when somebody resumes it
     + WorkerDied                       the process that a task ran in has ended: the run is Crashed, and may be retried
+    + Throttled                        raised by your task: a service asks to come later, and the run is tried again
     + MissingResult                    nothing to return, or it was saved and is gone or damaged
     + UntrustedResult                  a saved result whose signature is not yours: not loaded
     + UpstreamNotCompleted             a result asked of a task run that never began
@@ -156,6 +157,21 @@ class PausedRun(RunError):
 
 class WorkerDied(RunError):
     """The worker process that a task ran in has ended; the text says by which signal, or with which exit code."""
+
+
+class Throttled(RunError):
+    """Raise it in a task that a service asks to come later: with retries left it is Throttled, and tried again then.
+
+    ``retry_after`` says when: in so many seconds, or what a ``Retry-After`` header holds, seconds or a date as text.
+    Null, or what cannot be read, means after the task's own delay.  Errors of HTTP clients that hold a response with
+    status 429 are understood without it.
+    """
+
+    def __init__(
+        self, text: str = "The service asks to come later.", *, retry_after: float | str | None = None
+    ) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class MissingResult(RunError):

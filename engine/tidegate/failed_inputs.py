@@ -7,7 +7,7 @@ names, would have to be looked after.  While the flow run is in this process, wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,15 @@ def _dumped(value: Any, size: int, room: int) -> bytes | str:
     except Exception as error:
         return why_not_dumped(error, "pickle")
     return data if len(data) <= room else f"{told_size(len(data))} are too many to keep"
+
+
+def held_along(
+    error: Exception, place: tuple[int, int], inputs: Mapping[str, Any], held: dict[int, dict[str, Any]]
+) -> AbstractContextManager[None]:
+    """As `along_with`, for these inputs of the task run at that place; the first of a flow run are `held` besides."""
+    if len(held) < HELD:
+        held[place[1]] = dict(inputs)
+    return along_with(error, KeptInputs.of(place, inputs))
 
 
 @contextmanager

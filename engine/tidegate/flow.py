@@ -23,6 +23,7 @@ from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
 from .model.durability import Durability
 from .model.states import State
+from .pace import Pace
 from .parameter_schema import parameter_schema
 from .ports import Runner
 from .retries import RetryDelay, retry_policy, senseless
@@ -66,6 +67,7 @@ class Flow(CallFace, Generic[P, R]):
     kind = "flow"
     is_flow = True
     concurrency: int | None = None
+    pace: Pace | None = None
 
     def __init__(
         self,

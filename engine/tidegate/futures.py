@@ -6,7 +6,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, SupportsIndex, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from . import host
 from .errors import InvalidOption, UsageError
@@ -52,6 +52,16 @@ class TaskFuture(Generic[R]):
         return self._run.state
 
     @property
+    def attempts(self) -> int:
+        """How often it has begun, retries counted."""
+        return self._run.run_count
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its last attempt took, or has taken so far; null if it has not begun, or did not have to run."""
+        return self._run.took()
+
+    @property
     def latch(self) -> Latch:
         """Opens when the task run has ended and its end is saved."""
         return self._run
@@ -94,14 +104,19 @@ class TaskFuture(Generic[R]):
         passed first, and `UpstreamNotCompleted` if the task never began because an input of it did not complete.
         """
         __tracebackhide__ = True
-        if not host.wait(self._run, timeout):
+        run = self._run  # a retry may put another in its place
+        if not host.wait(run, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
-        return self._value(raise_on_failure)
+        return cast(R, run.value(raise_on_failure))
 
-    def _value(self, raise_on_failure: bool) -> R:
-        __tracebackhide__ = True
-        value: R = self._run.value(raise_on_failure)
-        return value
+    @property
+    def task_run(self) -> TaskRun:
+        """The task run that it stands for now."""
+        return self._run
+
+    def stand_for(self, run: TaskRun) -> None:
+        """The same task run goes on as `run`: whoever holds this future has that one from now on."""
+        self._run = run
 
     def __bool__(self) -> bool:
         warnings.warn(f"A future is always true. Did you mean `{self.name}.result()`?", UserWarning, stacklevel=2)
@@ -131,77 +146,10 @@ class AsyncTaskFuture(TaskFuture[R]):
     async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # type: ignore[override]
         """Wait for the end and return what the task returned; raises as `TaskFuture.result`."""
         __tracebackhide__ = True
-        if not await wait_async(self._run, timeout):
+        run = self._run
+        if not await wait_async(run, timeout):
             raise TimeoutError(f"{self.name} has not ended after {timeout:g} s; it is {self.state.name}.")
-        return self._value(raise_on_failure)
-
-
-class MapResult(list[TaskFuture[R]]):
-    """What `.map()` returns: the futures of its children in the order of the items."""
-
-    __slots__ = ()
-
-    def wait(self, timeout: float | None = None) -> list[State] | None:
-        """Block until all have ended; their final states in order, or null if `timeout` (seconds) passed first."""
-        return [each.state for each in self] if host.wait(AllOf(each.latch for each in self), timeout) else None
-
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
-        """Block until all have ended; what they returned, in order.
-
-        Raises the first failure in order; with ``raise_on_failure=False`` exceptions stand in the list instead.
-        """
-        __tracebackhide__ = True
-        if not host.wait(AllOf(each.latch for each in self), timeout):
-            raise TimeoutError(f"{self._left()} of {len(self)} have not ended after {timeout:g} s.")
-        return [each._value(raise_on_failure) for each in self]
-
-    def _left(self) -> int:
-        return sum(not each.done() for each in self)
-
-    @property
-    def states(self) -> list[State]:
-        """The present states in order; does not wait."""
-        return [each.state for each in self]
-
-    @property
-    def failed(self) -> MapResult[R]:
-        """Those that have ended and did not complete; does not wait."""
-        return MapResult(each for each in self if each.done() and not each.state.is_completed())
-
-    @overload
-    def __getitem__(self, key: SupportsIndex) -> TaskFuture[R]: ...
-    @overload
-    def __getitem__(self, key: slice) -> MapResult[R]: ...
-    def __getitem__(self, key: SupportsIndex | slice) -> TaskFuture[R] | MapResult[R]:
-        if isinstance(key, slice):
-            return type(self)(super().__getitem__(key))
-        return super().__getitem__(key)
-
-    def __repr__(self) -> str:
-        name = self[0].name.rpartition("-")[0] if self else "nothing"
-        return f"MapResult({name!r}, {len(self)} task runs)"
-
-
-class AsyncMapResult(MapResult[R]):
-    """The futures of async tasks mapped by async code: the same, to be awaited; see `AsyncTaskFuture`."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, AsyncMapResult[R]]:
-        yield from ()  # as for AsyncTaskFuture
-        return self
-
-    async def wait(self, timeout: float | None = None) -> list[State] | None:  # type: ignore[override]
-        """Wait until all have ended; their final states in order, or null if `timeout` (seconds) passed first."""
-        ended = await wait_async(AllOf(each.latch for each in self), timeout)
-        return [each.state for each in self] if ended else None
-
-    async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:  # type: ignore[override]
-        """Wait until all have ended; what they returned, in order.  Raises as `MapResult.result`."""
-        __tracebackhide__ = True
-        if not await wait_async(AllOf(each.latch for each in self), timeout):
-            raise TimeoutError(f"{self._left()} of {len(self)} have not ended after {timeout:g} s.")
-        return [each._value(raise_on_failure) for each in self]
+        return cast(R, run.value(raise_on_failure))
 
 
 class DoneAndNotDone(NamedTuple, Generic[R]):

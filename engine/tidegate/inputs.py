@@ -17,9 +17,10 @@ from types import GeneratorType
 from typing import Any
 
 from .annotations import Annotation, allow_failure, quote
-from .futures import MapResult, TaskFuture
+from .futures import TaskFuture
 from .interrupts import guard, on_main_thread
 from .links import LinkTable
+from .map_results import MapResult
 from .model.events import LinkKind
 from .model.states import State, StateType
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .annotations import Annotation, allow_failure, quote, unmapped
 from .errors import MappingLengthMismatch, MappingMissingIterable, UsageError
-from .futures import AsyncTaskFuture, MapResult, TaskFuture
+from .futures import AsyncTaskFuture, TaskFuture
 from .host import wait
 from .inputs import edges_of
+from .map_results import MapResult
 from .model.events import Links
 from .model.states import State
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, get_args
@@ -160,6 +160,31 @@ def rerun(
     _check(here, row, ended_well=True)
     again = _again(here.store.task_runs(flow_run), task, cascade)
     return _carry_on(here, row, flow, parameters, Terms(again=again))
+
+
+def rerun_here(run: FlowRun, tasks: Collection[int], began: Callable[[FlowRun], object]) -> Ended:
+    """`rerun` of these task runs of a run that has ended in this process, with the parameters that it had.
+
+    `began` is called with the run as it goes on.
+    """
+    here, number = run.engine, run.number
+    row = _row(here, number)
+    _check(here, row, ended_well=True)
+    rows = here.store.task_runs(number)
+    again = {each: why for task in tasks for each, why in _again(rows, task, cascade=True).items()}
+    again.update(dict.fromkeys(tasks, ASKED))
+    lost = {name for name, value in row.recorded_parameters().items() if _is_lost(value)}
+    given = {name: value for name, value in run.parameters.items() if name in lost}
+    found = None if row.body else registered("flow").get(row.flow)  # another cell may have the same name
+    flow = found if isinstance(found, Flow) else run.flow
+    bury(here, row)
+
+    def make() -> FlowRun:
+        made = _taken_up(flow, row, given, Terms(again=again))
+        began(made)
+        return made
+
+    return _carried_out(flow, make)
 
 
 def fork(

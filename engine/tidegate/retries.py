@@ -1,4 +1,4 @@
-"""When a task or a flow is tried again: the options, checked, as a `RetryPolicy`."""
+"""When a task or a flow is tried again, and how often a task starts: the options, checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from .errors import UsageError
 from .rules.decide import RetryPolicy
+from .rules.rates import interval_of
 from .settings import settings
 
 RetryDelay: TypeAlias = float | Sequence[float] | Callable[[int], Sequence[float]]
@@ -43,6 +44,21 @@ def default_policy() -> RetryPolicy:
 @lru_cache(maxsize=8)
 def _default(retries: int, delay: float) -> RetryPolicy:
     return RetryPolicy(retries, (delay,))
+
+
+def check_concurrency(what: str, concurrency: int | None) -> None:
+    """Raise `UsageError` for what is no limit of runs at work."""
+    whole = isinstance(concurrency, int) and not isinstance(concurrency, bool)
+    if concurrency is not None and not (whole and concurrency >= 1):
+        raise senseless("concurrency", what, "a whole number from 1 on", concurrency)
+
+
+def interval(what: str, rate: str | float) -> float:
+    """Seconds between two starts at a rate.  Raises `UsageError` for what is none."""
+    found = interval_of(rate)
+    if found is None:
+        raise senseless("rate", what, "such as '900/min', '10/s', '5000/h', or a number per second above 0", rate)
+    return found
 
 
 def senseless(option: str, what: str, wanted: str, got: Any) -> UsageError:

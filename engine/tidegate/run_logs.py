@@ -12,6 +12,8 @@ from .errors import RunSuspended
 from .logs import RunLogger, get_run_logger
 from .model.states import State, StateType
 from .printing import NOTHING, PrintCapture, anybody_hears, hearing, unheard
+from .rules.outcome import describe
+from .rules.throttling import throttling_of
 from .settings import settings
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ def raised(here: Frame, error: BaseException) -> None:
     if here.flow_run.gate is StateType.CANCELLING or isinstance(error, RunSuspended):
         return
     what = "flow" if here.task_run is None else "task"
+    if _is_throttled(here, error):
+        _say(here, logging.WARNING, "The %s was throttled: %s", what, describe(error))
+        return
     trace = (type(error), error, _of_user(error.__traceback__))
     if isinstance(error, Exception):
         _say(here, logging.ERROR, "The %s raised %s.", what, type(error).__name__, exc_info=trace)
@@ -47,11 +52,26 @@ def raised(here: Frame, error: BaseException) -> None:
     _say(here, logging.DEBUG, "Where it was:", exc_info=trace)
 
 
+def _is_throttled(here: Frame, error: BaseException) -> bool:
+    """True for what is no error of the code as long as there are retries left."""
+    if throttling_of(error, here.flow_run.now()) is None:
+        return False
+    run = here.task_run or here.flow_run
+    return run.attempts <= run.policy.retries
+
+
 def tried_again(here: Frame, state: State) -> None:
     """An attempt failed, and there will be another one."""
     due = max(0.0, (state.scheduled_time or state.timestamp) - state.timestamp)
     what = "flow" if here.task_run is None else "task"
-    _say(here, logging.INFO, "The %s is tried again in %s s: %s", what, f"{due:.3g}", state.message)
+    told = "is throttled, and tried again" if state.name == "Throttled" else "is tried again"
+    _say(here, logging.INFO, "The %s %s in %s s: %s", what, told, f"{due:.3g}", state.message)
+
+
+def dialled(run: FlowRun, task: str, dial: str, before: object, value: object, by: str) -> None:
+    """Somebody has changed a limit of a task while the run goes on."""
+    told = ["unlimited" if each is None else str(each) for each in (before, value)]
+    _say(run.frame, logging.INFO, "The %s of %s was %s and is %s from now on: set by %s.", dial, task, *told, by)
 
 
 def ended(run: FlowRun, final: State) -> None:

@@ -14,15 +14,18 @@ from .cache_policies import CachePolicy
 from .caching import CacheKeyFn, caching_of
 from .calls import CallFace, call_site
 from .context import Frame, frame, sketching
+from .dials import set_concurrency, set_rate
 from .errors import OutsideFlow
-from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
+from .futures import AsyncTaskFuture, TaskFuture
 from .hooks import Hook
 from .inputs import NOTHING, Inputs, scan
+from .map_results import AsyncMapResult, MapResult
 from .mapping import Row, columns
 from .model.durability import Durability
 from .model.events import Links
+from .pace import Pace
 from .portal import spawn
-from .retries import RetryDelay, default_policy, retry_policy, senseless
+from .retries import RetryDelay, check_concurrency, default_policy, interval, retry_policy, senseless
 from .rules.decide import RetryPolicy
 from .run.bodies import step_in, step_out
 from .run.drivers import drive, drive_async, start_on_worker
@@ -66,6 +69,7 @@ class Task(CallFace, Generic[P, R]):
         retry_condition_fn: Callable[[BaseException], bool] | None = None,
         timeout_seconds: float | None = None,
         concurrency: int | None = None,
+        rate: str | float | None = None,
         cache_policy: CachePolicy | None = None,
         cache_key_fn: CacheKeyFn | None = None,
         cache_expiration: timedelta | float | None = None,
@@ -86,11 +90,8 @@ class Task(CallFace, Generic[P, R]):
     ) -> None:
         options = {key: value for key, value in locals().items() if key not in ("self", "fn", "__class__")}
         super().__init__(fn, options)
-        if concurrency is not None and (
-            isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
-        ):
-            raise senseless("concurrency", self.name, "a whole number from 1 on", concurrency)
-        self.concurrency = concurrency
+        check_concurrency(self.name, concurrency)
+        self.pace = None if rate is None else Pace(interval(self.name, rate))
         if rerun not in get_args(Rerun):
             raise senseless("rerun", self.name, "'always', 'ask' or 'never'", rerun)
         self.rerun = rerun
@@ -110,6 +111,25 @@ class Task(CallFace, Generic[P, R]):
     def policy(self) -> RetryPolicy:
         """When its runs are tried again; what the settings say where it says nothing."""
         return self._policy or default_policy()
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many of its runs may be at work at once in one flow run; null for any.  Set it, and it holds for those
+        that begin from now on, as `set_concurrency` says."""
+        return cast("int | None", self.options["concurrency"])
+
+    @concurrency.setter
+    def concurrency(self, limit: int | None) -> None:
+        set_concurrency(self, limit)
+
+    @property
+    def rate(self) -> str | float | None:
+        """How often its runs may start; null for any.  Set it, and it holds at once, as `set_rate` says."""
+        return cast("str | float | None", self.options["rate"])
+
+    @rate.setter
+    def rate(self, rate: str | float | None) -> None:
+        set_rate(self, rate)
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """The same function with other options; those not given stay as they are.  Takes what `task` takes."""
@@ -142,7 +162,7 @@ class Task(CallFace, Generic[P, R]):
             run = self._new_run(here, site, args, kwargs)
             run.called_by(here.task_run)
             if self.is_async:
-                _spawn(run, here, copy_context())
+                _spawn(run, here.is_async, copy_context())
                 host.wait(run)
             else:
                 drive(task_life(run), here.flow_run.engine)
@@ -256,23 +276,25 @@ class Task(CallFace, Generic[P, R]):
         return run
 
     def _start(self, run: TaskRun, here: Frame, context: Context) -> TaskFuture[R]:
-        """Hand a run to whoever carries it out, in a copy of `context`."""
-        flow_run = run.flow_run
-        if self.is_async:
-            _spawn(run, here, context)
-            return AsyncTaskFuture(run) if here.is_async else TaskFuture(run)
-        if getattr(flow_run.runner, "inline", False):
-            drive(task_life(run), flow_run.engine)
-            return TaskFuture(run)
+        start(run, here.is_async, context)
+        return AsyncTaskFuture(run) if self.is_async and here.is_async else TaskFuture(run)
+
+
+def start(run: TaskRun, in_async: bool, context: Context) -> None:
+    """Hand a run to whoever carries it out, in a copy of `context`; `in_async` if it is async code that submits it."""
+    if run.task.is_async:
+        _spawn(run, in_async, context)
+    elif getattr(run.flow_run.runner, "inline", False):
+        drive(task_life(run), run.flow_run.engine)
+    else:
         run.context = context
         start_on_worker(run)
-        return TaskFuture(run)
 
 
-def _spawn(run: TaskRun, here: Frame, context: Context) -> None:
+def _spawn(run: TaskRun, in_async: bool, context: Context) -> None:
     """Start an async task: on the loop of the async code that submits it, or on the engine's for sync code."""
     engine = run.flow_run.engine
-    if here.is_async:
+    if in_async:
         spawn(asyncio.get_running_loop(), drive_async(task_life(run), engine), context.copy())
     else:
         engine.portal.start(lambda: drive_async(task_life(run), engine), context.copy())
@@ -294,6 +316,7 @@ def task(
     retry_condition_fn: Callable[[BaseException], bool] | None = None,
     timeout_seconds: float | None = None,
     concurrency: int | None = None,
+    rate: str | float | None = None,
     cache_policy: CachePolicy | None = None,
     cache_key_fn: CacheKeyFn | None = None,
     cache_expiration: timedelta | float | None = None,
@@ -326,11 +349,16 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``retries``: how often a run that raised is tried again; what the settings say by default, which is 0.
     - ``retry_delay_seconds``: seconds before each retry: a number, a list (the last one holds on), or a function of the
       number of retries such as `exponential_backoff`; 0 by default.
+      A run that a service throttles (HTTP 429, `Throttled`) waits for what the service asks instead.
     - ``retry_jitter_factor``: 0.5 draws each delay from 50 % to 150 % of itself; 0 by default.
     - ``retry_condition_fn``: gets the exception and says whether to retry at all; always by default.
     - ``timeout_seconds``: how long one attempt may take; it then is Failed/TimedOut, and tried again if there are
       retries left.  No limit by default.
     - ``concurrency``: how many runs of it may be at work at once in one flow run; unlimited by default.
+      `set_concurrency` changes it while they are.
+    - ``rate``: how often attempts of it may start: ``"900/min"``, ``"10/s"``, ``"5000/h"``, or a number per second.  It
+      holds for all flow runs of this process together, and starts are spaced evenly; a run that waits for its turn
+      holds no worker and no slot.  Any by default; `set_rate` changes it.
     - ``cache_policy``: what must be the same for the result of an earlier run to be used again, such as
       ``INPUTS + TASK_SOURCE``; never by default.
     - ``cache_key_fn``: instead, a function of (context, arguments) that returns a key, or null for no caching.

@@ -16,9 +16,10 @@ from .annotations import allow_failure, unmapped
 from .context import frame, sketching
 from .errors import MappingMissingIterable
 from .flow_graph import FlowGraph, GraphEdge, GraphNode
-from .futures import AsyncMapResult, AsyncTaskFuture, MapResult, TaskFuture
+from .futures import AsyncTaskFuture, TaskFuture
 from .inputs import NOTHING, Inputs, scan
 from .links import LinkTable
+from .map_results import AsyncMapResult, MapResult
 from .mapping import columns
 from .model.events import LinkKind, Links
 from .model.states import Completed, State
@@ -38,7 +39,7 @@ Site = tuple[CodeType, int]
 class Planned:
     """Stands where a task run would: it has ended, with what stands for its result."""
 
-    attempts = 1
+    attempts = run_count = 1
 
     def __init__(self, sketch: Sketch, number: int, name: str, value: Any) -> None:
         self.flow_run = sketch
@@ -53,6 +54,10 @@ class Planned:
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call it at once."""
         callback()
+
+    def took(self) -> float | None:
+        """Nothing has run."""
+        return None
 
     def recorded_state(self) -> State:
         """The same as `state`: there is no record."""

@@ -25,6 +25,7 @@ from support.flows import (
 from tidegate import CancelledRun, pause_flow_run
 from tidegate.engine import Engine
 from tidegate.model.states import StateType
+from tidegate.run.leftovers import still_alive
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ def test_a_body_that_will_not_end_is_named(engine: Engine, start: Start, monkeyp
     running.run.cancel()
     with pytest.raises(CancelledRun):
         running.ended(5)
-    assert running.run.still_alive() == "stubborn-0"
+    assert still_alive(running.run) == "stubborn-0"
     (row,) = engine.store.task_runs(1)
     assert row.state.is_cancelled()
     events = len(engine.store.events(1))

@@ -308,6 +308,7 @@ def test_the_page_has_the_same_shapes() -> None:
     [
         ("COMPLETED", "Completed", "done", "done"),
         ("COMPLETED", "Cached", "done", "cached"),
+        ("SCHEDULED", "Throttled", "attention", "retrying"),
         ("SCHEDULED", "AwaitingRetry", "attention", "retrying"),
         ("CRASHED", "Interrupted", "bad", "crashed"),
         ("FAILED", "TimedOut", "bad", "bad"),

@@ -52,6 +52,8 @@ _LETTER = {
     StateType.CANCELLED: "c",
 }
 
+_ODD = frozenset({"NotReady", "Throttled"})
+
 PENDING = State(StateType.PENDING, "Pending")
 
 
@@ -86,6 +88,7 @@ class Node:
     not_ready: int = 0
     versions: dict[str, int] = field(default_factory=dict)
     """Digests of the code that its members ran with, each with its number from 1."""
+    throttled: int = 0
 
 
 class GraphModel:
@@ -119,7 +122,8 @@ class GraphModel:
         self._until = array("d", [0.0])
         self._attempts = bytearray(1)
         self._versions = bytearray(1)
-        self._not_ready: set[int] = set()
+        self._odd: dict[int, str] = {}
+        """Task runs that are NotReady or Throttled: the letter alone does not tell them."""
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
 
     @property
@@ -281,7 +285,7 @@ class GraphModel:
         node.counts[before] -= 1
         node.counts[after] += 1
         self._letters[number] = ord(after)
-        if before in _ENDED or number in self._not_ready:
+        if before in _ENDED:
             self._again(node, number)
         node.state, node.attempts = state, max(node.attempts, event.attempt)
         if event.source:
@@ -295,22 +299,26 @@ class GraphModel:
             self._until[number] = event.at
             if after in _ENDED:
                 self._ended(node, event)
-            elif state.name == "NotReady":
-                node.not_ready += 1
-                self._not_ready.add(number)
+        if state.name in _ODD or number in self._odd:
+            self._count_odd(node, number, state.name)
         self.dirty.add(node.site)
 
     def _again(self, node: Node, number: int) -> None:
         """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
-        if number in self._not_ready:
-            self._not_ready.remove(number)
-            node.not_ready -= 1
-            return
         node.ended -= 1
         if self._attempts[number]:
             node.seconds -= self._until[number] - self._since[number]
         node.failures = [each for each in node.failures if each.number != number]
         node.errors.remove(number)
+
+    def _count_odd(self, node: Node, number: int, name: str) -> None:
+        was = self._odd.pop(number, "")
+        node.not_ready -= was == "NotReady"
+        node.throttled -= was == "Throttled"
+        if name in _ODD:
+            self._odd[number] = name
+            node.not_ready += name == "NotReady"
+            node.throttled += name == "Throttled"
 
     def _ended(self, node: Node, event: TaskState) -> None:
         seconds = event.at - self._since[event.task_run] if event.attempt else None

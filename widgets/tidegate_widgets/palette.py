@@ -63,6 +63,7 @@ _SPECIAL = {
     "CRASHED": "crashed",
     "Cached": "cached",
     "AwaitingRetry": "retrying",
+    "Throttled": "retrying",
     "Retrying": "active",
 }
 

@@ -83,8 +83,10 @@ def node_line(node: Node, waits_for: int) -> str:
         line = f"{counts['d']:,} of {total:,}"
         if counts["r"]:
             line += f" · {counts['r']:,} running"
-        if counts["a"]:
-            line += f" · {counts['a']:,} to retry"
+        if node.throttled:
+            line += f" · {node.throttled:,} throttled"
+        if counts["a"] > node.throttled:
+            line += f" · {counts['a'] - node.throttled:,} to retry"
         if not (counts["r"] or counts["a"]) and node.ended:
             line += f" · {duration(node.seconds / node.ended)} each"
         return line
@@ -95,7 +97,7 @@ def node_line(node: Node, waits_for: int) -> str:
     if counts["r"]:
         return "running" if node.attempts < 2 else f"running, attempt {node.attempts}"
     if counts["a"]:
-        return f"failed, attempt {node.attempts + 1} follows"
+        return f"{'throttled' if node.throttled else 'failed'}, attempt {node.attempts + 1} follows"
     if counts["f"] or counts["c"]:
         return node.state.name.lower() + (f" after {duration(node.seconds)}" if node.seconds else "")
     if node.not_ready:

@@ -108,6 +108,10 @@ class State:
         """True for every kind of SCHEDULED."""
         return self.type is StateType.SCHEDULED
 
+    def awaits_retry(self) -> bool:
+        """True between two attempts: failed and to be tried again, or throttled."""
+        return self.type is StateType.SCHEDULED and self.name in ("AwaitingRetry", "Throttled")
+
     def is_pending(self) -> bool:
         """True for every kind of PENDING, NotReady included."""
         return self.type is StateType.PENDING
@@ -257,6 +261,11 @@ def _states_in(data: Any) -> Iterator[State]:
 def AwaitingRetry(due: float, *, message: str = "", data: Any = _NOTHING, at: float = 0.0) -> State:  # noqa: N802
     """Failed, and will be tried again at `due` (seconds since the epoch)."""
     return State(StateType.SCHEDULED, "AwaitingRetry", message, at, data, due)
+
+
+def Throttled(due: float, *, message: str = "", data: Any = _NOTHING, at: float = 0.0) -> State:  # noqa: N802
+    """Asked by a service to come later, and will be tried again at `due` (seconds since the epoch): no failure yet."""
+    return State(StateType.SCHEDULED, "Throttled", message, at, data, due)
 
 
 def Scheduled(due: float | None = None, *, name: str = "Scheduled", at: float = 0.0) -> State:  # noqa: N802

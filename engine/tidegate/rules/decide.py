@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
-from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType
+from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType, Throttled
 from .outcome import may_be_tried_again
+from .throttling import throttling_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +146,12 @@ def _enter_running(run: RunFacts, proposed: State, now: float, cached: State | N
         due = state.scheduled_time or now
         if due > now:
             left = due - now
-            if state.name == "AwaitingRetry":  # a delay is no longer than it was, wherever the clock has been set since
+            if state.awaits_retry():  # a delay is no longer than it was, wherever the clock has been set since
                 left = min(left, due - state.timestamp)
             return Wait(left)
     if cached is not None:
         return Reject(cached)
-    if state.name == "AwaitingRetry":
+    if state.awaits_retry():
         return Accept(Running("Retrying", at=now))
     return Accept(proposed)
 
@@ -158,5 +159,10 @@ def _enter_running(run: RunFacts, proposed: State, now: float, cached: State | N
 def _fail(run: RunFacts, proposed: State, policy: RetryPolicy, now: float, draw: float) -> Decision:
     if run.gate is StateType.CANCELLING or run.attempts > policy.retries or not policy.allows(proposed.data):
         return Accept(proposed)
-    due = now + policy.delay(run.attempts, draw)
-    return Reject(AwaitingRetry(due, message=proposed.message, data=proposed.data, at=now))
+    delay = policy.delay(run.attempts, draw)
+    throttling = throttling_of(proposed.data, now)
+    if throttling is None:
+        return Reject(AwaitingRetry(now + delay, message=proposed.message, data=proposed.data, at=now))
+    if throttling.seconds is not None:  # never earlier than asked, and with jitter not all at the same moment
+        delay = throttling.seconds * (1 + policy.jitter * draw)
+    return Reject(Throttled(now + delay, message=proposed.message, data=proposed.data, at=now))

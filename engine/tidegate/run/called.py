@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Signature
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from ..run_names import RunName
 if TYPE_CHECKING:
     from ..caching import Caching
     from ..hooks import Hooks
+    from ..pace import Pace
     from .terms import Rerun
 
 
@@ -24,6 +25,8 @@ class Called(Protocol):
     key: str
     version: str | None
     concurrency: int | None
+    pace: Pace | None
+    """How often its runs may start; null for any."""
     limit_seconds: float | None
     """Seconds that one attempt may take; null for any."""
     tags: frozenset[str]
@@ -49,6 +52,10 @@ class Called(Protocol):
     @property
     def policy(self) -> RetryPolicy:
         """When its runs are tried again."""
+        ...
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+        """The arguments of a call as (parameter, value), only those given."""
         ...
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

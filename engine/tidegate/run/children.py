@@ -68,6 +68,14 @@ class Children:
         if self._none_left is not None and not self.open:
             self._none_left.set()
 
+    def reopen(self, ended: TaskRun, run: TaskRun) -> None:
+        """A task run that did not complete is open once more, as `run`; how it had ended does not count."""
+        with self._lock:
+            self._unsuccessful[ended.state.type] -= 1
+            self.failures = [each for each in self.failures if each is not ended.state]
+            self.raised.discard(ended.number)
+        self.add(run)
+
     def all_ended(self) -> Latch:
         """Opens when no task run is left open."""
         latch = self._none_left = Latch()  # first, so that the last one finds it, or is found to have gone

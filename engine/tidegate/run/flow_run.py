@@ -6,7 +6,6 @@ import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ..inputs import resolve_to_states
 from ..interrupts import guard, on_main_thread
 from ..latch import Latch
 from ..links import LinkTable
-from ..model.events import FlowCreated, FlowState, Links, TaskCreated, TaskState
+from ..model.events import FlowCreated, FlowState, Links, TaskCreated
 from ..model.states import Cancelled, Pending, Running, State, StateType, Suspended, TimedOut, Unloaded
 from ..model.views import PENDING
 from ..rules import decide as rules
@@ -40,11 +39,9 @@ from .task_run import TaskRun
 if TYPE_CHECKING:
     from ..engine import Engine
     from ..flow import Flow
+    from ..inputs import Inputs
     from ..ports import Runner
     from .called import Called
-
-NAMED_BODIES = 3
-"""Bodies still alive after a cancel that are named; the others are counted."""
 
 
 class FlowRun(Controlled):
@@ -128,6 +125,19 @@ class FlowRun(Controlled):
 
     def new_task_run(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> TaskRun:
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
+        self._check_begins()
+        identity = self.identities.next(task, given, parent)
+        before = None if self.recall is None else self.recall.find(identity, task.name)
+        run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
+        run.identity = identity
+        if self.recall is not None:
+            self.recall.note(run)
+        run.here = self.of(task)
+        if task.durability is not None and not task.is_flow:
+            self.engine.store.set_durability(self.number, run.number, task.durability)
+        return run
+
+    def _check_begins(self) -> None:
         if self.finished.done():
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
         if self.orphaned:
@@ -137,15 +147,19 @@ class FlowRun(Controlled):
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         self.go_no_further()
-        identity = self.identities.next(task, given, parent)
-        before = None if self.recall is None else self.recall.find(identity, task.name)
-        run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
-        run.identity = identity
+
+    def once_more(self, ended: TaskRun, found: Inputs) -> TaskRun:
+        """A task run that has ended without completing, in this attempt once more; not begun.
+
+        `found` is what its inputs hold.  Raises as a new task run does.
+        """
+        self._check_begins()
+        run = ended.again(ended.task)
+        run.args, run.kwargs, run.inputs = ended.args, ended.kwargs, found
+        run.identity, run.tags, run.here = ended.identity, ended.tags, ended.here
+        self.children.reopen(ended, run)
         if self.recall is not None:
             self.recall.note(run)
-        run.limit = self.of(task).limit
-        if task.durability is not None and not task.is_flow:
-            self.engine.store.set_durability(self.number, run.number, task.durability)
         return run
 
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
@@ -173,6 +187,11 @@ class FlowRun(Controlled):
         """Remember what a completed task run returned."""
         if not isinstance(state.data, Unloaded):
             self._links.add(state.data, task_run)
+
+    @property
+    def tasks(self) -> tuple[Called, ...]:
+        """The tasks and flows that it has called."""
+        return tuple(self._tasks)
 
     def of(self, task: Called) -> TaskHere:
         """What this run keeps about a task."""
@@ -336,37 +355,6 @@ class FlowRun(Controlled):
     def seconds(self, now: float) -> float:
         """Seconds since it came into this process."""
         return now - self._taken_up
-
-    def abandon_bodies(self, final: State) -> State:
-        """Give up waiting: whatever is left ends here, and its late outcome will be refused.
-
-        Gives the final state, which names the bodies that are still at work.
-        """
-        alive = self.still_alive()
-        if alive:
-            final = replace(final, message=f"{final.message} Still at work: {alive}.".strip())
-        now = self.now()
-        events: list[TaskState] = []
-        left = []
-        for run in list(self.children.open.values()):
-            if run.claim_end():
-                if run.is_kept:
-                    left.append((run, run.state))
-                    continue
-                state = Cancelled(f"The flow run ended ({final.name}) before this did.", at=now)
-                events.append(run.event(state))
-                left.append((run, state))
-        if events:
-            self.engine.commit_all(events)
-        for run, state in left:
-            run.end(state)
-        return final
-
-    def still_alive(self) -> str:
-        """The bodies that go on although the run was told to end: ``locate-3, locate-7 and 2 more``."""
-        names = [run.name for run in [*list(self.bodies.values()), *list(self.deserted.values())]]
-        more = len(names) - NAMED_BODIES
-        return ", ".join(names[:NAMED_BODIES]) + (f" and {more} more" if more > 0 else "")
 
     def end(self, state: State) -> None:
         """The final state is kept: let go of everything, tell everybody."""

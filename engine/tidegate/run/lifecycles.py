@@ -16,10 +16,12 @@ from ..rules.slots import Closed
 from ..tags import NONE
 from .doubts import IN_DOUBT, settle
 from .effects import Attempt, Lifecycle, Part, Save, Tell, Wait
+from .leftovers import abandon
 
 if TYPE_CHECKING:
     from ..concurrency import ConcurrencyLimit
     from ..model.events import Event
+    from ..pace import Pace, Turn
     from .flow_run import FlowRun
     from .task_run import TaskRun
 
@@ -98,19 +100,40 @@ def _kept(run: TaskRun | FlowRun, final: State) -> tuple[State, Event]:
 
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
-    limit = run.limit
+    limit, pace = run.here.limit, run.task.pace
     slots = run.flow_run.engine.tag_slots
     tags = slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
-    queues = limit is not None or tags  # and takes no place while it has to wait for something else
+    queues = limit is not None or tags or pace is not None  # and takes no place while it waits for something else
     decision = _decide_running(run) if queues else _enter_running(run)
     if not isinstance(decision, Accept):
         return (yield from _not_now(run, decision))
+    if pace is not None:
+        return (yield from _at_its_turn(run, pace, limit, tags))
+    return (yield from (_queued(run, limit, tags) if queues else _body(run)))
+
+
+def _at_its_turn(run: TaskRun, pace: Pace, limit: ConcurrencyLimit | None, tags: frozenset[str]) -> Part:
+    """An attempt of a task that has a rate: it waits for its turn, holding nothing, and keeps it until it begins."""
+    flow_run = run.flow_run
+    turn = pace.ask(flow_run.engine.portal.after)
+    try:
+        if not turn.done():
+            yield Wait(AnyOf(turn, flow_run.stopped))
+            if not turn.done():
+                return None
+        return (yield from _queued(run, limit, tags, turn))
+    finally:
+        turn.leave()
+
+
+def _queued(run: TaskRun, limit: ConcurrencyLimit | None, tags: frozenset[str], turn: Turn | None = None) -> Part:
+    """An attempt that needs a place, or slots."""
     if limit is not None:
-        return (yield from _in_place(run, limit, tags))
-    return (yield from (_with_slots(run, tags) if tags else _body(run)))
+        return (yield from _in_place(run, limit, tags, turn))
+    return (yield from (_with_slots(run, tags, turn) if tags else _begin(run, turn)))
 
 
-def _in_place(run: TaskRun, limit: ConcurrencyLimit, tags: frozenset[str]) -> Part:
+def _in_place(run: TaskRun, limit: ConcurrencyLimit, tags: frozenset[str], turn: Turn | None) -> Part:
     """An attempt of a task that has a limit of its own."""
     place = limit.take()
     if not place.done():
@@ -120,12 +143,12 @@ def _in_place(run: TaskRun, limit: ConcurrencyLimit, tags: frozenset[str]) -> Pa
             place.on_done(limit.give)  # the place may still come, and somebody else can use it
             raise
     try:
-        return (yield from (_with_slots(run, tags) if tags else _begin(run)))
+        return (yield from (_with_slots(run, tags, turn) if tags else _begin(run, turn)))
     finally:
         limit.give()
 
 
-def _with_slots(run: TaskRun, tags: frozenset[str]) -> Part:
+def _with_slots(run: TaskRun, tags: frozenset[str], turn: Turn | None) -> Part:
     """An attempt of a run with tags that have a limit: it holds a slot of each, or waits holding none."""
     flow_run = run.flow_run
     slots = flow_run.engine.tag_slots
@@ -138,16 +161,20 @@ def _with_slots(run: TaskRun, tags: frozenset[str]) -> Part:
             return None
         if isinstance(answer, Closed):
             return Cancelled(f"The concurrency limit of its tag {answer.tag!r} is 0.", at=run.now())
-        return (yield from _begin(run))
+        return (yield from _begin(run, turn))
     finally:
         run.ticket = None
         slots.leave(ticket)
 
 
-def _begin(run: TaskRun) -> Part:
+def _begin(run: TaskRun, turn: Turn | None) -> Part:
     """The rest of an attempt that had to queue; null if the flow run was paused or cancelled meanwhile."""
     decision = _enter_running(run)
-    return (yield from _body(run)) if isinstance(decision, Accept) else None
+    if not isinstance(decision, Accept):
+        return None
+    if turn is not None:
+        turn.begin()
+    return (yield from _body(run))
 
 
 def _not_now(run: TaskRun, decision: rules.Decision) -> Part:
@@ -165,7 +192,7 @@ def _not_now(run: TaskRun, decision: rules.Decision) -> Part:
 
 def _waited_for(state: State) -> State:
     """A delay that has passed is over: had somebody set the clock back meanwhile, it would begin again, for hours."""
-    return replace(state, scheduled_time=None) if state.name == "AwaitingRetry" else state
+    return replace(state, scheduled_time=None) if state.awaits_retry() else state
 
 
 def _body(run: TaskRun) -> Part:
@@ -257,7 +284,7 @@ def _flow_attempt(run: FlowRun) -> Part:
         if final.name == "Interrupted" and proposed.name != "Interrupted":
             yield from _settle(run)
     final = run.time_is_up(final)
-    final = run.abandon_bodies(final)
+    final = abandon(run, final)
     draw = run.engine.chance() if final.type is StateType.FAILED else 0.0
     return run.decide_end(final, draw)
 

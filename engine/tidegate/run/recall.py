@@ -57,6 +57,12 @@ class Recall:
         """The call site of a task run as an earlier process numbered it; 0 if none did."""
         return self._sites.get(task_run, 0)
 
+    def present(self, identity: Identity) -> TaskRun | None:
+        """The task run of this process that has that identity, in the last attempt that had one; null if none had."""
+        with self._lock:
+            found = self._present.get(identity) or self._earlier.get(identity)
+        return None if isinstance(found, (RecordedRun, DonatedRun)) else found
+
     def begin_again(self) -> None:
         """A new attempt begins: what is known so far is earlier from now on."""
         with self._lock:

@@ -35,6 +35,7 @@ class RecordedRun:
         run = TaskRun(self._flow_run, row.number, row.index, task)
         known = Pending(at=row.created) if row.state is PENDING else row.state  # which says that nobody knows it
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, known
+        run.seconds = row.ran if row.attempts else None
         if row.state.type is not StateType.COMPLETED:
             if is_doubtful(row, task) and not self._terms.why_again(row.number):
                 if task.rerun == "ask":

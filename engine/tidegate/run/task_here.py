@@ -19,6 +19,14 @@ class TaskHere:
 
     def __init__(self, task: Called, saving: Saving) -> None:
         self.limit = None if task.concurrency is None else ConcurrencyLimit(task.concurrency)
+        """How many may be at work at once; null for any."""
         self.saving = saving_of(task, saving)
         self.source = source_digest(task.fn)
         """The version of its code, helpers included."""
+
+    def resize(self, places: int | None) -> None:
+        """Let so many be at work at once from now on; null for any.  Those that began without a limit do not count."""
+        if self.limit is not None:
+            self.limit.resize(places)
+        elif places is not None:
+            self.limit = ConcurrencyLimit(places)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import Frame
 from ..errors import UpstreamNotCompleted
-from ..failed_inputs import HELD, KeptInputs, along_with
+from ..failed_inputs import held_along
 from ..latch import Latch
 from ..model.events import TaskState
 from ..model.states import UNSUCCESSFUL, Cancelled, State, StateType, TimedOut
@@ -27,7 +27,6 @@ from .deadline import Deadline
 
 if TYPE_CHECKING:
     from ..cache_policies import CacheKey
-    from ..concurrency import ConcurrencyLimit
     from ..hits import Hit
     from ..hooks import Hooks
     from ..inputs import Inputs
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from .effects import Lifecycle
     from .flow_run import FlowRun
     from .identity import Identity
+    from .task_here import TaskHere
 
 
 ONCE = RetryPolicy()
@@ -64,14 +64,15 @@ class TaskRun(Latch):
         "fn",
         "given_name",
         "handle",
+        "here",
         "identity",
         "index",
         "inputs",
         "kwargs",
         "lifecycle",
-        "limit",
         "number",
         "reopened",
+        "seconds",
         "state",
         "tags",
         "task",
@@ -94,6 +95,8 @@ class TaskRun(Latch):
         self.identity: Identity
         self.state: State = PENDING
         self.attempts = 0
+        self.seconds: float | None = None
+        """How long its last attempt took; null if it has not ended, or did not have to run."""
         self.before: bytes | None = None
         """What an earlier process kept of its result, for the case that it runs once more all the same."""
         self.unchanged = False
@@ -121,7 +124,8 @@ class TaskRun(Latch):
         self.context: Context
         """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
         Shared by all runs of a map until `advance` takes a copy of its own."""
-        self.limit: ConcurrencyLimit | None = None
+        self.here: TaskHere
+        """What its flow run keeps about the task."""
         self.ticket: Ticket | None = None
         """What it asks for, or holds, of the slots of limited tags."""
 
@@ -129,7 +133,7 @@ class TaskRun(Latch):
         """The same task run in the next attempt of its flow run: if it did not complete, it may try again."""
         run = TaskRun(self.flow_run, self.number, self.index, task)
         run.state, run.given_name = self.state, self.given_name
-        run.earlier = self.earlier + self.attempts
+        run.earlier, run.seconds = self.earlier + self.attempts, self.seconds
         if self.state.type in UNSUCCESSFUL:
             run.reopened = "Retrying"
         return run
@@ -164,6 +168,11 @@ class TaskRun(Latch):
         """True if it ended in an earlier attempt of its flow run, and is not to run again: whatever ends the wait for
         its inputs, its end and its result stay."""
         return self.state.is_final() and not self.reopened
+
+    def took(self) -> float | None:
+        """Seconds of the last attempt, or of the present one so far; null if there was none."""
+        state = self.state
+        return self.now() - state.timestamp if state.type is StateType.RUNNING else self.seconds
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock of its flow run."""
@@ -310,12 +319,13 @@ class TaskRun(Latch):
         if self.cached is not None and state.name == "Cached":
             state, blob = saving.keep_hit(state, self.cached.blob, place)
             return state, self.event(state, blob)
-        seconds = state.timestamp - self.state.timestamp if self.state.type is StateType.RUNNING else 0.0
+        if self.state.type is StateType.RUNNING:
+            self.seconds = state.timestamp - self.state.timestamp
         if state.type is StateType.FAILED:
             with self._inputs_along(state, place):
-                state, blob = saving.keep(state, seconds, place)
+                state, blob = saving.keep(state, self.seconds or 0.0, place)
         else:
-            state, blob = saving.keep(state, seconds, place)
+            state, blob = saving.keep(state, self.seconds or 0.0, place)
         self.unchanged = self.before is not None and blob == self.before
         event = self.event(state, blob)
         caching, key = self.task.caching, self.cache_key
@@ -329,10 +339,7 @@ class TaskRun(Latch):
         error = state.data
         if not isinstance(error, Exception) or flow_run.of(self.task).saving.policy is False:
             return nullcontext()
-        inputs = self.task.arguments(self.args, self.kwargs)
-        if len(flow_run.failed_inputs) < HELD:
-            flow_run.failed_inputs[self.number] = inputs
-        return along_with(error, KeptInputs.of(place, inputs))
+        return held_along(error, place, self.task.arguments(self.args, self.kwargs), flow_run.failed_inputs)
 
     def hooks(self, kind: StateType) -> Hooks | None:
         """Whom to tell; the run that stands for a subflow tells nobody, the subflow does."""
@@ -353,7 +360,8 @@ class TaskRun(Latch):
             self.flow_run.engine.tag_slots.leave(self.ticket)
         if state.type is StateType.COMPLETED:
             self.flow_run.link(state, self.number)
-        self.args, self.kwargs, self.inputs, self.lifecycle, self.cached = (), {}, None, None, None
+            self.args, self.kwargs = (), {}  # else `MapResult.retry` needs them
+        self.inputs, self.lifecycle, self.cached = None, None, None
         if self.caller is not None and self.caller.called is not None:
             self.caller.called.discard(self)
         self.flow_run.children.ended(self)

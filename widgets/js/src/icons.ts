@@ -60,6 +60,7 @@ export function shapeOf(state: StateView): ShapeName {
     CRASHED: "crashed",
     Cached: "cached",
     AwaitingRetry: "retrying",
+    Throttled: "retrying",
     Retrying: "active",
   };
   return special[state.name] ?? special[state.type] ?? state.family;
