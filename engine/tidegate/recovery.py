@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, get_args
 
 from . import flow_runs, lineage
 from .dead_runs import bury
+from .digests import source_digest
 from .engine import Engine, engine
 from .errors import FlowNotFound, NotStartable, UsageError
 from .flow import Flow
@@ -37,7 +38,7 @@ _PLACEHOLDER = re.compile(r"<\w+>")
 
 @dataclass(frozen=True, slots=True)
 class ResumePlan:
-    """What a resume would do, as far as the record can tell: changed code is seen when a task is called."""
+    """What a resume would do, as far as the record and the tasks that are defined here can tell."""
 
     flow_run: int
     name: str
@@ -57,7 +58,9 @@ class ResumePlan:
         return f"{self.title}: {kept} kept." + (f" Again: {reasons}." if reasons else "")
 
 
-def resume_plan(flow_run: int, rerun: str | int | None = None, *, cascade: bool = True) -> ResumePlan:
+def resume_plan(
+    flow_run: int, rerun: str | int | None = None, *, cascade: bool = True, on_change: OnChange = "rerun"
+) -> ResumePlan:
     """What `resume` would keep and run again, or `rerun` of that task.
 
     Raises `NotStartable` for a run that cannot be resumed, and `UsageError` for a task that it does not have.
@@ -68,11 +71,15 @@ def resume_plan(flow_run: int, rerun: str | int | None = None, *, cascade: bool 
     tasks = here.store.task_runs(flow_run)
     asked = {} if rerun is None else _again(tasks, rerun, cascade)
     kept, again = 0, Counter[str]()
+    changed = _Changes()
     for each in tasks:
         if each.number in asked:
             again["asked for" if asked[each.number] == ASKED else "behind that"] += 1
         elif each.state.type is StateType.COMPLETED and (each.subflow or is_saved(each.result)):
-            kept += 1
+            if on_change != "reuse" and changed(each):
+                again["whose code has changed"] += 1
+            else:
+                kept += 1
         else:
             again[_why_again(each)] += 1
     return ResumePlan(flow_run, row.name, kept, dict(again))
@@ -85,6 +92,23 @@ def _again(rows: list[TaskRow], task: str | int, cascade: bool) -> dict[int, str
     callers = lineage.above(rows, asked)
     behind = callers | (lineage.downstream(rows, asked | callers) if cascade else set())
     return {**dict.fromkeys(behind, BEHIND), **dict.fromkeys(asked, ASKED)}
+
+
+class _Changes:
+    """Whether the code of task runs is another by now, as far as tasks of their names are defined here."""
+
+    def __init__(self) -> None:
+        self._tasks = registered("task")
+        self._digests: dict[str, str] = {}
+
+    def __call__(self, row: TaskRow) -> bool:
+        """True for a task run whose task is here, and other than it was."""
+        task = self._tasks.get(row.task)
+        if task is None or row.subflow or not row.source:
+            return False
+        if row.task not in self._digests:
+            self._digests[row.task] = source_digest(task.fn)
+        return row.source != self._digests[row.task]
 
 
 def _why_again(row: TaskRow) -> str:
@@ -130,13 +154,17 @@ def resume(
 
 
 def retry_failed(
-    flow_run: int, flow: Flow[..., Any] | None = None, *, parameters: Mapping[str, Any] | None = None
+    flow_run: int,
+    flow: Flow[..., Any] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    on_change: OnChange = "rerun",
 ) -> Ended:
     """`resume` of a run that failed: its task runs that did not complete run again.  Raises as that."""
     state = _row(engine(), flow_run).state
     if not state.is_failed():
         raise NotStartable(f"The flow run {flow_run} has not failed: it is {state.name}.")
-    return resume(flow_run, flow, parameters=parameters)
+    return resume(flow_run, flow, parameters=parameters, on_change=on_change)
 
 
 def rerun(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from tidegate.deploy.cell_line import LineParser
+from tidegate.run.terms import OnChange
 
 RUN, OTHER, TASK = "RUN", "OTHER", "TASK"
 """What an argument is called: a run by its number or its name, a task run likewise, or a task."""
@@ -33,13 +34,20 @@ def _open() -> LineParser:
     return made
 
 
+def _going_on(name: str, about: str) -> LineParser:
+    made = _made(name, about, RUN)
+    told = "What becomes of completed task runs whose code has changed since; they run again by default."
+    made.add_argument("--on-change", choices=get_args(OnChange), default="rerun", help=told)
+    return made
+
+
 COMMANDS: dict[str, LineParser] = {
     "runs": _runs(),
     "show": _made("show", "shows the graph of a run of the record.", RUN),
     "attach": _made("attach", "brings a graph back, of the newest run by default; it can resume the run.", f"[{RUN}]"),
     "pause": _made("pause", "lets no new task run begin; what has started goes on.", f"[{RUN}]"),
-    "resume": _made("resume", "lets a paused run go on, or one that did not complete: what completed is kept.", RUN),
-    "retry": _made("retry", "resumes a run that failed.", RUN),
+    "resume": _going_on("resume", "lets a paused run go on, or one that did not complete: what completed is kept."),
+    "retry": _going_on("retry", "resumes a run that failed."),
     "cancel": _made("cancel", "ends a run.", f"[{RUN}]"),
     "rerun": _made("rerun", "runs a task of a run once more, and what needs its result.", RUN, TASK),
     "fork": _made("fork", "does so in a new run, and leaves that one as it is.", RUN, f"[{TASK}]"),

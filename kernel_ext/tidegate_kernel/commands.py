@@ -18,6 +18,7 @@ from tidegate.model.requests import Verb
 from tidegate.model.views import FlowRow
 from tidegate.profiles import origins
 from tidegate.recovery import flow_of, fork, rerun, resume, resume_plan, retry_failed
+from tidegate.run.terms import OnChange
 from tidegate.settings import settings
 
 from .cell import Body, outcome
@@ -153,7 +154,7 @@ class Commands:
 
     # Go on ----------------------------------------------------------------------------------------------------------
 
-    def _resume(self, run: str) -> Any:
+    def _resume(self, run: str, on_change: OnChange) -> Any:
         __tracebackhide__ = True
         row = found(run)
         told(lambda: look(engine(), row))
@@ -162,14 +163,14 @@ class Commands:
             self._asked(row, "resume")
             print(f"{title(row)} goes on.")
             return None
-        return self._go_on("resume", row.number)
+        return self._go_on("resume", row.number, on_change=on_change)
 
-    def _retry(self, run: str) -> Any:
+    def _retry(self, run: str, on_change: OnChange) -> Any:
         __tracebackhide__ = True
         row = found(run)
         if not row.state.is_failed():
             raise UsageError(f"{title(row)} has not failed: it is {row.state.name}.")
-        return self._go_on("retry", row.number)
+        return self._go_on("retry", row.number, on_change=on_change)
 
     def _rerun(self, run: str, task: str) -> Any:
         __tracebackhide__ = True
@@ -180,30 +181,32 @@ class Commands:
         tasks = () if task is None else (int(task) if task.isdecimal() else task,)
         return self._go_on("fork", found(run).number, *tasks)
 
-    def _go_on(self, verb: str, number: int, *task: str | int) -> Any:
+    def _go_on(self, verb: str, number: int, *task: str | int, on_change: OnChange = "rerun") -> Any:
         """Resume, retry, rerun or fork a run; the value of its cell, or the final state of a run that is no cell.
 
         The cell need not be run again: its text is in the record.  What it calls must be defined in this kernel.  The
         resume of a detached cell is detached, too.
         """
         __tracebackhide__ = True
-        plan = None if verb == "fork" else told(lambda: resume_plan(number, *task))
+        plan = None if verb == "fork" else told(lambda: resume_plan(number, *task, on_change=on_change))
         made, body, detached = self.flow_again(number, None)
         if detached is not None and verb in ("resume", "retry"):
             print(plan)
-            return self._resumed(number, detached)
+            return self._resumed(number, detached, on_change)
         if made.is_async:
             self._awaited = made
-            call = f"{_NAMES.get(verb, verb)}({', '.join(map(repr, (number, *task)))})"
+            more = "" if on_change == "rerun" else f", on_change={on_change!r}"
+            call = f"{_NAMES.get(verb, verb)}({', '.join(map(repr, (number, *task)))}{more})"
             raise UsageError(f"Flow run {number} ({made.name}) awaits. `await tidegate.{call}` goes on with it.")
         if plan is not None:
             print(plan)
-        state: Any = told(lambda: _CALLS[verb](number, *task, flow=made))
+        terms = {"on_change": on_change} if verb in ("resume", "retry") else {}
+        state: Any = told(lambda: _CALLS[verb](number, *task, flow=made, **terms))
         return state if body is None else outcome(state, body)
 
-    def _resumed(self, number: int, name: str) -> Any:
+    def _resumed(self, number: int, name: str, on_change: OnChange) -> Any:
         self._session.attach(found(number))
-        return self._session.bound(name, told(lambda: self._session.resume_detached(number)))
+        return self._session.bound(name, told(lambda: self._session.resume_detached(number, on_change)))
 
     def flow_again(self, number: int, filename: str | None = "") -> Again:
         """The flow of a run of the record, as it is now; by default for no cell, with null for the present one.

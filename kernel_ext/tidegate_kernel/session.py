@@ -26,6 +26,7 @@ from tidegate.model.states import State
 from tidegate.model.views import FlowRow
 from tidegate.recovery import resume, resume_plan
 from tidegate.run.flow_run import FlowRun
+from tidegate.run.terms import OnChange
 from tidegate.settings import settings
 from tidegate_widgets.picture import picture
 from tidegate_widgets.protocol import View
@@ -213,9 +214,9 @@ class Session:
 
         begun.add_done_callback(told)
 
-    def resume_detached(self, number: int) -> DetachedCell:
+    def resume_detached(self, number: int, on_change: OnChange) -> DetachedCell:
         """As `resume_here`, for a detached cell; returns its handle once the run has begun."""
-        again, begun = self._resumed(number)
+        again, begun = self._resumed(number, on_change)
         assert again.body is not None
         return self._handle(begun.result(), again.body)
 
@@ -228,7 +229,7 @@ class Session:
             print(f"`{RUN}` is taken: the run is the value of this cell. `%%flow --detach -o NAME` names it.")
         return handle
 
-    def _resumed(self, number: int) -> tuple[Again, Future[FlowRun]]:
+    def _resumed(self, number: int, on_change: OnChange = "rerun") -> tuple[Again, Future[FlowRun]]:
         plan = resume_plan(number)
         assert self.flow_again is not None
         context = self._last[number].graph.context.copy()  # and not that of a cell that runs, and serves the page
@@ -241,7 +242,7 @@ class Session:
         if again.flow.is_async and again.detached is None:
             raise UsageError(f"{plan.title} awaits. `await tidegate.resume({number})` in a cell goes on with it.")
         begun = self._resuming[number] = Future[FlowRun]()
-        call = partial(context.run, self._carry_on, number, again.flow, begun)
+        call = partial(context.run, self._carry_on, number, again.flow, on_change, begun)
         threading.Thread(target=call, name=f"tidegate-run-{number}", daemon=True).start()
         return again, begun
 
@@ -252,10 +253,10 @@ class Session:
         known.goes_on(run, body)
         return known
 
-    def _carry_on(self, number: int, flow: Flow[..., Any], begun: Future[FlowRun]) -> None:
+    def _carry_on(self, number: int, flow: Flow[..., Any], on_change: OnChange, begun: Future[FlowRun]) -> None:
         shown = self._last[number]
         try:
-            ended = resume(number, flow)
+            ended = resume(number, flow, on_change=on_change)
             if not isinstance(ended, State):
                 asyncio.run(ended)
         except Exception as error:  # nobody waits for this thread: the page is told

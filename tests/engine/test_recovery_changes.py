@@ -17,6 +17,7 @@ from support.resumes import Bodies, message, resumed
 from support.tampering import tampered
 from tidegate import resume, resume_plan
 from tidegate.engine import Engine
+from tidegate.model.states import State
 from tidegate.store.sqlite import SQLiteStore
 
 
@@ -219,3 +220,26 @@ class Silent(list[str]):
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.Lock()
+
+
+def test_the_plan_tells_what_runs_again_because_its_code_has_changed(stored: Engine) -> None:
+    def work_of(fails: bool) -> Any:
+        @task
+        def step(x: int) -> int:
+            if fails and x == 2:
+                raise ValueError(x)
+            return x
+
+        return flow(lambda: [step(x) for x in range(3)], name="work")
+
+    first = work_of(fails=True)
+    with pytest.raises(ValueError, match="2"):
+        first()
+    assert resume_plan(1).kept == 2
+    assert "2 task runs are kept. Again: 1 Failed." in str(resume_plan(1))
+    mended = work_of(fails=False)
+    assert "0 task runs are kept. Again: 2 whose code has changed, 1 Failed." in str(resume_plan(1))
+    assert resume_plan(1, on_change="reuse").again == {"Failed": 1}
+    final = resume(1, mended)
+    assert isinstance(final, State)
+    assert final.result() == [0, 1, 2]
