@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.flows import Feed, Start, flow, in_time, opened, states_in_store, task
-from tidegate import CancelledRun, MapResult, NotStartable, UsageError, allow_failure
+from tidegate import CancelledRun, FlowRun, MapResult, NotStartable, UsageError, allow_failure, resume
 from tidegate.engine import Engine
 from tidegate.model.states import StateType
 
@@ -384,6 +384,44 @@ def test_in_a_flow_that_is_cancelled_none_begins(engine: Engine, start: Start) -
     with pytest.raises(CancelledRun):
         running.ended()
     assert body.again() == [0]
+
+
+def test_a_suspension_half_way_leaves_the_rest_for_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    body, kept = Bodies(0, 1, 2), list[Any]()
+    square = made("sync", body)
+
+    @flow
+    def work() -> None:
+        kept.append(square.map(range(3)))
+        kept[-1].wait()
+        if len(kept) == 1:
+            body.again()
+            body.bad.clear()
+            kept[-1].retry()
+        assert len(kept) == 2
+
+    once_more = FlowRun.once_more
+
+    def suspended(run: FlowRun, *given: Any) -> Any:
+        found = once_more(run, *given)
+        run.suspend()
+        return found
+
+    monkeypatch.setattr(FlowRun, "once_more", suspended)
+    assert in_time(lambda: work(return_state=True)).is_suspended()
+    assert body.again() == []
+    assert resume(1).is_completed()  # type: ignore[union-attr]
+    assert body.again() == [0, 1, 2]
+
+
+def test_of_many_that_failed_after_the_end_what_needs_them_is_found_at_once(engine: Engine) -> None:
+    """Quadratic it would take minutes."""
+    body = Bodies(*range(2_000))
+    found = mapped(body, range(4_000))
+    body.again()
+    body.bad.clear()
+    in_time(found.retry)
+    assert body.again() == list(range(2_000))
 
 
 @pytest.mark.parametrize("kind", KINDS)
