@@ -137,15 +137,23 @@ class MapResult(list[TaskFuture[R]]):
         name = self[0].name.rpartition("-")[0] if self else "nothing"
         return f"MapResult({name!r}, {len(self)} task runs)"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """The table, for a notebook; as text it holds no times, so that what compares notebooks finds the same."""
+    def _repr_html_(self) -> str:
+        """The table, for a notebook."""
+        return map_table.html(*self._table())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The table as text, without times, so that what compares notebooks finds the same; one line within others."""
+        alone = not cycle and len(printer.stack) <= 1
+        printer.text(map_table.text(*self._table()) if alone else repr(self))
+
+    def _table(self) -> tuple[str, list[MapRow], int]:
+        """A title, the rows that are drawn, and how many there are beside those."""
         states = self.states
         chosen = map_table.shown([each.is_completed() or not each.is_final() for each in states])
         rows = self._rows(chosen) if states else []
         counts = Counter(map_table.status(each) for each in states)
         title = f"{self!r}: {map_table.told(counts)}" if states else repr(self)
-        more = len(states) - len(rows)
-        return {"text/plain": map_table.text(title, rows, more), "text/html": map_table.html(title, rows, more)}
+        return title, rows, len(states) - len(rows)
 
 
 async def _after(later: Any, failed: MapResult[R]) -> MapResult[R]:

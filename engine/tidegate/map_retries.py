@@ -15,6 +15,7 @@ from .recovery import rerun_here
 from .run.bodies import step_in, step_out
 from .run.flow_run import FlowRun
 from .run.recall import Recall
+from .run.task_run import TaskRun
 from .task import start
 
 _one_at_a_time = threading.Lock()
@@ -42,19 +43,22 @@ def retry(futures: Sequence[TaskFuture[Any]]) -> Coroutine[Any, Any, None] | Non
 
 
 def _begin(flow_run: FlowRun, futures: Sequence[TaskFuture[Any]], here: Frame | None) -> None:
-    begun = []
-    with _one_at_a_time:
-        for future in futures:
-            ended = future.task_run
-            if not ended.done() or ended.state.is_completed():
-                continue
-            given = ended.task.bind(ended.args, ended.kwargs)
-            run = flow_run.once_more(ended, scan(given, flow_run.links, flow_run.number))
-            future.stand_for(run)
-            begun.append((run, isinstance(future, AsyncTaskFuture)))
-    context = copy_context()
-    for run, awaited in begun:
-        start(run, awaited and here is not None and here.is_async, context)
+    begun: list[tuple[TaskRun, bool]] = []
+    try:
+        with _one_at_a_time:
+            for future in futures:
+                ended = future.task_run
+                if not ended.done() or ended.state.is_completed():
+                    continue
+                given = ended.task.bind(ended.args, ended.kwargs)
+                run = flow_run.once_more(ended, scan(given, flow_run.links, flow_run.number))
+                future.stand_for(run)
+                begun.append((run, isinstance(future, AsyncTaskFuture)))
+    finally:
+        # Also when the flow was cancelled or suspended half way: those that are open again then end at once.
+        context = copy_context()
+        for run, awaited in begun:
+            start(run, awaited and here is not None and here.is_async, context)
 
 
 def _taken_up(flow_run: FlowRun, futures: Sequence[TaskFuture[Any]]) -> Coroutine[Any, Any, None] | None:

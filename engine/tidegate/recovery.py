@@ -87,8 +87,12 @@ def resume_plan(
 
 def _again(rows: list[TaskRow], task: str | int, cascade: bool) -> dict[int, str]:
     """The task runs that a rerun of a task is about, each with the reason."""
-    asked = lineage.named(rows, task)
-    asked |= lineage.below(rows, asked)
+    return _again_all(rows, lineage.named(rows, task), cascade)
+
+
+def _again_all(rows: list[TaskRow], asked: set[int], cascade: bool) -> dict[int, str]:
+    """The same for a rerun of these task runs."""
+    asked = asked | lineage.below(rows, asked)
     callers = lineage.above(rows, asked)
     behind = callers | (lineage.downstream(rows, asked | callers) if cascade else set())
     return {**dict.fromkeys(behind, BEHIND), **dict.fromkeys(asked, ASKED)}
@@ -199,8 +203,7 @@ def rerun_here(run: FlowRun, tasks: Collection[int], began: Callable[[FlowRun], 
     row = _row(here, number)
     _check(here, row, ended_well=True)
     rows = here.store.task_runs(number)
-    again = {each: why for task in tasks for each, why in _again(rows, task, cascade=True).items()}
-    again.update(dict.fromkeys(tasks, ASKED))
+    again = _again_all(rows, {row.number for row in rows}.intersection(tasks), cascade=True)
     lost = {name for name, value in row.recorded_parameters().items() if _is_lost(value)}
     given = {name: value for name, value in run.parameters.items() if name in lost}
     found = None if row.body else registered("flow").get(row.flow)  # another cell may have the same name

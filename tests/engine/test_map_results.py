@@ -9,9 +9,10 @@ import time
 from typing import Any
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from support.flows import Feed, Start, flow, in_time, opened, states_in_store, task
-from tidegate import CancelledRun, MapResult, NotStartable, UsageError, allow_failure
+from tidegate import CancelledRun, FlowRun, MapResult, NotStartable, UsageError, allow_failure, resume
 from tidegate.engine import Engine
 from tidegate.model.states import StateType
 
@@ -71,7 +72,7 @@ def mapped(body: Bodies, items: Any, kind: str = "sync", **options: Any) -> Any:
 
 def cells(found: Any) -> list[list[str]]:
     """What the plain table says, word by word."""
-    return [line.split() for line in found._repr_mimebundle_()["text/plain"].splitlines()]
+    return [line.split() for line in pretty(found).splitlines()]
 
 
 # The table ------------------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def test_it_shows_what_became_of_each(engine: Engine, kind: str) -> None:
         ["1", "Failed", "ValueError:", "bad", "<1>", "2"],
         ["2", "Completed", "4", "1"],
     ]
-    html = found._repr_mimebundle_()["text/html"]
+    html = found._repr_html_()
     assert html.startswith('<div class="tidegate-map">')
     assert html.count("<tr>") == 4
     assert "bad &lt;1&gt;" in html
@@ -97,7 +98,8 @@ def test_it_shows_what_became_of_each(engine: Engine, kind: str) -> None:
 def test_as_text_it_holds_no_times(engine: Engine) -> None:
     """So that a notebook that is run again gives the same text."""
     first, again = (mapped(Bodies(2), range(4)) for _ in range(2))
-    assert first._repr_mimebundle_()["text/plain"] == again._repr_mimebundle_()["text/plain"]
+    assert pretty(first) == pretty(again)
+    assert pretty([first, 1]) == "[MapResult('square', 4 task runs), 1]"
     assert repr(first) == "MapResult('square', 4 task runs)"
 
 
@@ -106,7 +108,7 @@ def test_a_long_table_is_cut_and_keeps_what_failed(engine: Engine) -> None:
     shown = [line[0] for line in cells(found)[2:-1]]
     assert shown == [*map(str, range(28)), "70", "99"]
     assert cells(found)[-1] == ["…", "70", "more"]
-    assert found._repr_mimebundle_()["text/html"].count("<tr>") == 31
+    assert found._repr_html_().count("<tr>") == 31
     allfail = cells(mapped(Bodies(*range(100)), range(100)))
     assert len(allfail) == 33
 
@@ -128,11 +130,11 @@ def test_whatever_was_returned_can_be_shown(engine: Engine) -> None:
         kept.append(make.map(made_by))
 
     in_time(work)
-    shown = kept[0]._repr_mimebundle_()
-    assert all(len(line) < 160 for line in shown["text/plain"].splitlines())
-    assert "<Broken instance>" in shown["text/plain"]
-    assert "<b>" not in shown["text/html"]
-    shown["text/html"].encode()
+    text, html = pretty(kept[0]), kept[0]._repr_html_()
+    assert all(len(line) < 160 for line in text.splitlines())
+    assert "<Broken instance>" in text
+    assert "<b>" not in html
+    html.encode()
 
 
 def test_it_can_be_looked_at_while_it_runs(engine: Engine, start: Start, gate: threading.Event) -> None:
@@ -384,6 +386,44 @@ def test_in_a_flow_that_is_cancelled_none_begins(engine: Engine, start: Start) -
     with pytest.raises(CancelledRun):
         running.ended()
     assert body.again() == [0]
+
+
+def test_a_suspension_half_way_leaves_the_rest_for_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    body, kept = Bodies(0, 1, 2), list[Any]()
+    square = made("sync", body)
+
+    @flow
+    def work() -> None:
+        kept.append(square.map(range(3)))
+        kept[-1].wait()
+        if len(kept) == 1:
+            body.again()
+            body.bad.clear()
+            kept[-1].retry()
+        assert len(kept) == 2
+
+    once_more = FlowRun.once_more
+
+    def suspended(run: FlowRun, *given: Any) -> Any:
+        found = once_more(run, *given)
+        run.suspend()
+        return found
+
+    monkeypatch.setattr(FlowRun, "once_more", suspended)
+    assert in_time(lambda: work(return_state=True)).is_suspended()
+    assert body.again() == []
+    assert resume(1).is_completed()  # type: ignore[union-attr]
+    assert body.again() == [0, 1, 2]
+
+
+def test_of_many_that_failed_after_the_end_what_needs_them_is_found_at_once(engine: Engine) -> None:
+    """Quadratic it would take minutes."""
+    body = Bodies(*range(2_000))
+    found = mapped(body, range(4_000))
+    body.again()
+    body.bad.clear()
+    in_time(found.retry)
+    assert body.again() == list(range(2_000))
 
 
 @pytest.mark.parametrize("kind", KINDS)
