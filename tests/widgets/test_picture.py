@@ -72,6 +72,7 @@ def view(nodes: list[NodeView], edges: list[tuple[int, int]], **run: Any) -> Vie
         "can": [],
         "note": "",
         "saved": True,
+        "durability": "process",
     }
     return {
         "v": 1,

@@ -96,6 +96,7 @@ class Drawing:
             "can": self._can(),
             "note": note(model, counts),
             "saved": not model.problem,
+            "durability": created.durability if created else "",
         }
         if model.asked is not None:
             run["question"] = self._question(model.asked)

@@ -162,7 +162,8 @@ class RunView(TypedDict):
     note: str
     """One line under the header (who paused it, what failed), or empty."""
     saved: bool
-    """False while the store cannot be written; `note` then says so."""
+    durability: str
+    """Whether it is saved, false while the store cannot be written, as `note` then says; its `Durability`, or empty."""
     question: NotRequired[QuestionView]
     """What is asked, by the run or by a subflow, the oldest question; missing where nothing is."""
     questions: NotRequired[int]

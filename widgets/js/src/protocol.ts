@@ -62,6 +62,7 @@ export interface RunView {
   can: Verb[];
   note: string;
   saved: boolean;
+  durability: string;
   question?: QuestionView;
   /** How many are open, with that one. */
   questions?: number;

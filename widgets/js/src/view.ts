@@ -10,7 +10,7 @@ import { Graph } from "./graph";
 import { Header } from "./header";
 import { Inspector } from "./inspector";
 import { List } from "./list";
-import type { View } from "./protocol";
+import type { RunView, View } from "./protocol";
 import type { Selection } from "./selection";
 import type { Connection, Store } from "./store";
 import styles from "./style.css";
@@ -142,7 +142,7 @@ export class RunGraph {
     const [text, dot] = STATUS[connection];
     setText(this.#status, text);
     set(this.#dot, { class: `dot b-${dot}` });
-    setText(this.#size, run.total ? `${plural(run.total, "task run")} · ${count(view.nodes.length)} shown as nodes` : "");
+    setText(this.#size, run.total ? sizeText(run, view.nodes.length) : "");
     show(this.#failed, run.counts.failed > 0 && this.#store.reachable);
     const { question } = run;
     const asks = question ? `, ${[question.asker, `asks for ${question.title}`].filter(Boolean).join(" ")}` : "";
@@ -244,4 +244,10 @@ export class RunGraph {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+/** How large the run is, and how durable what is shown of it. */
+function sizeText(run: RunView, nodes: number): string {
+  const size = `${plural(run.total, "task run")} · ${count(nodes)} shown as nodes`;
+  return run.durability ? `${size} · durability: ${run.durability}` : size;
 }

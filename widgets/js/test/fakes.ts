@@ -80,6 +80,7 @@ export function run(some: Partial<RunView> = {}): RunView {
     can: ["pause", "cancel"],
     note: "",
     saved: true,
+    durability: "process",
     ...some,
   };
 }

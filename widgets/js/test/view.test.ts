@@ -31,7 +31,7 @@ test("the head says what runs, and how far it is", () => {
   expect(shownText(".sub")).toEqual(["amber-otter", "elapsed 12s", "left ≈ 58s"]);
   expect(shownText(".legend > *")).toEqual(["6,412 done", "16 running", "3 failed"]);
   expect(shownText(".note")).toEqual(["half way"]);
-  expect(shownText("footer > *")).toEqual(["Live", "10,000 task runs · 1 shown as nodes", "", "Next failedF"]);
+  expect(shownText("footer > *")).toEqual(["Live", "10,000 task runs · 1 shown as nodes · durability: process", "", "Next failedF"]);
   expect(one(".panel").getAttribute("aria-label")).toBe("Flow run amber-otter");
 });
 
