@@ -58,7 +58,7 @@ def test_starts_are_spaced(engine: Engine, kind: str) -> None:
     assert in_time(lambda: asyncio.run(work_async()) if kind == "async in async" else work()) == list(range(6))
     begun = starts(engine)
     assert spaced(begun, 0.05)
-    assert begun[-1] - begun[0] < 1.5
+    assert begun[-1] - begun[0] < 5
 
 
 def test_retries_count_as_starts(engine: Engine) -> None:
