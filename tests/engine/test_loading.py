@@ -540,5 +540,5 @@ def test_a_file_that_is_no_notebook_of_ours_is_refused(tmp_path: Path, text: str
 def test_what_jupyter_writes_is_read() -> None:
     """The notebook of the project; loading its flow would start the service that it calls."""
     read = Notebook(Path(__file__).resolve().parents[2] / "notebooks" / "quickstart.ipynb")
-    assert [each.name for each in read.headings] == ["airports"]
+    assert [each.name for each in read.headings] == ["airports", "stateless"]
     assert all(each.tree().body for each in read.cells)

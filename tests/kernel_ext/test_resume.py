@@ -90,7 +90,7 @@ def test_what_cannot_be_resumed_is_told_in_one_line(folder: Path) -> None:
         assert one_line(kernel, "%tidegate resume 1").endswith("is Completed: there is nothing to resume.")
         assert one_line(kernel, "%tidegate resume 99").startswith("There is no flow run 99.")
         assert one_line(kernel, "%tidegate resume this").startswith("There is no flow run this.")
-        assert "`%tidegate resume RUN`" in one_line(kernel, "%tidegate resume")
+        assert "`%tidegate resume [--on-change {rerun,reuse,error}] RUN`" in one_line(kernel, "%tidegate resume")
         kernel.run("from tidegate import flow\n@flow\ndef gone(): 1/0\ntry: gone()\nexcept ZeroDivisionError: pass")
     with started(folder) as kernel:
         assert "'gone'" in one_line(kernel, "%tidegate resume 2")

@@ -38,13 +38,13 @@ def step(x):
     time.sleep(0.001)
     return [x, os.getpid()]
 
-@flow
+@flow(name="fenced below")
 def below(n):
     done = [step(0)]
     os.write(1, b"up" + os.linesep.encode())
     return done + [step(x) for x in range(1, n)]
 
-@flow
+@flow(name="fenced")
 def work(n):
     return below(n)
 
@@ -105,7 +105,7 @@ def step(x: int) -> list[int]:
     return [x, os.getpid()]
 
 
-@flow(name="below")
+@flow(name="fenced below")
 def below(n: int) -> list[list[int]]:
     done = []
     for x in range(n):
@@ -115,7 +115,7 @@ def below(n: int) -> list[list[int]]:
     return done
 
 
-@flow(name="work")
+@flow(name="fenced")
 def work(n: int) -> list[list[int]]:
     done: list[list[int]] = below(n)
     return done
