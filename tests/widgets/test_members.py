@@ -112,7 +112,7 @@ def talk() -> None:
         get_run_logger().info("line %d", at)
 
 
-@flow
+@flow(name="members")
 def work() -> None:
     rows = load.submit()
     with tags("daily"):
