@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from support import accessibility
-from support.accessibility import Audit
+from support.accessibility import audited
 from support.lab import Lab, why_not
 from support.page import SHOTS, Page
 
@@ -52,17 +52,6 @@ def panel(page: Page) -> Locator:
     return page.cell(1).locator(".panel")
 
 
-def audited(page: Page, panel: Locator, name: str) -> None:
-    """Nothing is wrong with the panel, in the light theme and in the dark one."""
-    page.raw.mouse.move(0, 0)
-    for theme in ("dark", "light"):
-        page.theme(dark=theme == "dark")
-        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
-        expect(panel).to_have_attribute("data-theme", theme)
-        panel.screenshot(path=str(SHOTS / f"members-{name}-{theme}.png"))
-        assert Audit(panel).problems == []
-
-
 def test_a_map_opens_in_place_and_any_member_is_a_page_away(page: Page, panel: Locator) -> None:
     panel.get_by_role("button", name="Expand parse").click()
     opened = panel.get_by_role("region", name="Task runs of a group")
@@ -72,7 +61,7 @@ def test_a_map_opens_in_place_and_any_member_is_a_page_away(page: Page, panel: L
     failed.click()
     expect(opened.locator("tbody tr")).to_have_count(4)
     # With all of them there are rows below the head, whose colours axe cannot tell.
-    audited(page, panel, "few")
+    audited(page, panel, "members-few")
     failed.click()
     place = opened.get_by_role("textbox", name="Place of the task run to go to")
     place.fill("9990")
@@ -110,10 +99,10 @@ def test_the_story_of_a_failed_one_is_what_the_record_has(page: Page, panel: Loc
     panel.get_by_role("button", name="Close the group").click()
     expect(inspector.locator(".story pre").first).to_have_text("ValueError: bad row 8044 <b>of</b> 10000")
     expect(inspector.locator(".story pre").nth(1)).to_contain_text("raise ValueError")
-    audited(page, panel, "error")
+    audited(page, panel, "members-error")
     inspector.get_by_role("tab", name="Log").click()
     expect(inspector.locator(".line", has_text="WARNING")).to_contain_text("unknown column in row 8044")
-    audited(page, panel, "log")
+    audited(page, panel, "members-log")
     inspector.get_by_role("tab", name="Code").click()
     expect(inspector.locator(".story pre")).to_contain_text("def parse(row, size):")
     inspector.get_by_role("tab", name="Inputs").click()
@@ -139,7 +128,7 @@ def test_the_list_opens_a_group_too_and_a_count_leaves_only_such_runs(page: Page
     panel.get_by_role("button", name="3 failed", exact=True).click()
     expect(table.locator("tr[data-row*='/']:not(.turns)")).to_have_count(3)
     expect(table.get_by_role("row", name="parse[9999]")).to_contain_text("ValueError: bad row 19998")
-    audited(page, panel, "failed")
+    audited(page, panel, "members-failed")
     panel.get_by_role("button", name="3 failed", exact=True).click()
 
 

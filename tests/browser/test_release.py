@@ -102,18 +102,23 @@ def test_what_failed_is_retried_from_the_page(lab: Lab, folder: Path) -> None:
         assert (folder / "ran").read_text().split() == ["0", "0", "1", "2", "3"]
 
 
+def died_and_attached(page: Page, folder: Path) -> None:
+    """The kernel dies in the second step; in the next one the setup is run, and the graph brought back."""
+    expect(page.cell(2).locator(".panel")).to_contain_text("1 done", timeout=20_000)
+    (folder / "die").touch()
+    (folder / "go-1").touch()
+    page.raw.get_by_text("appears to have died").wait_for()
+    page.raw.get_by_role("button", name="Ok", exact=True).click()
+    (folder / "die").unlink()
+    page.wait_idle()
+    for at in (0, 1, 3):
+        page.run_to_end(at)
+
+
 def test_after_the_death_of_a_kernel_attach_brings_the_graph_back(lab: Lab, folder: Path) -> None:
     with cells(lab, "%tidegate attach", "x") as page:
         begun(page, folder)
-        expect(page.cell(2).locator(".panel")).to_contain_text("1 done", timeout=20_000)
-        (folder / "die").touch()
-        (folder / "go-1").touch()
-        page.raw.get_by_text("appears to have died").wait_for()
-        page.raw.get_by_role("button", name="Ok", exact=True).click()
-        (folder / "die").unlink()
-        page.wait_idle()
-        for at in (0, 1, 3):
-            page.run_to_end(at)
+        died_and_attached(page, folder)
         panel = page.cell(3).locator(".panel")
         expect(panel).to_contain_text("Crashed")
         expect(panel).to_contain_text("1 done")
@@ -131,15 +136,7 @@ def test_what_may_have_done_its_work_runs_again_when_somebody_says_so(lab: Lab, 
     asking = STEP.replace("{mark}", "").replace("@task", '@task(rerun="ask")')
     with lab.open([SETUP, asking, CHAIN, "%tidegate attach", "x"]) as page:
         begun(page, folder)
-        expect(page.cell(2).locator(".panel")).to_contain_text("1 done", timeout=20_000)
-        (folder / "die").touch()
-        (folder / "go-1").touch()
-        page.raw.get_by_text("appears to have died").wait_for()
-        page.raw.get_by_role("button", name="Ok", exact=True).click()
-        (folder / "die").unlink()
-        page.wait_idle()
-        for at in (0, 1, 3):
-            page.run_to_end(at)
+        died_and_attached(page, folder)
         for at in (2, 3):
             (folder / f"go-{at}").touch()
         panel = page.cell(3).locator(".panel")

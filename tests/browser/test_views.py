@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from support import accessibility
-from support.accessibility import Audit
+from support.accessibility import audited
 from support.lab import Lab, why_not
-from support.page import SHOTS, Page
+from support.page import Page
 
 _WHY_NOT = why_not() or accessibility.why_not()
 
@@ -59,17 +59,6 @@ def panel(page: Page) -> Locator:
     return page.cell(1).locator(".panel")
 
 
-def audited(page: Page, panel: Locator, name: str) -> None:
-    """Nothing is wrong with the panel, in the light theme and in the dark one."""
-    page.raw.mouse.move(0, 0)
-    for theme in ("dark", "light"):
-        page.theme(dark=theme == "dark")
-        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
-        expect(panel).to_have_attribute("data-theme", theme)
-        panel.screenshot(path=str(SHOTS / f"views-{name}-{theme}.png"))
-        assert Audit(panel).problems == []
-
-
 def test_the_timeline_of_ten_thousand_is_one_lane(page: Page, panel: Locator) -> None:
     expect(panel.get_by_role("button", name="watch, running")).to_be_visible(timeout=60_000)
     panel.get_by_role("tab", name="Timeline").click()
@@ -80,7 +69,7 @@ def test_the_timeline_of_ten_thousand_is_one_lane(page: Page, panel: Locator) ->
     expect(panel.get_by_role("button", name="watch, running").locator(".run.b-active")).to_have_count(1)
     width = lane.locator(".track").evaluate("track => track.clientWidth")
     assert width > 500
-    audited(page, panel, "timeline")
+    audited(page, panel, "views-timeline")
 
 
 def test_a_running_bar_grows_while_nothing_else_happens(panel: Locator) -> None:
@@ -100,7 +89,7 @@ def test_a_count_of_the_head_filters_every_view(page: Page, panel: Locator) -> N
     expect(panel.locator("tbody tr")).to_have_count(1)
     panel.get_by_role("tab", name="Graph").click()
     expect(panel.locator("[data-node][data-faded]")).to_have_count(3)
-    audited(page, panel, "filtered")
+    audited(page, panel, "views-filtered")
     failed.click()
     expect(panel.locator("[data-node][data-faded]")).to_have_count(0)
 
@@ -123,7 +112,7 @@ def test_the_list_is_used_without_a_mouse_and_selects_in_the_graph(page: Page, p
     inspector = panel.get_by_role("complementary", name="Selected node")
     expect(inspector).to_contain_text("ValueError: bad row …")
     expect(rows.nth(1)).to_have_attribute("aria-selected", "true")
-    audited(page, panel, "list")
+    audited(page, panel, "views-list")
     keyboard.press("Escape")
     expect(inspector).to_be_hidden()
     expect(rows.nth(1)).to_be_focused()

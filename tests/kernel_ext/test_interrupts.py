@@ -80,12 +80,17 @@ CELLS = {
 }
 
 
-@pytest.fixture
-def ready(kernel: FrontEnd) -> FrontEnd:
-    """The kernel with the tasks above."""
+def with_tasks(kernel: FrontEnd) -> FrontEnd:
+    """The kernel, with the tasks above."""
     if kernel.expr("'USERS' in globals()") != "True":
         assert kernel.run(TASKS).status == "ok"
     return kernel
+
+
+@pytest.fixture
+def ready(kernel: FrontEnd) -> FrontEnd:
+    """A kernel of every version, with the tasks above."""
+    return with_tasks(kernel)
 
 
 def stop(kernel: FrontEnd, running: str) -> tuple[Reply, float]:
@@ -127,10 +132,34 @@ def test_an_interrupt_ends_the_run_and_all_it_had_begun(ready: FrontEnd, cell: s
     print(f"{ready.version} {cell}: {', '.join(f'{each * 1000:.0f}' for each in took)} ms")
 
 
+STRAY = """
+import threading
+enough = threading.Event()
+def count_on():
+    while not enough.is_set(): ticks[0] += 1; time.sleep(0.002)
+stray = threading.Thread(target=count_on, daemon=True)
+"""
+"""A thread that is no business of the run's: it goes on after the interrupt."""
+
+
+@pytest.mark.scorecard(10, control=True)
+def test_control_what_goes_on_after_an_interrupt_is_found(newest: FrontEnd, trials: Trials) -> None:
+    with_tasks(newest)
+    for _ in trials:
+        assert newest.run(STRAY).status == "ok"
+        running = newest.execute("%%flow\nstray.start()\nnap()")
+        newest.wait_text(running, "here")
+        reply, seconds = stop(newest, running)
+        with pytest.raises(AssertionError, match="something still counts"):
+            check_over(newest, reply, seconds, "control")
+        trials.found(True)
+        newest.run("enough.set(); stray.join()")
+    assert trials.caught == trials.count
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_traceback_shows_the_user_s_own_lines(newest: FrontEnd, cell: str) -> None:
-    if newest.expr("'USERS' in globals()") != "True":
-        assert newest.run(TASKS).status == "ok"
+    with_tasks(newest)
     running = newest.execute(CELLS[cell])
     newest.wait_text(running, "here")
     time.sleep(0.05)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
+
+from support.page import SHOTS, Page
 
 AXE = Path(__file__).resolve().parents[2] / "widgets" / "js" / "node_modules" / "axe-core" / "axe.min.js"
 """A development dependency of the front end."""
@@ -51,3 +53,14 @@ def _told(rule: dict[str, Any]) -> list[str]:
         reasons = "; ".join(check["message"] for check in (*node["any"], *node["all"], *node["none"]))
         lines.append(f"{rule['id']}: {node['html'][:160]}: {reasons}")
     return lines
+
+
+def audited(page: Page, panel: Locator, name: str) -> None:
+    """Nothing is wrong with the panel, in the light theme and in the dark one; a picture of each is kept."""
+    page.raw.mouse.move(0, 0)
+    for theme in ("dark", "light"):
+        page.theme(dark=theme == "dark")
+        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+        expect(panel).to_have_attribute("data-theme", theme)
+        panel.screenshot(path=str(SHOTS / f"{name}-{theme}.png"))
+        assert Audit(panel).problems == []
