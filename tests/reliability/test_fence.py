@@ -31,7 +31,8 @@ from tidegate.errors import TidegateError
 from tidegate.store.fence import Fence
 
 if sys.argv[1] == "careless":
-    Fence.look = lambda self, connection: False
+    Fence.look = lambda self, connection, claims: False
+    Fence.find = lambda self, connection: False
 
 @task(persist_result=True)
 def step(x):

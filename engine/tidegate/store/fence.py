@@ -1,8 +1,8 @@
 """What keeps a process from writing to a flow run that another one has taken over: stopped, it may not know yet.
 
-Whoever takes a run over puts its own name in the row, under the lock of the store.  Under that lock everybody looks,
-before it writes, whether somebody else has written since the last look, which SQLite tells in a microsecond; if so, it
-looks whose its runs are.
+Whoever takes a run over puts its own name in the row, under the lock of the store, and counts that up beside it (see
+`WriteLock.claims`).  Under that lock everybody looks, before it writes, whether a run was claimed since the last look;
+if so, it looks whose its runs are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Fence:
         """The root runs at work here, each with the name of this process as its row has it."""
         self._roots: dict[int, int] = {}
         """The root run of each subflow at work here."""
-        self._version = 0
+        self._claims = b""
 
     def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
         """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""
@@ -45,17 +45,22 @@ class Fence:
         """True if nothing more is to be written to the run."""
         return bool(self.taken) and self._root(flow_run) in self.taken
 
-    def look(self, connection: sqlite3.Connection) -> bool:
-        """True if a run is found to have been taken over since the last look."""
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version == self._version:
+    def look(self, connection: sqlite3.Connection, claims: bytes) -> bool:
+        """True if a run is found to have been taken over since the last look; `claims` is what the lock says, for who
+        holds it."""
+        if claims == self._claims:
             return False
+        lost = self.find(connection)
+        self._claims = claims
+        return lost
+
+    def find(self, connection: sqlite3.Connection) -> bool:
+        """As `look`, for who does not hold the lock."""
         lost = []
         for flow_run, owner in self._owners.items():
             row = connection.execute("SELECT owner FROM flow_run WHERE number = ?", (flow_run,)).fetchone()
             if row is not None and row[0] != owner:
                 lost.append(flow_run)
-        self._version = version
         for flow_run in lost:
             del self._owners[flow_run]
         self.taken.update(lost)

@@ -107,6 +107,7 @@ class SQLiteStore(Looks):
             claimed = connection.execute(sql, (self.process, pending, row.number, row.owner, present)).rowcount > 0
             if claimed:
                 checksums.seal_flow_run(connection, row.number)
+                self._file.note_claim()
                 self._file.own(row.number, self.process, (row.parent or (0,))[0])
             return claimed
 
@@ -117,7 +118,7 @@ class SQLiteStore(Looks):
     def taken_over(self) -> list[int]:
         """The root runs of this process that it has no more."""
         with self._lock, self._own_errors():
-            self._fence.look(self._file.connection)
+            self._fence.find(self._file.connection)
             return list(self._fence.taken)
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:

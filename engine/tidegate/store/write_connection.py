@@ -61,7 +61,7 @@ class WriteConnection:
         self._between = False
         """True if the connection was closed to be opened anew, and could not be yet."""
         self._looked = 0.0
-        self._gate: write_lock.WriteLock | _Closed = gate
+        self._gate: write_lock.WriteLock | write_lock.ClosedLock = gate
         self.lock = gate.threads
         self._written = 0
         """Rows that had been written at the last look at the log."""
@@ -94,7 +94,7 @@ class WriteConnection:
         # SQLite must not even close it here, as it would for the last reference, at the end of the process at latest.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
         self._forked = True
-        self._gate = _Closed(FORKED)
+        self._gate = write_lock.ClosedLock(FORKED)
         self.lock = threading.Lock()
 
     def _check_parent(self) -> None:
@@ -139,7 +139,7 @@ class WriteConnection:
                 if sync is not self._synced:
                     connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                     self._synced = sync
-                if self.fence.look(connection) and guarded:
+                if self.fence.look(connection, gate.claims()) and guarded:
                     raise TakenOver
                 connection.execute(sql, values)
             except BaseException:
@@ -260,6 +260,10 @@ class WriteConnection:
         for batch in found.lines:
             rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
 
+    def note_claim(self) -> None:
+        """A run is claimed in this transaction: those who have had it are to look."""
+        self._gate.note_claim()
+
     def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
         """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""
         self._seqs.pop(flow_run, None)
@@ -345,12 +349,12 @@ class WriteConnection:
     def close(self) -> None:
         """Let go of the file, into which the log is folded; to be called under `lock`, once or more."""
         gate = self._gate
-        if isinstance(gate, _Closed):
+        if isinstance(gate, write_lock.ClosedLock):
             return
         if self._unsynced:
             with suppress(sqlite3.Error):
                 self._sync()
-        self._gate = _Closed()
+        self._gate = write_lock.ClosedLock()
         with suppress(sqlite3.Error):  # a process that does not let go keeps nobody from ending
             gate.acquire()
             try:
@@ -360,21 +364,6 @@ class WriteConnection:
                 gate.release()
         self._connection.close()
         write_lock.let_go(gate)
-
-
-class _Closed:
-    """In the place of the lock of a store that is closed: its file may be somebody else's by now."""
-
-    patience = 0.0
-
-    def __init__(self, why: str = "the store is closed") -> None:
-        self._why = why
-
-    def acquire(self) -> None:
-        raise sqlite3.ProgrammingError(self._why)
-
-    def release(self) -> None:
-        """Nothing is held."""
 
 
 def places_of(path: Path) -> list[tuple[int, int] | None]:
