@@ -349,7 +349,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     - ``retries``: how often a run that raised is tried again; what the settings say by default, which is 0.
     - ``retry_delay_seconds``: seconds before each retry: a number, a list (the last one holds on), or a function of the
       number of retries such as `exponential_backoff`; 0 by default.
-      A run that a service throttles (HTTP 429, `Throttled`) waits for what the service asks instead.
+      A run that a service throttles (HTTP 429, `Throttled`) waits as long as that asks, if that is longer.
     - ``retry_jitter_factor``: 0.5 draws each delay from 50 % to 150 % of itself; 0 by default.
     - ``retry_condition_fn``: gets the exception and says whether to retry at all; always by default.
     - ``timeout_seconds``: how long one attempt may take; it then is Failed/TimedOut, and tried again if there are

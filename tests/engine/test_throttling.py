@@ -167,7 +167,7 @@ def test_the_decision_is_that_of_the_oracle(error: BaseException, asked: tuple[f
         own = (10.0 if attempts == 1 else 20.0) * (1 + jitter * (2 * draw - 1))
         seconds = own
         if asked is not None and asked[0] is not None:
-            seconds = asked[0] * (1 + jitter * draw)
+            seconds = max(own, asked[0] * (1 + jitter * draw))
             assert seconds >= asked[0]
         assert isinstance(found, Reject)
         state = found.state
@@ -212,7 +212,7 @@ def test_a_throttled_run_waits_as_long_as_it_was_asked_to(
     stored: Engine, feed: Feed, kind: str, error: Exception
 ) -> None:
     body = Busy(2, error)
-    options: dict[str, Any] = {"retries": 3, "retry_delay_seconds": 600, "name": "asks"}
+    options: dict[str, Any] = {"retries": 3, "retry_delay_seconds": 0.001, "name": "asks"}
 
     async def coroutine(x: int) -> int:
         await asyncio.sleep(0)
