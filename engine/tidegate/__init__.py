@@ -14,7 +14,7 @@ In Jupyter: ``%load_ext tidegate``, then ``%%flow`` on a cell.
 
 from typing import Any
 
-from . import map_retries as _map_retries  # noqa: F401  # puts `MapResult.retry` in place
+from . import map_results, map_retries
 from .annotations import allow_failure, quote, unmapped
 from .artifacts import (
     artifact,
@@ -180,6 +180,9 @@ __all__ = (
     "update_progress_artifact",
     "wait",
 )
+
+
+map_results.use(map_retries.retry)  # which starts flow runs: a list of futures knows nothing of those
 
 
 def load_ipython_extension(shell: Any) -> None:

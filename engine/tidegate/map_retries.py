@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any
 
-from . import map_results
 from .context import Frame, frame
 from .futures import AsyncTaskFuture, TaskFuture
 from .inputs import scan
@@ -89,6 +88,3 @@ def _stand_for(known: Sequence[Recall], futures: Sequence[TaskFuture[Any]]) -> N
             run = recall.present(future.identity) if future.identity.key else None
             if run is not None and run.done():
                 future.stand_for(run)
-
-
-map_results.use(retry)

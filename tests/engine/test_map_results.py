@@ -14,7 +14,7 @@ from IPython.lib.pretty import pretty
 from support.flows import Feed, Start, flow, in_time, opened, states_in_store, task
 from tidegate import CancelledRun, FlowRun, MapResult, NotStartable, UsageError, allow_failure, resume
 from tidegate.engine import Engine
-from tidegate.model.states import StateType
+from tidegate.model.states import State, StateType
 
 KINDS = ["sync", "async", "async in async"]
 
@@ -412,7 +412,9 @@ def test_a_suspension_half_way_leaves_the_rest_for_later(engine: Engine, monkeyp
     monkeypatch.setattr(FlowRun, "once_more", suspended)
     assert in_time(lambda: work(return_state=True)).is_suspended()
     assert body.again() == []
-    assert resume(1).is_completed()  # type: ignore[union-attr]
+    final = resume(1)
+    assert isinstance(final, State)
+    assert final.is_completed()
     assert body.again() == [0, 1, 2]
 
 

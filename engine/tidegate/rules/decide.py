@@ -164,7 +164,7 @@ def _fail(run: RunFacts, proposed: State, policy: RetryPolicy, now: float, draw:
     if throttling is None:
         return Reject(AwaitingRetry(now + delay, message=proposed.message, data=proposed.data, at=now))
     if throttling.seconds is not None:
-        # Never earlier than asked, nor than its own delay: fifty runs that were all told "in 0.2 s" come back in one
+        # Never earlier than asked, nor than its own delay: runs that were all told the same second come back in one
         # crowd, are told so again, and have no retries left before the service has served them.
         delay = max(delay, throttling.seconds * (1 + policy.jitter * draw))
     return Reject(Throttled(now + delay, message=proposed.message, data=proposed.data, at=now))

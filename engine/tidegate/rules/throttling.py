@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..errors import Throttled
@@ -66,6 +65,8 @@ def seconds_asked(given: Any, now: float) -> float | None:
         return _seconds(float(given))
     except ValueError:
         pass
+    from email.utils import parsedate_to_datetime  # 6 ms that only those pay whom a service gives a date
+
     try:
         date = parsedate_to_datetime(given)
     except (ValueError, TypeError, OverflowError):

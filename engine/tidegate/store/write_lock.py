@@ -57,7 +57,7 @@ class WriteLock:
     def claims(self) -> bytes:
         """Tells, to whoever holds the lock, whether a run was claimed since: it is another one then.
 
-        It stands in the file that is locked, and costs half of what SQLite takes to tell that anybody has written.
+        It stands in the file that is locked: to ask SQLite whether anybody has written costs several times as much.
         """
         try:
             return os.pread(self._file, 8, 0)
