@@ -135,6 +135,8 @@ def test_the_list_opens_a_group_too_and_a_count_leaves_only_such_runs(page: Page
 def test_a_run_of_the_record_tells_the_same(page: Page) -> None:
     page.run_to_end(2)
     panel = page.cell(2).locator(".panel")
+    # The key is heard as soon as its button is there, which is when the kernel has answered.
+    expect(panel.get_by_role("button", name="Next failed")).to_be_visible()
     panel.get_by_role("button", name="load, completed").press("f")
     inspector = panel.get_by_role("complementary", name="Selected node")
     expect(inspector.locator(".top")).to_contain_text("parse[211]")
