@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import MissingResult
+from .errors import MissingResult, StoreError
 from .results.keeper import Reference, reference_of
 from .results.storage import FileStorage
 from .store.sqlite import SQLiteStore
@@ -132,7 +132,12 @@ def _freed(store: SQLiteStore, ended: Sequence[EndedRun]) -> Counter[int]:
 def problems(store: SQLiteStore) -> Iterator[str]:
     """What is damaged in a store and in the files that its rows name, a line each; results at URLs are left out."""
     yield from store.upkeep.problems()
-    for flow_run, task_run, found in named_files(store):
+    try:
+        named = list(named_files(store))
+    except StoreError as error:
+        yield str(error)
+        return
+    for flow_run, task_run, found in named:
         folders = [each for each in (store.results_folder, Path(found.storage)) if each and each.is_absolute()]
         problem = _problem(found.key, folders)
         if problem:

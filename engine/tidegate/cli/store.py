@@ -82,9 +82,23 @@ def check(context: click.Context) -> None:
             click.echo(line)
         counts = held.upkeep.stats().counts
     if many:
-        click.echo(f"{many:,} problem{'' if many == 1 else 's'} in {held.path}.", err=True)
+        found = f"{many:,} problem{'' if many == 1 else 's'} in {held.path}."
+        click.echo(f"{found} `tidegate store salvage` makes a new store of what is sound.", err=True)
         context.exit(DAMAGED)
     click.echo(f"{held.path} is sound: {counts['flow_run']:,} flow runs, {counts['task_run']:,} task runs.")
+
+
+@store.command()
+def salvage() -> None:
+    """Put what can be read of a damaged store in a new one.
+
+    The damaged file is kept beside it. Nobody else may use the store meanwhile.
+    """
+    from ..store.opening import salvage_store
+
+    with opened() as held:  # one that does not open any more is salvaged by this, with a warning
+        path, damaged = held.path, next(held.upkeep.problems(), None)
+    click.echo(salvage_store(path) if damaged else f"{path} is sound.")
 
 
 @store.command()

@@ -11,7 +11,7 @@ from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, LogLine
 from ..model.views import FlowRow, TaskRow
 from . import artifact_table, log_table, reader
-from .sql_errors import SQL_ERRORS
+from .sql_errors import SQL_ERRORS, told
 from .write_connection import WriteConnection
 
 
@@ -75,4 +75,4 @@ class Looks:
             with contextlib.closing(self._file.reader()) as connection:
                 yield connection
         except SQL_ERRORS as error:
-            raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
+            raise StoreError(f"The store {self.path} cannot be read: {told(error)}.") from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
+import logging
 import sqlite3
 from pathlib import Path
 
 from ..errors import StoreError
-from . import checksums, schema, write_lock
-from .sql_errors import SQL_ERRORS
+from . import checksums, making, processes, salvage, schema, write_lock
+from .sql_errors import SQL_ERRORS, is_damage
+
+_log = logging.getLogger(__name__)
 
 _NEXT = "Set TIDEGATE_HOME to another folder."
 _OF_THE_DISK = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
@@ -26,27 +28,67 @@ def open_store(path: Path) -> tuple[write_lock.WriteLock, sqlite3.Connection]:
         raise StoreError(
             f"The folder {path.parent} cannot be written ({error.strerror}). Set TIDEGATE_HOME to a folder that can."
         ) from error
-    lock: write_lock.WriteLock | None = None
     try:
         new = _is_new(path)
         lock = write_lock.hold(path)
-        with lock.threads:
-            return lock, _connected(path, lock, new)
-    except (*SQL_ERRORS, OSError) as error:
-        if lock is not None:
+        try:
+            with lock.threads:
+                return lock, _connected(path, lock, new)
+        except BaseException:
             write_lock.let_go(lock)
+            raise
+    except (*SQL_ERRORS, OSError) as error:
         raise StoreError(_why_not(path, error)) from error
 
 
 def _connected(path: Path, lock: write_lock.WriteLock, new: bool) -> sqlite3.Connection:
     lock.acquire()
     try:
+        salvage.finish(path)
         if new and not (path.exists() and path.stat().st_size):  # another process may have been quicker
-            _make(path)
+            making.make(path)
         _make_private(path)
-        return connect(path)
+        try:
+            return connect(path)
+        except SQL_ERRORS as error:
+            if not is_damage(error):
+                raise
+            _log.warning("The store %s is damaged: %s. %s", path, error, _salvaged(path, lock))
+            return connect(path)
     finally:
         lock.release()
+
+
+def salvage_store(path: Path) -> salvage.Salvaged:
+    """Put a new store in the place of a damaged one, with what can be read of it, although it opens.
+
+    Raises `StoreError` if it is no store, or if anybody has it open.
+    """
+    if _is_new(path):
+        raise StoreError(f"There is no store {path}.")
+    try:
+        lock = write_lock.hold(path)
+        try:
+            with lock.threads:
+                lock.acquire()
+                try:
+                    return _salvaged(path, lock)
+                finally:
+                    lock.release()
+        finally:
+            write_lock.let_go(lock)
+    except (*SQL_ERRORS, OSError) as error:
+        raise StoreError(_why_not(path, error)) from error
+
+
+def _salvaged(path: Path, lock: write_lock.WriteLock) -> salvage.Salvaged:
+    """Raises `StoreError` if anybody else has it open: it would write on into a file that nobody finds any more."""
+    if lock.users > 1 or processes.others(path.parent / "processes"):
+        raise StoreError(
+            f"The store {path} is damaged, and is open elsewhere. End the kernels and programs that use it, then try "
+            "again: what can be read of it will be kept."
+        )
+    return salvage.salvage(path)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -110,39 +152,6 @@ def _is_new(path: Path) -> bool:
     return False
 
 
-def _make(path: Path) -> None:
-    """Make a new file a store, whole or not at all: beside its place, where it comes once it is on the disk.
-
-    In its place it was half a store for a moment, without the number that says whose it is: who died in that moment, or
-    found the disk full, left what was refused ever after as the file of another program.
-    """
-    draft = path.with_name(f"{path.name}-draft")
-    draft.unlink(missing_ok=True)
-    file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = MEMORY")
-            connection.execute("PRAGMA synchronous = OFF")  # it is synced as a whole
-            # A commit writes whole pages; half as large as usual, it costs a twentieth less.
-            connection.execute("PRAGMA page_size = 2048")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that room can be given back
-            connection.execute("BEGIN EXCLUSIVE")
-            _step_up(connection, 0)
-            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
-        os.fsync(file)
-        draft.replace(path)
-    finally:
-        os.close(file)
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring an older store up to date, whole or not at all; a copy of it is kept beside it."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -157,16 +166,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been quicker
-    _step_up(connection, version)
+    making.step_up(connection, version)
     checksums.seal_all(connection)
     connection.execute("COMMIT")
-
-
-def _step_up(connection: sqlite3.Connection, version: int) -> None:
-    for step in schema.STEPS[version:]:
-        for statement in step.split(";"):
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
 
 def _why_not(path: Path, error: Exception) -> str:

@@ -86,6 +86,15 @@ def is_alive(folder: Path, name: str) -> bool:
     return False
 
 
+def others(folder: Path) -> bool:
+    """True if another process than this one is alive."""
+    try:
+        names = [each.name for each in folder.iterdir()]
+    except FileNotFoundError:
+        return False
+    return any(name != _self.name and is_alive(folder, name) for name in names)
+
+
 def _hold(path: Path) -> int:
     """Make the file and lock it, until it is closed or this process ends."""
     while True:

@@ -31,7 +31,7 @@ from . import checksums, codec, processes, reader, request_table
 from .fence import TAKEN
 from .looks import Looks
 from .slot_table import SlotTable
-from .sql_errors import SQL_ERRORS, may_heal
+from .sql_errors import SQL_ERRORS, may_heal, told
 from .upkeep import Upkeep
 from .write_connection import WriteConnection
 
@@ -273,7 +273,7 @@ class SQLiteStore(Looks):
                     while len(queue) > BACKLOG:
                         queue.popleft()
                 else:  # what is wrong is in the events: trying again would be wrong again, and stop all that follows
-                    why = f"{type(error).__name__}: {error}"
+                    why = f"{type(error).__name__}: {told(error)}"
                     problem = f"{len(batch)} events could not be written to {self.path}: {why}."
         for event, done in batch:
             if done is not None:
@@ -297,7 +297,7 @@ class SQLiteStore(Looks):
             raise StoreError(self._problem(error)) from error
 
     def _problem(self, error: Exception) -> str:
-        return f"The store {self.path} cannot be written: {error}."
+        return f"The store {self.path} cannot be written: {told(error)}."
 
     # Looks of the connection that writes, which cost no other one ---------------------------------------------------
 
@@ -344,4 +344,4 @@ class SQLiteStore(Looks):
         try:
             yield
         except SQL_ERRORS as error:
-            raise StoreError(f"The store {self.path} cannot be read: {error}.") from error
+            raise StoreError(f"The store {self.path} cannot be read: {told(error)}.") from error

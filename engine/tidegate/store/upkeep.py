@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..model.states import TERMINAL
 from . import checksums, codec
+from .sql_errors import SQL_ERRORS
 
 _FINAL = ", ".join(str(codec.CODES[each]) for each in sorted(TERMINAL, key=lambda each: each.value))
 
@@ -90,15 +91,17 @@ class Upkeep:
     def problems(self) -> Iterator[str]:
         """What is damaged, a line each."""
         with self._reading() as connection:
-            for (line,) in connection.execute("PRAGMA integrity_check(50)"):
-                if line != "ok":
-                    yield f"SQLite: {line}"
-            for table, columns in checksums.TABLES.items():
-                place = columns.split(", ")[: 1 if table == "flow_run" else 2]
-                for row in connection.execute(f"SELECT {columns}, crc FROM {table}"):
-                    if not checksums.fits(row):
-                        where = ", ".join(f"{name} {row[name]}" for name in place)
-                        yield f"{table} ({where}) is not what was written, and counts as not saved."
+            try:
+                for (line,) in connection.execute("PRAGMA integrity_check(50)"):
+                    if line != "ok":
+                        yield f"SQLite: {line}"
+            except SQL_ERRORS as error:
+                yield f"SQLite: {error}"
+            for table in checksums.TABLES:
+                try:
+                    yield from _wrong_rows(connection, table)
+                except SQL_ERRORS as error:
+                    yield f"{table} cannot be read any further: {error}."
 
     def blobs(self) -> Iterator[tuple[int, int, bytes]]:
         """Flow run, task run (0 for the flow run itself) and blob of all results that may stand for a file."""
@@ -172,6 +175,15 @@ class Upkeep:
                 connection.execute(f"DELETE FROM {table} WHERE flow_run IN ({marks})", run.members)
             connection.execute(f"DELETE FROM flow_run WHERE number IN ({marks})", run.members)
         return True
+
+
+def _wrong_rows(connection: sqlite3.Connection, table: str) -> Iterator[str]:
+    columns = checksums.TABLES[table]
+    place = columns.split(", ")[: 1 if table == "flow_run" else 2]
+    for row in connection.execute(f"SELECT {columns}, crc FROM {table}"):
+        if not checksums.fits(row):
+            where = ", ".join(f"{name} {row[name]}" for name in place)
+            yield f"{table} ({where}) is not what was written, and counts as not saved."
 
 
 def _has_ended(row: sqlite3.Row) -> bool:
