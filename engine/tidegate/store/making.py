@@ -30,7 +30,6 @@ def make(path: Path, version: int = schema.VERSION) -> None:
             step_up(connection, 0, version)
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
         os.fsync(file)
         draft.replace(path)
     finally:

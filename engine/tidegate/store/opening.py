@@ -9,12 +9,15 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import StoreError
-from . import checksums, making, processes, salvage, schema, write_lock
+from . import checksums, making, network, processes, salvage, schema, write_lock
 from .sql_errors import SQL_ERRORS, is_damage
 
 _log = logging.getLogger(__name__)
 
 _NEXT = "Set TIDEGATE_HOME to another folder."
+_told = set[Path]()
+"""The stores of which this process has said that they are on a network."""
+
 _OF_THE_DISK = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 
@@ -104,6 +107,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cell_size_check = ON")
         checksums.teach(connection)
         _migrate(connection, path)
+        _choose_journal(connection, path)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -116,6 +120,23 @@ def connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+
+
+def _choose_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """A write-ahead log, but not on a network: its index is shared memory, of which another machine sees nothing."""
+    kind = network.file_system(path.parent)
+    wanted = "truncate" if kind else "wal"
+    (found,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if found != wanted:
+        connection.execute(f"PRAGMA journal_mode = {wanted}").fetchall()
+    if kind and path not in _told:
+        _told.add(path)
+        _log.warning(
+            "The store %s is on a network (%s): each commit waits for it, and only one machine may use it at a time. "
+            "Set TIDEGATE_HOME to a folder of this machine.",
+            path,
+            kind,
+        )
 
 
 def _make_private(path: Path) -> None:
