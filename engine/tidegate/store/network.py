@@ -9,8 +9,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 """Where Linux tells what is mounted; elsewhere nothing is found out, and every folder counts as local."""
 
 _KINDS = frozenset(
-    ("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2")
-    + ("orangefs", "pvfs2", "smb3", "smbfs")
+    ("9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "orangefs", "smb3", "smbfs")
 )
 _LOCAL_FUSE = frozenset(("fuse.bindfs", "fuse.encfs", "fuse.gocryptfs", "fuse.ntfs", "fuseblk"))
 
