@@ -123,9 +123,11 @@ class Engine:
         if self._store is None:
             with self._lock:
                 if self._store is None:
+                    from .housekeeping import look_after
                     from .store.sqlite import SQLiteStore
 
                     self._store = SQLiteStore(settings().store_path)
+                    look_after(self._store, settings())
                     atexit.register(self._store.close)
                     atexit.register(self.logs.flush)  # before the store is closed: the last that registers is first
         return self._store

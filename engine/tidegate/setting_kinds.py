@@ -7,12 +7,16 @@ TypeError.  What is written and read again is the same value.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+"""Bytes of the units in which sizes are written."""
 
 _TRUTHS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -94,6 +98,16 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def size_in_bytes(value: Any) -> int:
+    """Bytes as people write them: ``500MB``, ``1.5 GB``.  Raises `ValueError` for anything else."""
+    if isinstance(value, bool):
+        raise TypeError
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)?", str(value).strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"{value!r} is no size")
+    return int(float(found[1]) * UNITS[(found[2] or "B").upper()])
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [each for each in value.split(",") if each.strip()]
@@ -139,4 +153,6 @@ LEVEL = Kind(f"one of {', '.join(LEVELS)}", _level)
 TRUTH = Kind("true or false", _truth, lambda value: str(value).lower())
 AUTO_OR_TRUTH = Kind("auto, true or false", _auto_or_truth, lambda value: str(value).lower())
 SECONDS = Kind("a number of seconds from 0 on", _seconds, repr)
+DAYS = Kind("a number of days from 0 on", _seconds, repr)
+SIZE = Kind("a size, such as 500MB or 1.5GB", _or_null(size_in_bytes), _null_or, empty=True)
 NAMES = Kind("names with commas between them", _names, ",".join, empty=True)

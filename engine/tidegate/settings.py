@@ -97,6 +97,10 @@ class Settings:
         kinds.one_of(*LEVELS),
         "How much of a run a power cut may take: memory, process or power. Flows may say otherwise.",
     )
+    retention_days: float = setting(30.0, kinds.DAYS, "Days for which an ended run is kept whatever its store takes.")
+    retention_size: int | None = setting(
+        500_000_000, kinds.SIZE, "Bytes of a store from which on its oldest runs are deleted; empty for never."
+    )
     auto_display: bool = setting(True, kinds.TRUTH, "Whether a run in a notebook shows its graph under the cell.")
 
     _given: frozenset[str] = field(default=frozenset(), compare=False)

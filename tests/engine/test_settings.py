@@ -70,6 +70,10 @@ READ: list[tuple[str, Any, Any]] = [
     ("logging_extra_loggers", "httpx, sqlalchemy.engine,", ("httpx", "sqlalchemy.engine")),
     ("logging_extra_loggers", ["a", "b"], ("a", "b")),
     ("logging_to_store", "off", False),
+    ("retention_days", "7", 7.0),
+    ("retention_size", "1.5 GB", 1_500_000_000),
+    ("retention_size", 4096, 4096),
+    ("retention_size", "", None),
     ("auto_display", "on", True),
 ]
 
@@ -77,6 +81,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("home", "", "a folder"),
     ("home", "a\0b", "a folder"),
     ("home", 3, "a folder"),
+    ("retention_size", "much", "a size, such as 500MB"),
     ("api_url", "host:80", "http"),
     ("log_level", "LOUD", "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
     ("log_level", 10, "one of DEBUG"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .. import setting_kinds
 from ..moments import moment
 from . import tables
 from .stores import opened
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 DAMAGED = 1
 """The exit code of a check that finds something."""
 
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
 
 def size_in_bytes(text: str) -> int:
-    """Bytes as people write them: ``500MB``, ``1.5 GB``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no size, such as 500MB or 1.5GB.")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
+    """Bytes as people write them.  Raises `click.BadParameter` for anything else."""
+    try:
+        return setting_kinds.size_in_bytes(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no size, such as 500MB or 1.5GB.") from None
 
 
 @click.group()
@@ -75,15 +73,18 @@ def check(context: click.Context) -> None:
     """
     from ..retention import problems
 
-    many = 0
+    many, torn = 0, False
     with opened() as held:
         for line in problems(held):
             many += 1
+            torn = torn or line.startswith("SQLite: ")
             click.echo(line)
         counts = held.upkeep.stats().counts
     if many:
         found = f"{many:,} problem{'' if many == 1 else 's'} in {held.path}."
-        click.echo(f"{found} `tidegate store salvage` makes a new store of what is sound.", err=True)
+        click.echo(
+            f"{found}{' `tidegate store salvage` makes a new store of what is sound.' if torn else ''}", err=True
+        )
         context.exit(DAMAGED)
     click.echo(f"{held.path} is sound: {counts['flow_run']:,} flow runs, {counts['task_run']:,} task runs.")
 
@@ -177,7 +178,7 @@ def _size(held: SQLiteStore) -> int:
 def told(size: int) -> str:
     """Bytes for people: ``512 B``, ``1.2 MB``."""
     value, unit = float(size), "B"
-    for unit in _UNITS:
+    for unit in setting_kinds.UNITS:
         if value < 999.5 or unit == "TB":
             break
         value /= 1000
