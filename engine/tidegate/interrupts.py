@@ -3,6 +3,10 @@
 Python raises KeyboardInterrupt between any two bytecodes of the main thread: in the middle of a commit as well as in a
 task.  While a flow runs there, SIGINT therefore raises only where the guard is *open*: in user code and in waits.
 Anywhere else, which is a matter of microseconds, it is kept and raised as soon as the guard opens again.
+
+What the engine itself sends to the main thread, to end a task there, is another signal.  As a SIGINT it could not be
+told from the user's: of two, sent because the first one seemed not to be heard, the second came when the task had
+ended, and ended the flow.
 """
 
 from __future__ import annotations
@@ -13,8 +17,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _MAIN = threading.main_thread()
+
+OWN: signal.Signals | None = getattr(signal, "SIGURG", None)
+"""The signal that the engine sends; null where there is none (Windows).  One that comes when its handler is gone is
+ignored by the system."""
+
+
+class _Request:
+    """That the main thread's user code is to end; `wanted` is asked where the signal arrives."""
+
+    __slots__ = ("_wanted", "heard")
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+        self.heard = False
+
+    def due(self) -> bool:
+        """True, once, if it is still wanted."""
+        first, self.heard = not self.heard, True
+        return first and self._wanted()
 
 
 class InterruptGuard:
@@ -23,16 +47,32 @@ class InterruptGuard:
     Outside of `installed` nothing is changed, and `open` has no effect.
     """
 
-    __slots__ = ("_active", "_kept", "_noticed", "_unwatch", "_wanted", "_watchers", "arrived", "is_open")
+    __slots__ = (
+        "_active",
+        "_before",
+        "_due",
+        "_kept",
+        "_noticed",
+        "_sent",
+        "_unwatch",
+        "_watchers",
+        "arrived",
+        "is_open",
+    )
 
     def __init__(self) -> None:
         self.is_open = True
         self.arrived = 0
-        """How often a signal has come, of those that this guard answers."""
+        """How often a signal of the engine has come."""
         self._active = False
         self._kept = False
+        """Whether the user's interrupt is to be raised, and `_due`, whether the engine's is."""
+        self._due = False
+        self._before: Any = None
+        """The handler that `OWN` had."""
         self._noticed = False
-        self._wanted: Callable[[], bool] | None = None
+        self._sent: list[_Request] = []
+        """What signals are on their way for."""
         self._watchers = 0
         self._unwatch: Callable[[], None] | None = None
 
@@ -48,13 +88,15 @@ class InterruptGuard:
             return
         try:
             self.is_open = False
-            self._kept = False
+            self._kept = self._due = False
             self._active = True
+            self._listen()
             signal.signal(signal.SIGINT, self._handle)
             yield
         finally:
             self._active = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._listen_no_more()
             self.is_open = True
         if self._kept:
             self._kept = False
@@ -89,21 +131,30 @@ class InterruptGuard:
             return
 
         def notice(signum: int, frame: FrameType | None) -> None:
-            if self._wanted is not None:
-                self._handle(signum, frame)
-            else:
-                self._noticed = True
-                previous(signum, frame)
+            self._noticed = True
+            previous(signum, frame)
 
         def unwatch() -> None:
             self._unwatch = None
+            self._listen_no_more()
             if signal.getsignal(signal.SIGINT) is notice:
                 signal.signal(signal.SIGINT, previous)
 
         self._noticed = False
-        self._wanted = None
+        self._listen()
         signal.signal(signal.SIGINT, notice)
         self._unwatch = unwatch
+
+    def _listen(self) -> None:
+        """Answer our own signals; an interrupt may hit any line of this, so it says what is so, and counts nothing."""
+        if OWN is not None and signal.getsignal(OWN) != self._answer:
+            self._before = signal.getsignal(OWN)
+            self._sent.clear()
+            signal.signal(OWN, self._answer)
+
+    def _listen_no_more(self) -> None:
+        if OWN is not None and not self.hears() and signal.getsignal(OWN) == self._answer:
+            signal.signal(OWN, self._before)
 
     def taken(self) -> bool:
         """True, once, if an interrupt was noticed while watching; it is of the main thread's code alone."""
@@ -113,30 +164,38 @@ class InterruptGuard:
         return noticed
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.arrived += 1
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None and not wanted():
-            return  # sent by us, and what was to be ended has ended
-        if self.is_open or (self._kept and wanted is None):  # the user's second one does not wait for anything
+        """The user's interrupt."""
+        if self.is_open or self._kept:  # the second one does not wait for anything
             self._kept = False
             raise KeyboardInterrupt
         self._kept = True
+
+    def _answer(self, signum: int, frame: FrameType | None) -> None:
+        """A signal of our own: it counts if what it is to end goes on, and if it is the first one for that."""
+        self.arrived += 1
+        due = False
+        while self._sent:
+            due = self._sent.pop().due() or due
+        if due and self.is_open:
+            raise KeyboardInterrupt
+        self._due = self._due or due
 
     def hears(self) -> bool:
         """True while SIGINT comes to this guard; anybody else would take a signal of ours for one of the user's."""
         return self._active or self._unwatch is not None
 
-    def send(self, wanted: Callable[[], bool]) -> None:
-        """Send the main thread a signal of our own; `wanted` is asked again where it arrives."""
+    def send(self, request: _Request) -> None:
+        """Send the main thread a signal of our own."""
         assert _MAIN.ident is not None
-        self._wanted = wanted
-        signal.pthread_kill(_MAIN.ident, signal.SIGINT)
+        assert OWN is not None
+        self._sent.append(request)
+        signal.pthread_kill(_MAIN.ident, OWN)
 
     def open(self) -> None:
         """From here on, user code: an interrupt raises, also one that was kept."""
         self.is_open = True
-        if self._kept:
-            self._kept = False
+        if self._kept or self._due:
+            self._kept = self._due = False
             raise KeyboardInterrupt
 
     def close(self) -> bool:
@@ -155,14 +214,14 @@ class InterruptGuard:
     def keep(self) -> None:
         """Raise KeyboardInterrupt in the next user code or wait of the main thread, as if a signal had come now."""
         if self.hears():
-            self._kept = True
+            self._due = True
 
     def drop(self) -> None:
-        """Forget an interrupt that was kept and has become pointless."""
-        self._kept = False
+        """Forget an interrupt of the engine that was kept and has become pointless."""
+        self._due = False
 
     def settle(self, arrived: int) -> None:
-        """Take back an interrupt that was sent when `arrived` had come, and whose reason is gone.
+        """Take back a signal that was sent when `arrived` had come, and whose reason is gone.
 
         A signal may still be on its way when its sender has returned, so this waits until it is here; not for long, as
         there may have been none.
@@ -173,7 +232,7 @@ class InterruptGuard:
             if self.arrived > arrived:
                 break
             time.sleep(0.001)
-        self._kept = False
+        self._due = False
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -204,13 +263,16 @@ def interrupt_main_thread(wanted: Callable[[], bool]) -> None:
     A signal that arrives just before the thread falls asleep does not wake it, so it is sent again until the handler
     has run, as long as `wanted` says so.
     """
-    arrived = guard.arrived
-    guard.send(wanted)
+    request = _Request(wanted)
+
+    def send() -> None:
+        guard.send(request)
+        timer = threading.Timer(AGAIN, again)
+        timer.daemon = True
+        timer.start()
 
     def again() -> None:
-        if guard.hears() and guard.arrived == arrived and wanted():
-            interrupt_main_thread(wanted)
+        if guard.hears() and not request.heard and wanted():
+            send()
 
-    timer = threading.Timer(AGAIN, again)
-    timer.daemon = True
-    timer.start()
+    send()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import signal
 import threading
 import time
 import weakref
@@ -176,6 +177,33 @@ def test_an_async_task_over_its_limit(stored: Engine, thread: str, kind: str, ho
     others = {"step-0": "Completed"} if how == "call" else {"step-0": "NotReady", "step-1": "Completed"}
     assert states(stored) == {"slow-0": "TimedOut", **others}
     assert after == []
+
+
+def test_a_signal_that_comes_again_when_the_task_has_ended_ends_nothing_else(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of two, sent because the first one seemed not to be heard: whoever sends it may be kept for long."""
+    kill, sent = signal.pthread_kill, list[tuple[int, int]]()
+
+    def noted(thread: int, number: int) -> None:
+        sent.append((thread, number))
+        kill(thread, number)
+
+    monkeypatch.setattr(signal, "pthread_kill", noted)
+
+    @task(timeout_seconds=0.02)
+    def late_at_home() -> None:
+        time.sleep(0.2)
+
+    @flow(final_state="returned")
+    def goes_on_after_it() -> str:
+        state = late_at_home(return_state=True)
+        kill(*sent[0])
+        time.sleep(0.01)
+        return str(state.name)
+
+    assert goes_on_after_it() == "TimedOut"
+    assert len(sent) == 1
 
 
 def test_the_result_of_a_task_over_its_limit_raises_a_timeout_error(engine: Engine, gate: threading.Event) -> None:
