@@ -44,6 +44,7 @@ from .errors import (
     MissingResult,
     NondeterminismError,
     NotPaused,
+    NotRecorded,
     NotRunning,
     NotSendable,
     NotStartable,
@@ -75,6 +76,7 @@ from .logs import get_run_logger
 from .map_results import MapResult
 from .model.states import State, StateType
 from .recovery import ResumePlan, fork, rerun, resume, resume_plan, retry_failed
+from .replay import use_cassette
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
 from .settings import temporary_settings
@@ -113,6 +115,7 @@ __all__ = (
     "MissingResult",
     "NondeterminismError",
     "NotPaused",
+    "NotRecorded",
     "NotRunning",
     "NotSendable",
     "NotStartable",
@@ -178,6 +181,7 @@ __all__ = (
     "temporary_settings",
     "unmapped",
     "update_progress_artifact",
+    "use_cassette",
     "wait",
 )
 

@@ -37,6 +37,7 @@ from .settings import Settings, settings
 from .tag_slots import TagSlots
 
 if TYPE_CHECKING:
+    from .replay import Replay
     from .run.flow_run import FlowRun
 
 Subscriber = Callable[[Sequence[Event]], None]
@@ -86,6 +87,8 @@ class Engine:
         """The flow runs of this process that have not ended, by number."""
         self.observers: list[Callable[[FlowRun], None]] = []
         """Called with each root flow run when it begins, in the thread that runs it."""
+        self.replay: Replay | None = None
+        """The cassette that flow runs take the results of their tasks from, or record them to; null for none."""
         self._subscribers: dict[int, list[Subscriber]] = {}
         self._above: dict[int, list[Subscriber]] = {}
         """Those of them who hear of the subflows too."""

@@ -18,6 +18,7 @@
     + ScriptError                      the script or notebook raised while it was loaded
     + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
     + NondeterminismError              a strict resume met a call or code that is not as recorded
+    + NotRecorded                      (also LookupError) a cassette that is replayed does not have a call
     + MissingContext                   (also RuntimeError) something of the present run was asked for where no run is
     + NotSendable                      (also TypeError)   what cannot go to a worker process, or come back from it
   . RunError                         how a run ended, raised by its result
@@ -121,6 +122,10 @@ class ScriptError(UsageError):
 
 class NondeterminismError(UsageError):
     """A flow that is resumed strictly does something else than its record says."""
+
+
+class NotRecorded(UsageError, LookupError):
+    """A call that is to be replayed is not in the cassette, or its result is not; nothing was run in its place."""
 
 
 class MissingContext(UsageError, RuntimeError):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import host, requests, run_logs
+from . import host, replay, requests, run_logs
 from .engine import Engine, engine
 from .errors import NotStartable, ParameterTypeError, UsageError
 from .interrupts import guard
@@ -50,6 +50,7 @@ def new_flow_run(
     """
     if tracking is None:
         setup_logging()  # first, so that a setting that cannot be stops it before anything is recorded
+        replay.look(engine())
     here = tracking.flow_run.engine if tracking is not None else engine()
     parent = None if tracking is None else tracking.flow_run
     saving = saving_of(flow, here.saving if parent is None else parent.saving)  # as early: it reads settings, too
@@ -148,6 +149,8 @@ async def carry_out_async(make: Callable[[], FlowRun]) -> State:
 def _begin(run: FlowRun, tracking: TaskRun | None) -> None:
     """Make a run known in this process."""
     run.engine.live[run.number] = run
+    if run.engine.replay is not None:
+        run.replay = run.engine.replay.of(run, tracking)
     run_logs.created(run)
     if tracking is not None:
         run.tracking = tracking
@@ -238,6 +241,7 @@ def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, re
     """
     setup_logging()
     here = engine()
+    replay.look(here)
     now = here.run_clock()
     given = {**row.recorded_parameters(), **more}
     parameters, refused = _recorded_parameters(flow, given, now())

@@ -147,6 +147,7 @@ def whole(least: int) -> Kind:
 
 TEXT = Kind("a text that is not empty", _text)
 URL = Kind("a URL that begins with http:// or https://", _or_null(_url), _null_or, empty=True)
+FILE = Kind("a file", _or_null(_folder), _null_or, empty=True)
 FOLDER = Kind("a folder", _folder)
 PLACE = Kind("a folder or a URL", _or_null(_place), _null_or, empty=True)
 LEVEL = Kind(f"one of {', '.join(LEVELS)}", _level)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from . import setting_kinds as kinds
 from .errors import SettingsError
 from .model.durability import DEFAULT, LEVELS, Durability
+from .model.record_modes import RECORD_MODES, RecordMode
 
 PREFIX = "TIDEGATE_"
 MASK = "********"
@@ -102,6 +103,17 @@ class Settings:
         500_000_000, kinds.SIZE, "Bytes of a store from which on its oldest runs are deleted; empty for never."
     )
     auto_display: bool = setting(True, kinds.TRUTH, "Whether a run in a notebook shows its graph under the cell.")
+
+    cassette: Path | None = setting(  # noqa: RUF009  # it gives a field
+        None, kinds.FILE, "A cassette that flow runs take the results of their tasks from, or record them to."
+    )
+    record_mode: RecordMode = setting(  # noqa: RUF009  # it gives a field
+        "none",
+        kinds.one_of(*RECORD_MODES),
+        "What becomes of a cassette: none only replays it, once records it where it is not there, new_episodes also "
+        "records what is not in it, all records it anew.",
+    )
+    allow_pickle: bool = setting(False, kinds.TRUTH, "Whether a cassette may hold pickles, which are code.")
 
     _given: frozenset[str] = field(default=frozenset(), compare=False)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..flow import Flow
     from ..inputs import Inputs
     from ..ports import Runner
+    from ..replay import RunReplay
     from .called import Called
 
 
@@ -51,6 +52,8 @@ class FlowRun(Controlled):
     """True in a child that its code has forked: the run is that of the parent, and goes on there alone."""
     timed_out = False
     """True once the time of the present attempt is up."""
+    replay: RunReplay | None = None
+    """What it takes the results of its tasks from, or records them to; null for nothing."""
     _quoted = False
     """True if the flow returned something that is not to be interpreted."""
 
@@ -133,6 +136,8 @@ class FlowRun(Controlled):
         if self.recall is not None:
             self.recall.note(run)
         run.here = self.of(task)
+        if self.replay is not None:
+            self.replay.called(run, given, parent)
         if task.durability is not None and not task.is_flow:
             self.engine.store.set_durability(self.number, run.number, task.durability)
         return run

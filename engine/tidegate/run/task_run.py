@@ -165,14 +165,12 @@ class TaskRun(Latch):
 
     @property
     def is_kept(self) -> bool:
-        """True if it ended in an earlier attempt of its flow run, and is not to run again: whatever ends the wait for
-        its inputs, its end and its result stay."""
+        """True if its end is that of an earlier attempt, and stays whatever ends the wait for its inputs."""
         return self.state.is_final() and not self.reopened
 
     def took(self) -> float | None:
         """Seconds of the last attempt, or of the present one so far; null if there was none."""
-        state = self.state
-        return self.now() - state.timestamp if state.type is StateType.RUNNING else self.seconds
+        return self.now() - self.state.timestamp if self.state.type is StateType.RUNNING else self.seconds
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock of its flow run."""
@@ -304,6 +302,8 @@ class TaskRun(Latch):
         task = self.task
         if task.run_name is not None and not self.given_name and not task.is_flow:
             self.given_name = fill_in(task.run_name, task.arguments(self.args, self.kwargs))
+        replay = self.flow_run.replay
+        self.cached = self.cached if replay is None else replay.hit(self)
         caching = task.caching
         if caching is not None and self.cached is None and (self.reopened or not self.state.is_final()):
             self.cache_key = caching.key(self)
@@ -355,6 +355,8 @@ class TaskRun(Latch):
 
     def end(self, state: State) -> None:
         """The final state is kept: link the result, let go of the inputs, tell everybody."""
+        if self.flow_run.replay is not None:
+            self.flow_run.replay.ended(self, state)
         self.state = state
         if self.ticket is not None:  # given up while its body is at work
             self.flow_run.engine.tag_slots.leave(self.ticket)
@@ -369,9 +371,8 @@ class TaskRun(Latch):
 
     def recorded_state(self) -> State:
         """The state that the store has of it now."""
-        flow_run = self.flow_run
-        row = flow_run.engine.store.task_run(flow_run.number, self.number)
-        return PENDING if row is None else flow_run.of(self.task).saving.recorded(row)
+        row = self.flow_run.engine.store.task_run(self.flow_run.number, self.number)
+        return PENDING if row is None else self.flow_run.of(self.task).saving.recorded(row)
 
     def value(self, raise_on_failure: bool = True) -> Any:
         """What the function returned, once the run has ended; raises what it raised, or returns it instead.

@@ -1,0 +1,253 @@
+"""Replay: flow runs whose tasks do not run, but end as a cassette says; and the recording of such a cassette.
+
+A call is looked for as the same task with the same inputs, called with them as often before (`run.identity`), never by
+its place among the calls.  Bodies of flows and subflows run as ever, and tasks that a task calls do not: what counts is
+how the outer one ended.  Each end is kept, so that what is retried, by a flow or by `MapResult.retry`, fails first.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, get_args
+
+from .engine import Engine, engine
+from .errors import InvalidOption, NotRecorded, UsageError
+from .futures import TaskFuture
+from .hits import Hit
+from .model.record_modes import RECORD_MODES, RecordMode
+from .model.states import Failed, State, StateType
+from .rules.outcome import of_error
+from .settings import settings
+
+if TYPE_CHECKING:
+    from .cassette import Call, Cassette
+    from .run.flow_run import FlowRun
+    from .run.task_run import TaskRun
+
+NAMED = 3
+"""Calls that an error names; the others are counted."""
+
+
+@contextmanager
+def use_cassette(
+    path: str | os.PathLike[str], record_mode: RecordMode = "once", *, allow_pickle: bool = False
+) -> Iterator[Replay]:
+    """Have flow runs inside, in all threads, replay the results of their tasks from a file, or record them to it.
+
+    - ``record_mode``: ``"none"`` only replays, and a call that is not in the file raises `NotRecorded`; ``"once"``, the
+      default, does so too if the file is there, and else records it; ``"new_episodes"`` runs and records what is not in
+      it; ``"all"`` runs everything and records it anew.
+    - ``allow_pickle``: true to keep results that are no plain data as pickles, and to load such.  Loading one runs what
+      is in it: allow it for files that you trust as you trust your code.
+
+    Raises `UsageError` for a file that cannot be read or written, or would hold a secret, and `NotRecorded` at the end
+    once more for a call that was not to be had, so that code which handles errors cannot hide it, or if a result could
+    not be recorded.
+    """
+    here = engine()
+    before, made = here.replay, Replay(Path(path), record_mode, allow_pickle)
+    here.replay = made
+    try:
+        yield made
+    finally:
+        here.replay = before
+    made.close()
+
+
+def look(here: Engine) -> None:
+    """Begin to replay or to record if the settings say so.  Raises `UsageError`."""
+    if here.replay is None:
+        now = settings()
+        if now.cassette is not None:
+            here.replay = Replay(now.cassette, now.record_mode, now.allow_pickle, warns=True)
+
+
+class Replay:
+    """A cassette in use.  Safe from any thread."""
+
+    def __init__(self, path: Path, mode: RecordMode, allow_pickle: bool = False, *, warns: bool = False) -> None:
+        from .cassette import Cassette  # brings what reads and writes values: only for who replays
+
+        if mode not in get_args(RecordMode):
+            raise InvalidOption(f"record_mode must be one of {', '.join(map(repr, RECORD_MODES))}, not {mode!r}.")
+        path = path.absolute()
+        there = path.exists()
+        if mode == "none" and not there:
+            raise NotRecorded(f"There is no cassette {path}. {_how('once')}")
+        self.allow_pickle = allow_pickle
+        self.plays = mode != "all" and there
+        self.records = mode in ("all", "new_episodes") or not there
+        self.cassette: Cassette = Cassette.read(path) if self.plays else Cassette(path)
+        self.unmet: list[NotRecorded] = []
+        """The calls that were not to be had."""
+        self._warns = warns
+        self._lock = Lock()
+        self._parts: dict[int, RunReplay] = {}
+        self._roots: Counter[str] = Counter()
+
+    def of(self, run: FlowRun, tracking: TaskRun | None) -> RunReplay:
+        """What there is for a flow run; the same for one that goes on."""
+        with self._lock:
+            made = self._parts.get(run.number)
+            if made is None:
+                made = self._parts[run.number] = RunReplay(self, self._name(run, tracking))
+        if tracking is None and self.records:
+            run.finished.on_done(self._save)
+        return made
+
+    def _name(self, run: FlowRun, tracking: TaskRun | None) -> str:
+        """Which run of the program it is; not by its number, which is another one each time."""
+        if tracking is not None and tracking.flow_run.number in self._parts:
+            above, call = self._parts[tracking.flow_run.number].name, tracking.identity
+            return f"{above} > {run.flow.name}#{call.key[:8]}.{call.nth + 1}"
+        self._roots[run.flow.name] += 1
+        return f"{run.flow.name}#{self._roots[run.flow.name]}"
+
+    def _save(self) -> None:
+        """Keep what there is, after each root run: a kernel that is tested is killed at the end."""
+        try:
+            with self._lock:
+                self.cassette.write()
+            problem = self._left_out()
+        except UsageError as error:
+            problem = str(error)
+        if problem and self._warns:
+            warnings.warn(problem, stacklevel=2)
+
+    def _left_out(self) -> str:
+        left = list(self.cassette.missing()) if self.records else []
+        if not left:
+            return ""
+        (call, why), more = left[0], f" Neither are {len(left) - 1} more." if len(left) > 1 else ""
+        return (
+            f"{call} is not in the cassette {self.cassette.path}: {why}.{more} "
+            "Return plain data, or keep it as a pickle with allow_pickle=True."
+        )
+
+    def close(self) -> None:
+        """Write what was recorded.  Raises `UsageError`, and `NotRecorded` for what was not to be had."""
+        if self.records:
+            with self._lock:
+                self.cassette.write()
+        if self.unmet:
+            raise self.unmet[0]
+        left = self._left_out()
+        if left:
+            raise NotRecorded(left)
+
+    def miss(self, call: Call) -> NotRecorded:
+        """The error of a call that is not in the cassette."""
+        there = list(self.cassette.calls(call.task))
+        if any(each.key == call.key and call.key for each in there):
+            known = "It was recorded fewer times."
+        elif there:
+            told = list(dict.fromkeys(map(str, there)))
+            more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+            known = f"It has {', '.join(told[:NAMED])}{more}."
+        else:
+            tasks = sorted({each.task for calls in self.cassette.runs.values() for each in calls.values()})
+            known = f"It has no call of that task, but of {', '.join(tasks[:NAMED])}." if tasks else "It is empty."
+        return self._unmet(f"The cassette {self.cassette.path} has no call {call}. {known} {_how('new_episodes')}")
+
+    def unusable(self, call: Call, why: str) -> NotRecorded:
+        """The error of a call whose result cannot be had."""
+        return self._unmet(f"The result of {call} in the cassette {self.cassette.path} cannot be used. {why}")
+
+    def _unmet(self, text: str) -> NotRecorded:
+        error = NotRecorded(text)
+        self.unmet.append(error)
+        return error
+
+
+class RunReplay:
+    """The part of a cassette that is of one flow run."""
+
+    def __init__(self, replay: Replay, name: str) -> None:
+        self.name = name
+        """Which run it is in the cassette."""
+        self._replay = replay
+        self._calls: dict[int, Call] = {}
+        """The calls that are replayed or recorded, by the number of the task run."""
+        self._ended: Counter[int] = Counter()
+        """How often the task run of that number has ended."""
+        self._now: set[int] = set()
+        """Task runs that end as the cassette says."""
+
+    def called(self, run: TaskRun, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> None:
+        """A task is called.  Raises `NotRecorded` if that is to be replayed, and cannot be."""
+        if parent is not None or run.task.is_flow or run.is_kept:
+            return
+        from .cassette import Call, told_input
+
+        key, nth = run.identity
+        inputs = {name: f"<{value.name}>" if isinstance(value, TaskFuture) else value for name, value in given}
+        call = Call(run.task.name, None, key, nth, order=run.number)
+        replay = self._replay
+        known = replay.plays and replay.cassette.find(self.name, (call.task, key, nth)) is not None
+        if not known:
+            call.inputs = {name: told_input(name, value) for name, value in inputs.items()}
+        self._calls[run.number] = call
+        if not (known or replay.records):
+            raise replay.miss(call)
+
+    def hit(self, run: TaskRun) -> Hit | None:
+        """How a task run is to end without running, or what there was for it before.  Raises `NotRecorded`."""
+        call = self._calls.get(run.number)
+        if call is None or not self._replay.plays or run.is_kept:
+            return run.cached
+        found = self._replay.cassette.find(self.name, (call.task, call.key, call.nth))
+        if found is None or not found.ends:
+            return run.cached
+        before, last = self._ended[run.number], len(found.ends) - 1
+        if before > last and self._replay.records:
+            return run.cached
+        end = found.ends[min(before, last)]  # a cassette that was made of a record has the last end alone
+        self._now.add(run.number)
+        run.attempts += end.get("attempts", 1)
+        return Hit(self._state(found, end, run), b"")
+
+    def _state(self, call: Call, end: dict[str, Any], run: TaskRun) -> State:
+        from .cassette import read
+
+        if "missing" in end:
+            raise self._replay.unusable(call, f"It was not recorded: {end['missing']}.")
+        how = "returned" if "returned" in end else "raised"
+        try:
+            value = read(how, end[how], self._replay.allow_pickle) if how in end else None
+        except UsageError as error:
+            raise self._replay.unusable(call, f"{error}") from None
+        now = run.now()
+        if how == "returned":
+            return State(
+                StateType.COMPLETED, end.get("state", "Completed"), end.get("message", "Replayed."), now, value
+            )
+        state = of_error(value, False, now) if isinstance(value, BaseException) else Failed(at=now)
+        return state.copy(name=end.get("state", state.name), message=end.get("message", state.message))
+
+    def ended(self, run: TaskRun, state: State) -> None:
+        """A task run has ended: record it, if it ran."""
+        call = self._calls.get(run.number)
+        if call is None:
+            return
+        self._ended[run.number] += 1
+        if run.number in self._now:
+            self._now.discard(run.number)
+        elif self._replay.records:
+            from .cassette import end_of
+
+            end = end_of(state, run.attempts, self._replay.allow_pickle)
+            if end is not None:
+                self._replay.cassette.call(self.name, call).ends.append(end)
+
+
+def _how(mode: RecordMode) -> str:
+    return (
+        f"Record it with record_mode={mode!r}, pytest --tidegate-record={mode}, or the environment variable "
+        f"TIDEGATE_RECORD_MODE={mode}."
+    )
