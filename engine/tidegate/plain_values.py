@@ -198,23 +198,28 @@ def _table(value: Any, kind: type, depth: int) -> Plain:
         return {"$number": [value.dtype.str, _plain(value.item(), depth + 1)]}
     if module == "pandas" and kind.__name__ == "DataFrame":
         columns = [_column(value.iloc[:, at], depth) for at in range(value.shape[1])]
-        steps = [value.index.start, value.index.stop, value.index.step] if _counts(value.index) else None
-        index = {"range": steps} if steps else _column(value.index.to_series(), depth)
-        names = _plain(value.columns.tolist(), depth + 1)
-        return {"$frame": {"columns": names, "index": index, "data": columns}}
+        return {"$frame": {"columns": _axis(value.columns, depth), "index": _axis(value.index, depth), "data": columns}}
+    if module == "pandas" and kind.__name__ == "Series":
+        name = _plain(value.name, depth + 1)
+        return {"$series": {"name": name, "index": _axis(value.index, depth), "data": _column(value, depth)}}
     raise NotPlain(kind.__name__)
 
 
-def _column(series: Any, depth: int) -> Plain:
+def _axis(index: Any, depth: int) -> dict[str, Plain]:
+    name = {} if index.name is None else {"name": _plain(index.name, depth + 1)}
+    if type(index).__name__ == "RangeIndex":
+        return {"range": [index.start, index.stop, index.step], **name}
+    if index.nlevels > 1:
+        raise NotPlain("MultiIndex")
+    return {**_column(index.to_series(), depth), **name}
+
+
+def _column(series: Any, depth: int) -> dict[str, Plain]:
     dtype = str(series.dtype)
     values = series.tolist()
     if dtype.startswith("datetime64"):
         values = [None if each != each else each.isoformat() for each in values]
     return {"dtype": dtype, "values": _plain(values, depth + 1)}
-
-
-def _counts(index: Any) -> bool:
-    return type(index).__name__ == "RangeIndex" and index.name is None
 
 
 def _name_of(kind: type) -> str:
@@ -300,21 +305,27 @@ def _read_number(data: Plain) -> Any:
 def _read_frame(data: Plain) -> Any:
     import pandas as pd
 
-    kept = data["index"]
-    index = pd.RangeIndex(*kept["range"]) if "range" in kept else _read_index(pd, kept)
-    series = [pd.Series(values, index, dtype=dtype) for values, dtype in map(_read_column, data["data"])]
-    made = pd.DataFrame(dict(enumerate(series)), index=index)
-    made.columns = pd.Index(from_plain(data["columns"]))
+    index = _read_axis(pd, data["index"])
+    made = pd.DataFrame({at: _series(pd, each, index) for at, each in enumerate(data["data"])}, index=index)
+    made.columns = _read_axis(pd, data["columns"])
     return made
 
 
-def _read_index(pd: Any, data: Plain) -> Any:
-    values, dtype = _read_column(data)
-    return pd.Index(values, dtype=dtype)
+def _read_series(data: Plain) -> Any:
+    import pandas as pd
+
+    return _series(pd, data["data"], _read_axis(pd, data["index"])).rename(from_plain(data["name"]))
 
 
-def _read_column(data: Plain) -> tuple[list[Any], str]:
-    return from_plain(data["values"]), data["dtype"]
+def _series(pd: Any, data: Plain, index: Any) -> Any:
+    return pd.Series(from_plain(data["values"]), index, dtype=data["dtype"])
+
+
+def _read_axis(pd: Any, data: Plain) -> Any:
+    name = from_plain(data.get("name"))
+    if "range" in data:
+        return pd.RangeIndex(*data["range"], name=name)
+    return pd.Index(from_plain(data["values"]), dtype=data["dtype"], name=name)
 
 
 _READERS: dict[str, Callable[[Plain], Any]] = {
@@ -341,4 +352,5 @@ _READERS: dict[str, Callable[[Plain], Any]] = {
     "$array": _read_array,
     "$number": _read_number,
     "$frame": _read_frame,
+    "$series": _read_series,
 }

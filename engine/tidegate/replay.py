@@ -50,6 +50,16 @@ def use_cassette(
     once more for a call that was not to be had, so that code which handles errors cannot hide it, or if a result could
     not be recorded.
     """
+    with replaying(path, record_mode, allow_pickle=allow_pickle) as made:
+        yield made
+    made.check()
+
+
+@contextmanager
+def replaying(
+    path: str | os.PathLike[str], record_mode: RecordMode = "once", *, allow_pickle: bool = False
+) -> Iterator[Replay]:
+    """As `use_cassette`, for who makes the check at the end himself."""
     here = engine()
     before, made = here.replay, Replay(Path(path), record_mode, allow_pickle)
     here.replay = made
@@ -57,7 +67,7 @@ def use_cassette(
         yield made
     finally:
         here.replay = before
-    made.close()
+        made.write()
 
 
 def look(here: Engine) -> None:
@@ -112,8 +122,7 @@ class Replay:
     def _save(self) -> None:
         """Keep what there is, after each root run: a kernel that is tested is killed at the end."""
         try:
-            with self._lock:
-                self.cassette.write()
+            self.write()
             problem = self._left_out()
         except UsageError as error:
             problem = str(error)
@@ -130,11 +139,14 @@ class Replay:
             "Return plain data, or keep it as a pickle with allow_pickle=True."
         )
 
-    def close(self) -> None:
-        """Write what was recorded.  Raises `UsageError`, and `NotRecorded` for what was not to be had."""
+    def write(self) -> None:
+        """Write what was recorded.  Raises `UsageError`."""
         if self.records:
             with self._lock:
                 self.cassette.write()
+
+    def check(self) -> None:
+        """Raise `NotRecorded` for what was not to be had, or could not be recorded."""
         if self.unmet:
             raise self.unmet[0]
         left = self._left_out()

@@ -71,6 +71,9 @@ VALUES: list[Any] = [
     np.arange(6.0).reshape(2, 3),
     np.float32(0.1),
     pd.DataFrame({"n": [1, 2], "t": ["x", None], "f": [0.5, float("nan")]}),
+    pd.DataFrame({"r": ["a", "a", "b"], "n": [1, 2, 3]}).groupby("r").sum(),
+    pd.DataFrame([[1, 2.0]]),
+    pd.Series([1.5, 2], index=["a", "b"], name="s"),
     pd.DataFrame({"d": pd.to_datetime(["2026-01-02", "NaT"])}, index=["p", "q"]),
 ]
 
@@ -90,7 +93,7 @@ def endless() -> list[Any]:
 
 @pytest.mark.parametrize(
     "value",
-    [object(), lambda: 1, SecretStr("x"), endless(), {"a": object()}, "\ud800", 1 << 20_000, pd.Series([1])],
+    [object(), lambda: 1, SecretStr("x"), endless(), {"a": object()}, "\ud800", 1 << 20_000, pd.Series([object()])],
     ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_form_is_refused(value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,17 @@ def loaded_newest() -> Iterator[Loaded]:
 def newest(loaded_newest: Loaded) -> FrontEnd:
     """The environment's own kernel, with the extension loaded, shared by the tests of a module."""
     return loaded_newest.get()
+
+
+@pytest.fixture
+def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders of its own for everything Jupyter, and a kernel that can be had by name; the folder to work in."""
+    spec = tmp_path / "data" / "kernels" / "tested"
+    spec.mkdir(parents=True)
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    return work

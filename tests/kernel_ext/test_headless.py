@@ -29,20 +29,6 @@ CELLS = [
 ]
 
 
-@pytest.fixture
-def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folders of its own for everything Jupyter, and a kernel that can be had by name; the folder to work in."""
-    spec = tmp_path / "data" / "kernels" / "tested"
-    spec.mkdir(parents=True)
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    work = tmp_path / "work"
-    work.mkdir()
-    return work
-
-
 def offer_kernel(work: Path, version: str) -> None:
     """Make `tested` the kernel of this version."""
     spec = {
