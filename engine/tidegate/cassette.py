@@ -104,6 +104,11 @@ class Cassette:
             for call in calls.values():
                 yield from ((call, end["missing"]) for end in call.ends if "missing" in end)
 
+    def summary(self) -> str:
+        """What is in it, in a line."""
+        calls = sum(map(len, self.runs.values()))
+        return f"{self.path} has {calls:,} {'call' if calls == 1 else 'calls'} of tasks."
+
     def write(self) -> None:
         """Replace the file in one step.
 

@@ -81,6 +81,8 @@ def error_to_plain(error: BaseException) -> Plain:
         raise NotPlain(type(error).__name__) from None
     attributes = {}
     for name, value in vars(error).items():
+        if name.startswith("__") and name != "__notes__":
+            continue  # such as the inputs that a saved failure has with it
         try:
             attributes[name] = to_plain(value)
         except NotPlain:  # a response, a client: who looks at the text and the class does not miss it

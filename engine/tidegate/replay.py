@@ -70,6 +70,16 @@ def replaying(
         made.write()
 
 
+def name_of_root(flow: str, which: int) -> str:
+    """What a root run is called in a cassette: the first of its flow, the second, ..."""
+    return f"{flow}#{which}"
+
+
+def name_of_subflow(above: str, flow: str, key: str, nth: int) -> str:
+    """What the run of a subflow is called there, by that of the run above and the call."""
+    return f"{above} > {flow}#{key[:8]}.{nth + 1}"
+
+
 def look(here: Engine) -> None:
     """Begin to replay or to record if the settings say so.  Raises `UsageError`."""
     if here.replay is None:
@@ -115,9 +125,9 @@ class Replay:
         """Which run of the program it is; not by its number, which is another one each time."""
         if tracking is not None and tracking.flow_run.number in self._parts:
             above, call = self._parts[tracking.flow_run.number].name, tracking.identity
-            return f"{above} > {run.flow.name}#{call.key[:8]}.{call.nth + 1}"
+            return name_of_subflow(above, run.flow.name, call.key, call.nth)
         self._roots[run.flow.name] += 1
-        return f"{run.flow.name}#{self._roots[run.flow.name]}"
+        return name_of_root(run.flow.name, self._roots[run.flow.name])
 
     def _save(self) -> None:
         """Keep what there is, after each root run: a kernel that is tested is killed at the end."""

@@ -34,6 +34,13 @@ def _open() -> LineParser:
     return made
 
 
+def _record() -> LineParser:
+    made = _made("record", "keeps what the tasks of a run returned in a file, to replay it.", f"[{RUN}]")
+    made.add_argument("-o", "--out", metavar="FILE", help="The cassette; cassettes/FLOW.json by default.")
+    made.add_argument("--allow-pickle", action="store_true", help="Keep what is no plain data as pickles.")
+    return made
+
+
 def _going_on(name: str, about: str) -> LineParser:
     made = _made(name, about, RUN)
     told = "What becomes of completed task runs whose code has changed since; they run again by default."
@@ -53,6 +60,7 @@ COMMANDS: dict[str, LineParser] = {
     "fork": _made("fork", "does so in a new run, and leaves that one as it is.", RUN, f"[{TASK}]"),
     "open": _open(),
     "diff": _made("diff", "compares two runs by parameters, code, states, timings and results.", RUN, OTHER),
+    "record": _record(),
     "config": _made("config", "shows the settings, and what set them."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from IPython.core.error import UsageError
@@ -17,6 +18,7 @@ from tidegate.engine import engine
 from tidegate.model.requests import Verb
 from tidegate.model.views import FlowRow
 from tidegate.profiles import origins
+from tidegate.recording import cassette_of, default_path
 from tidegate.recovery import flow_of, fork, rerun, resume, resume_plan, retry_failed
 from tidegate.run.terms import OnChange
 from tidegate.settings import settings
@@ -24,7 +26,7 @@ from tidegate.settings import settings
 from .cell import Body, outcome
 from .command_lines import COMMANDS, given, help_text, usage
 from .failure import Failure
-from .records import found, title, told
+from .records import found, newest, title, told
 from .session import Again, Session
 from .tables import RunTable, Table
 
@@ -76,13 +78,13 @@ class Commands:
     # Look -----------------------------------------------------------------------------------------------------------
 
     def _runs(self, limit: int, state: str | None, flow: str | None) -> RunTable:
-        def newest() -> list[FlowRow]:
+        def rows() -> list[FlowRow]:
             bury_all(engine())
             return matching(engine().store, limit, state, flow)
 
         if limit < 1:
             raise UsageError(f"%tidegate runs --limit takes a number from 1, not {limit}.")
-        return RunTable(told(newest))
+        return RunTable(told(rows))
 
     def _show(self, run: str) -> None:
         self._session.show_record(found(run).number)
@@ -91,10 +93,16 @@ class Commands:
         if run is not None:
             self._session.attach(found(run))
             return
-        newest = [row for row in told(lambda: engine().store.flow_runs(100)) if row.parent is None]
-        if not newest:
-            raise UsageError("There is no flow run yet: nothing to attach to.")
-        self._session.attach(newest[0])
+        self._session.attach(newest("attach to"))
+
+    def _record(self, run: str | None, out: str | None, allow_pickle: bool) -> None:
+        row = newest("record") if run is None else found(run)
+        path = Path(out) if out else default_path(row.flow)
+        made = told(lambda: cassette_of(engine(), row, path, allow_pickle=allow_pickle))
+        told(made.write)
+        print(made.summary())
+        for missing, why in made.missing():
+            print(f"{missing} is not in it: {why}.")
 
     def _diff(self, run: str, other: str) -> Table:
         rows = found(run), found(other)

@@ -37,6 +37,15 @@ def found(run: str | int) -> FlowRow:
     return row
 
 
+def newest(verb: str) -> FlowRow:
+    """The newest flow run that is no subflow.  Raises `UsageError`, with what was to be done, if there is none."""
+    rows = told(lambda: engine().store.flow_runs(NAMED))
+    row = next((row for row in rows if row.parent is None), None)
+    if row is None:
+        raise UsageError(f"There is no flow run yet: nothing to {verb}.")
+    return row
+
+
 def _named(name: str) -> FlowRow | None:
     newest = engine().store.flow_runs(NAMED)
     of_flow = (row for row in newest if row.flow == name and row.parent is None)

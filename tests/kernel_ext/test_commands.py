@@ -204,3 +204,19 @@ def test_tab_offers_commands_flags_runs_and_tasks(kernel: FrontEnd) -> None:
     assert "--task-runner" in offered(kernel, "%%flow --detach --t")
     assert {"process", "sequential"} <= set(offered(kernel, "%%flow --task-runner "))
     assert offered(kernel, "%%flow --durability po") == ["power"]
+
+
+def test_record_makes_a_cassette_of_the_newest_run_or_of_a_named_one(here: FrontEnd, tmp_path: Path) -> None:
+    here.run("%%flow --name taped\nsame.map([1, (2, 3)]).wait()")
+    out = tmp_path / "tape.json"
+    for words in ("", "taped "):
+        out.unlink(missing_ok=True)
+        said = here.run(f"%tidegate record {words}-o {out}")
+        assert said.text == f"{out} has 2 calls of tasks.\n"
+        assert '{"returned": {"$tuple": [2, 3]}}' in out.read_text()
+    replayed = here.run(
+        f"from tidegate import use_cassette\nwith use_cassette({str(out)!r}, 'none'):\n"
+        "    [flow(lambda: same(1), name='taped-again')(), flow(lambda: same(9), name='taped-again')()]"
+    )
+    assert replayed.ename == "NotRecorded"
+    assert "has no call same(x=9). It has same(...)." in f"{replayed.evalue}"

@@ -12,6 +12,7 @@ from .control import cancel, pause, resume, suspend
 from .diff import diff
 from .logs import logs
 from .profiles import profile
+from .record import record
 from .run import run
 from .runs import runs, show
 from .settings import settings
@@ -55,5 +56,5 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
         context.with_resource(temporary_settings({"home": home}))
 
 
-for each in (run, runs, show, diff, logs, pause, resume, suspend, cancel, store, settings, profile):
+for each in (run, record, runs, show, diff, logs, pause, resume, suspend, cancel, store, settings, profile):
     main.add_command(each)

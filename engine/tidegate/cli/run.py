@@ -104,10 +104,10 @@ def run(
                 if resumed is not None:
                     state = _resume(resumed, again, flow, arguments)
                 else:
-                    state = _call(flow, arguments) if forked is None else _fork(forked, again, flow, arguments)
+                    state = call(flow, arguments) if forked is None else _fork(forked, again, flow, arguments)
         finally:
             engine.logs.flush()
-        _report(store, 0 if follower.run is None else follower.run.number, state)
+        report(store, 0 if follower.run is None else follower.run.number, state)
     context.exit(130 if state.name == "Interrupted" else CODES[state.type])
 
 
@@ -137,7 +137,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def _call(flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
+def call(flow: Flow[..., Any], arguments: dict[str, Any]) -> State:
     """Run it on this thread; the final state."""
     names = flow.signature.parameters
     args, kwargs = flow.call_with({name: value for name, value in arguments.items() if name in names})
@@ -172,7 +172,7 @@ def _ended(made: State | Coroutine[Any, Any, State]) -> State:
     return asyncio.run(made)
 
 
-def _report(store: EventStore, number: int, state: State) -> None:
+def report(store: EventStore, number: int, state: State) -> None:
     """How it ended, from the record."""
     sys.stdout.flush()
     try:
