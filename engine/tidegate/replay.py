@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from .engine import Engine, engine
 from .errors import InvalidOption, NotRecorded, UsageError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .cassette import Call, Cassette
     from .run.flow_run import FlowRun
     from .run.task_run import TaskRun
+
+Asked: TypeAlias = tuple[Path, RecordMode, bool]
 
 NAMED = 3
 """Calls that an error names; the others are counted."""
@@ -81,17 +83,20 @@ def name_of_subflow(above: str, flow: str, key: str, nth: int) -> str:
 
 
 def look(here: Engine) -> None:
-    """Begin to replay or to record if the settings say so.  Raises `UsageError`."""
-    if here.replay is None:
-        now = settings()
-        if now.cassette is not None:
-            here.replay = Replay(now.cassette, now.record_mode, now.allow_pickle, warns=True)
+    """Replay or record as the settings say that hold here, unless a cassette is in use.  Raises `UsageError`."""
+    now, known = settings(), here.replay
+    asked = None if now.cassette is None else (now.cassette, now.record_mode, now.allow_pickle)
+    if known is None or known.asked is not None:
+        if asked is None:
+            here.replay = None
+        elif known is None or known.asked != asked:
+            here.replay = Replay(*asked, asked=asked)
 
 
 class Replay:
     """A cassette in use.  Safe from any thread."""
 
-    def __init__(self, path: Path, mode: RecordMode, allow_pickle: bool = False, *, warns: bool = False) -> None:
+    def __init__(self, path: Path, mode: RecordMode, allow_pickle: bool = False, *, asked: Asked | None = None) -> None:
         from .cassette import Cassette  # brings what reads and writes values: only for who replays
 
         if mode not in get_args(RecordMode):
@@ -106,7 +111,8 @@ class Replay:
         self.cassette: Cassette = Cassette.read(path) if self.plays else Cassette(path)
         self.unmet: list[NotRecorded] = []
         """The calls that were not to be had."""
-        self._warns = warns
+        self.asked = asked
+        """The settings that ask for it; null if somebody has it in use.  Nobody closes the former, so they warn."""
         self._lock = Lock()
         self._parts: dict[int, RunReplay] = {}
         self._roots: Counter[str] = Counter()
@@ -136,7 +142,7 @@ class Replay:
             problem = self._left_out()
         except UsageError as error:
             problem = str(error)
-        if problem and self._warns:
+        if problem and self.asked is not None:
             warnings.warn(problem, stacklevel=2)
 
     def _left_out(self) -> str:

@@ -299,11 +299,14 @@ def test_no_secret_goes_into_the_file(tape: Path, monkeypatch: pytest.MonkeyPatc
 def test_settings_replay_in_the_whole_process(tape: Path) -> None:
     recorded(tape, lambda: one("a"))
     ran.clear()
-    with engine_over(MemoryStore()), temporary_settings({"cassette": tape}):
-        assert one("a").name == "a"
-        with pytest.raises(NotRecorded, match="locate"):
-            one("b")
-    assert not ran
+    with engine_over(MemoryStore()):
+        with temporary_settings({"cassette": tape}):
+            assert one("a").name == "a"
+            with pytest.raises(NotRecorded, match="locate"):
+                one("b")
+            assert not ran
+        one("b")
+    assert dict(ran) == {"locate b": 1}
 
 
 def test_a_wrong_mode_and_a_foreign_file_are_one_line(tape: Path) -> None:
