@@ -27,6 +27,7 @@ from .artifacts import (
 )
 from .context import get_run_context
 from .control import ask, cancel_flow_run, pause_flow_run, resume_flow_run, suspend_flow_run
+from .detached import DetachedRun
 from .dials import set_concurrency, set_rate
 from .errors import (
     CancelledRun,
@@ -98,6 +99,7 @@ __all__ = (
     "ConcurrentTaskRunner",
     "ControlError",
     "CrashedRun",
+    "DetachedRun",
     "DoneAndNotDone",
     "FailedRun",
     "Flow",

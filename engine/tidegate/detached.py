@@ -6,7 +6,7 @@ import asyncio
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -130,6 +130,28 @@ class DetachedRun(Generic[R]):
     def __repr__(self) -> str:
         # Without a number, a name or a state, so that a notebook under test shows the same text each time.
         return f"{type(self).__name__}()"
+
+
+Make = Callable[[], FlowRun]
+Begin = Callable[[Make], FlowRun]
+
+_begin: Begin | None = None
+
+
+def use(begin: Begin | None) -> None:
+    """Have `begin` start detached runs, for who shows them; null goes back to starting them plainly."""
+    global _begin
+    _begin = begin
+
+
+def begin_detached(make: Make) -> FlowRun:
+    """Make a root flow run and start it on a thread of its own, in a copy of this context.  Raises what `make` does."""
+    if _begin is not None:
+        return _begin(make)
+    with guard.installed():  # an interrupt would leave it half made
+        run = make()
+        carry_out_detached(run, copy_context(), lambda: None)
+    return run
 
 
 def carry_out_detached(run: FlowRun, context: Context, ended: Callable[[], object]) -> None:

@@ -16,6 +16,7 @@ from . import host
 from .caching import Caching
 from .calls import CallFace, call_site
 from .context import Frame, blocked, frame, sketching
+from .detached import DetachedRun, begin_detached
 from .errors import UsageError
 from .flow_graph import FlowGraph
 from .flow_runs import carry_out, carry_out_async, new_flow_run
@@ -158,6 +159,29 @@ class Flow(CallFace, Generic[P, R]):
             return cast(R, self._run_async(args, kwargs, return_state))
         state = carry_out(partial(new_flow_run, self, args, kwargs))
         return cast(R, state if return_state else state.result())
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> DetachedRun[R]:
+        """Start a run on a thread of its own and return its handle at once.
+
+        ``run.wait()``, ``run.result()`` and ``await run`` wait for it; ``run.state``, ``run.pause()``,
+        ``run.resume()``, ``run.suspend()`` and ``run.cancel()`` do not.  In a notebook its graph stands under the cell.
+        An async flow gets a loop of its own on that thread.  The thread ends with the process: a script waits for its
+        runs, and one that has not ended by then can be resumed.
+
+        Raises `ParameterBindError`, `StoreError`, and `UsageError` in a flow, where a call makes a subflow.
+        """
+        __tracebackhide__ = True
+        if frame.get() is not None or sketching.get() is not None:
+            raise UsageError(f"{self.name}.submit() is for the outside of flows. In a flow, call it: a subflow waits.")
+        unfit = [name for name in ("return_state", "wait_for") if name in kwargs]
+        if unfit:
+            raise UsageError(f"{self.name}.submit() takes no {unfit[0]}: its handle has state, wait() and result().")
+        self.bind(args, kwargs)
+        if blocked.get():
+            raise UsageError(
+                f"{self.name}.submit() was called while its code is loaded to find flows; nothing was run."
+            )
+        return DetachedRun(begin_detached(partial(new_flow_run, self, args, kwargs)))
 
     def parameter_schema(self) -> dict[str, Any]:
         """Its parameters as a JSON schema: types, defaults, what is required, models and enums under ``$defs``.

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from IPython.display import HTML, display
 
-from tidegate import Flow, host
+from tidegate import Flow, detached, host
 from tidegate.dead_runs import look
 from tidegate.detached import carry_out_detached
 from tidegate.engine import engine
@@ -99,12 +99,14 @@ class Session:
         """Watch for flow runs and host the main thread."""
         engine().observers.append(self.flow_began)
         host.use(self._pump)
+        detached.use(self.begin_detached)
         self._displays.start()
 
     def stop(self) -> None:
         """Back to how it was."""
         engine().observers.remove(self.flow_began)
         host.use(None)
+        detached.use(None)
         self._displays.stop()
         if self._pump is not None:
             self._pump.close()
@@ -191,15 +193,20 @@ class Session:
 
     def detach(self, flow: Flow[..., Any], body: Body) -> DetachedCell:
         """Run a cell on a thread of its own, its graph under the present cell.  Raises `StoreError`."""
+        run = self.begin_detached(partial(new_flow_run, flow, (), {}))
+        handle = self._handles[run.number] = DetachedCell(run, body)
+        return handle
+
+    def begin_detached(self, make: Callable[[], FlowRun]) -> FlowRun:
+        """Make a root flow run and start it on a thread of its own; its output and its graph are those of this cell."""
         with guard.installed(), self._displays.kept():  # an interrupt would leave it half made
-            run = new_flow_run(flow, (), {})
+            run = make()
             shown = next((each for each in self._shown if each.run is run), None)
             if shown is not None:
                 self._shown.remove(shown)  # its picture is left by its own thread
             context = copy_context() if shown is None else shown.graph.context.copy()
             carry_out_detached(run, context, _nothing if shown is None else shown.leave_picture)
-        handle = self._handles[run.number] = DetachedCell(run, body)
-        return handle
+        return run
 
     def resume_here(self, number: int) -> None:
         """Go on with a run whose graph is here, on a thread of its own: the kernel is free meanwhile.

@@ -236,3 +236,37 @@ def test_a_released_run_goes_on_from_its_page_and_so_does_the_handle(here: Front
     click(here, shown, "resume")
     wait_state(here, shown, "Completed")
     assert here.value("run.result()") == 2
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_submitted_flow_shows_its_graph_and_its_output_in_its_cell(ready: FrontEnd, kind: str) -> None:
+    call = "say('a')" if kind == "sync" else "await say_async('a')"
+    ready.run(
+        f"from tidegate import flow\n@flow\n{'async ' if kind == 'async' else ''}def told_by_{kind}(): return {call}"
+    )
+    cell = ready.run(f"handle = told_by_{kind}.submit()\nhandle")
+    assert (cell.status, cell.result) == ("ok", "DetachedRun()"), cell.content
+    assert len(graphs(ready, cell.msg_id)) == 1
+    assert ready.value("(handle.done(), handle.state.is_final())") == (False, False)
+    later = ready.run("gate.set(); print(handle.result()); print(await handle)")
+    assert later.text == "a\na\n", later.content
+
+    def whole(_: object) -> bool:
+        outputs = ready.outputs(cell.msg_id)
+        shown = [each["data"].get(HTML, "") for each in outputs if "data" in each]
+        text = "".join(each["text"] for each in outputs if each["output_type"] == "stream")
+        pictured = any(text_of(each).startswith("Completed") for each in shown)
+        return "<b>a</b>" in shown and text == "said a\n" and pictured
+
+    ready.wait_until(whole, 15, "the output of the submitted flow, and its final picture")
+
+
+def test_a_submitted_flow_is_paused_and_resumed_by_its_graph(here: FrontEnd) -> None:
+    here.run("@flow\ndef clicked_by_submit():\n    began.set(); gate.wait(20); return same('a')")
+    cell = here.run("handle = clicked_by_submit.submit()")
+    shown = graph(here, cell.msg_id)
+    click(here, shown, "pause")
+    wait_state(here, shown, "Paused")
+    here.run("gate.set()")
+    click(here, shown, "resume")
+    assert here.run("handle.result()").result == "'a'"
