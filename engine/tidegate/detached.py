@@ -167,7 +167,8 @@ def carry_out_detached(run: FlowRun, context: Context, ended: Callable[[], objec
 def _carry_out(run: FlowRun, ended: Callable[[], object]) -> None:
     try:
         if run.flow.is_async:
-            asyncio.run(drive_async(flow_life(run), run.engine))
+            with asyncio.Runner() as runner:  # `asyncio.run` may be patched, and then leaves its loop open
+                runner.run(drive_async(flow_life(run), run.engine))
         else:
             drive(flow_life(run), run.engine)
     finally:

@@ -11,7 +11,9 @@ ended, and ended the flow.
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,10 +131,16 @@ class InterruptGuard:
         self._unwatch = None
         if not callable(previous):
             return
+        answer = _cancellation() if previous is signal.default_int_handler else previous
+        loops = _loops(sys._getframe())
 
         def notice(signum: int, frame: FrameType | None) -> None:
-            self._noticed = True
-            previous(signum, frame)
+            # Where asyncio is patched, a loop may run inside of the flow's own: a cancellation would wait for its end.
+            if _loops(frame) > loops:
+                self._handle(signum, frame)
+            else:
+                self._noticed = True
+                answer(signum, frame)
 
         def unwatch() -> None:
             self._unwatch = None
@@ -179,6 +187,11 @@ class InterruptGuard:
         if due and self.is_open:
             raise KeyboardInterrupt
         self._due = self._due or due
+
+    @property
+    def kept(self) -> bool:
+        """True while an interrupt waits for the guard to open."""
+        return self._kept or self._due
 
     def hears(self) -> bool:
         """True while SIGINT comes to this guard; anybody else would take a signal of ours for one of the user's."""
@@ -246,6 +259,34 @@ class InterruptGuard:
 
 
 guard = InterruptGuard()
+
+
+def _cancellation() -> Callable[[int, FrameType | None], object]:
+    """What ``asyncio.run`` does with an interrupt, for a loop that was begun in another way: a nested one.
+
+    The first cancels the present task, the second raises.
+    """
+    task = asyncio.current_task()
+    came = False
+
+    def cancel(signum: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if task is None or task.done() or came:
+            raise KeyboardInterrupt
+        came = True
+        task.cancel()
+        task.get_loop().call_soon_threadsafe(lambda: None)  # it may be asleep
+
+    return cancel
+
+
+def _loops(frame: FrameType | None) -> int:
+    """How many event loops run on the stack of that code, one inside of the other."""
+    loops = 0
+    while frame is not None:
+        loops += frame.f_code.co_name == "_run_once"
+        frame = frame.f_back
+    return loops
 
 
 def on_main_thread() -> bool:

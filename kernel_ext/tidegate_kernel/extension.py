@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from IPython.core.error import UsageError
+from traitlets import TraitError
+
 from tidegate.errors import TidegateError
 
 from .completion import Completion
@@ -20,7 +23,10 @@ class Extension:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._settings = TideGate(parent=shell)
+        try:
+            self._settings = TideGate(parent=shell)
+        except TraitError as error:  # of what IPython's own configuration says
+            raise UsageError(str(error)) from None
         self._session = Session(shell, self._settings)
         self._parameters = NotebookParameters(shell)
         self._magics = FlowMagics(shell, self._session, self._parameters)

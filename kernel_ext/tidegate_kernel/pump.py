@@ -4,11 +4,13 @@ In a sync cell the main thread polls two things: what it waits for, and the sock
 messages are served at once; all others are kept and given back in order when the flow run ends.  No loop is entered a
 second time and nothing is patched.  In an awaiting cell the loop runs anyway: comm messages are taken off the stream
 before the kernel queues them behind the cell, and a ticker keeps the stop button prompt, because a loop that sleeps in
-its selector does not notice a signal.
+its selector does not notice a signal.  So it is where the user has patched asyncio and enters the loop again in a sync
+cell; what is not for us is then kept with the rest, or it would overtake what came before it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import socket
@@ -81,7 +83,10 @@ class Pump:
         self._wire.begin_cell()
         try:
             if awaited:
-                with self._wire.listening(), ticking(TICK):
+                with self._wire.listening(self._wire.serve), ticking(TICK):
+                    yield
+            elif asyncio._get_running_loop() is not None:
+                with self._wire.listening(self._serve_nested, self._keep), ticking(TICK):
                     yield
             else:
                 yield
@@ -105,6 +110,19 @@ class Pump:
                     self._wire.serve(kind, frames)
         finally:
             guard.reopen(was_open)
+
+    def _serve_nested(self, kind: str, frames: Frames) -> None:
+        """Serve a comm message in the middle of the user's code, which has entered the loop once more."""
+        was_open = guard.close()
+        try:
+            self._wire.serve(kind, frames)
+        finally:
+            guard.is_open = was_open or not guard.hears()
+            if was_open and guard.kept:  # a Cancel; raised in here it would leave the stream half read
+                asyncio.get_running_loop().call_soon(guard.open)
+
+    def _keep(self, frames: Frames) -> None:
+        self._kept.append(frames)
 
     def _ring(self) -> None:
         """Wake the main thread; called from the thread that opens the latch."""

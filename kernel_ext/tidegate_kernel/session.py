@@ -35,6 +35,7 @@ from tidegate_widgets.run_graph import RunGraph
 from .cell import Body
 from .detached import DetachedCell
 from .displays import CellDisplays
+from .nested_asyncio import explain
 from .pump import Pump
 from .settings import TideGate
 from .wire import Wire, keep_page_shell
@@ -124,12 +125,14 @@ class Session:
 
     def settings_shown(self) -> list[tuple[str, str, str]]:
         """Those of the notebook that it has set itself: name, value, and what set it."""
-        shown = str(self._settings.auto_display).lower()
-        ours = self._settings.auto_display != settings().auto_display
-        return [("TideGate.auto_display", shown, "%config")] if ours else []
+        usual = {"auto_display": settings().auto_display, "nested_asyncio": False}
+        now = {name: getattr(self._settings, name) for name in usual}
+        ours = [name for name in usual if now[name] != usual[name]]
+        return [(f"TideGate.{name}", str(now[name]).lower(), "%config") for name in ours]
 
     def flow_began(self, run: FlowRun) -> None:
         """Show the graph of a root flow run, in the thread that runs it."""
+        run.finished.on_done(lambda: explain(run.state.data))
         begun = self._resuming.pop(run.number, None)
         if begun is not None:
             self._again(run)
@@ -265,7 +268,8 @@ class Session:
         try:
             ended = resume(number, flow, on_change=on_change)
             if not isinstance(ended, State):
-                asyncio.run(ended)
+                with asyncio.Runner() as runner:  # as for a detached run
+                    runner.run(ended)
         except Exception as error:  # nobody waits for this thread: the page is told
             shown.graph.tell(str(error))
             if not begun.done():

@@ -125,15 +125,18 @@ class Wire:
         self._stream.flush(zmq.POLLIN)  # the socket's readiness is edge-triggered
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """While inside, comm messages that the loop receives are served at once; all others go where they would.
+    def listening(
+        self, serve: Callable[[str, Frames], None], others: Callable[[Frames], Any] | None = None
+    ) -> Iterator[None]:
+        """While inside, comm messages that the loop receives go to `serve` at once, and all others to `others`; null is
+        where they would go.
 
         Flows that are awaited side by side do not end in reverse order, so the first one in installs the callback and
         the last one out takes it away.
         """
         self._listeners += 1
         if self._listeners == 1:
-            self._listen()
+            self._listen(serve, others)
         try:
             yield
         finally:
@@ -141,13 +144,13 @@ class Wire:
             if self._listeners == 0:
                 self._unlisten()
 
-    def _listen(self) -> None:
+    def _listen(self, serve: Callable[[str, Frames], None], others: Callable[[Frames], Any] | None) -> None:
         stream = self._stream
         original = stream._recv_callback
 
         def received(frames: Frames) -> Any:
             kind = self.is_comm(frames)
-            return original(frames) if kind is None else self.serve(kind, frames)
+            return (others or original)(frames) if kind is None else serve(kind, frames)
 
         def unlisten() -> None:
             if stream._recv_callback is received:

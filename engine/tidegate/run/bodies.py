@@ -40,7 +40,7 @@ def interrupt(body: Handled) -> None:
         loop = handle.get_loop()
         if not loop.is_closed():
             # Looked at again on the loop: once the code has ended, the cancellation would hit what saves its end.
-            loop.call_soon_threadsafe(lambda: handle.cancel() if body.handle is handle else None)
+            loop.call_soon_threadsafe(lambda: _cancel(handle) if body.handle is handle else None)
     elif handle == _MAIN and guard.hears():
         if on_main_thread():
             guard.keep()  # raised at the next wait or the next line of user code
@@ -53,6 +53,17 @@ def interrupt(body: Handled) -> None:
             if body.handle == handle:
                 _sent.add(handle)
                 _raise_in(handle, KeyboardInterrupt)
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    coroutine = task.get_coro()
+    if getattr(coroutine, "cr_running", False) and on_main_thread() and guard.hears():
+        # Its code is at work, and yet its loop called this: it has entered the loop once more, and would hear of a
+        # cancellation only after that.
+        guard.keep()
+        guard.reopen(guard.is_open)
+    else:
+        task.cancel()
 
 
 def quiet(body: Handled) -> None:
