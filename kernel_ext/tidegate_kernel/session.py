@@ -76,6 +76,13 @@ class _Shown:
         self.place.update(HTML(picture(self.graph.view)))
 
 
+class _Nowhere:
+    """The place of a picture in a terminal, which shows none."""
+
+    def update(self, shown: object) -> None:
+        """Show nothing."""
+
+
 class Session:
     """The extension in one IPython shell."""
 
@@ -153,7 +160,7 @@ class Session:
             pump, portal = self._pump, run.engine.portal
             graph.on_msg(lambda *_: portal.after(SETTLE_SECONDS, pump.heard))
         display(graph)
-        place = display(HTML(""), display_id=True)
+        place = self._place("")
         # Where no form can be drawn, the picture says what the run waits for.
         graph.on_question = lambda view: place.update(HTML(picture(view) if "question" in view["run"] else ""))
         self._keep(_Shown(run, graph, place, drawn), run.number)
@@ -177,10 +184,14 @@ class Session:
             graph = RunGraph.of_record(engine(), number)
         keep_page_shell(graph.comm)
         display(graph)
-        place = display(HTML(picture(graph.view)), display_id=True)
+        place = self._place(picture(graph.view))
         drawn = Latch()
         drawn.set()
         return _Shown(None, graph, place, drawn)
+
+    def _place(self, html: str) -> Any:
+        """A place of its own for a static picture, in the output of the present cell."""
+        return display(HTML(html), display_id=True) if hasattr(self._shell, "kernel") else _Nowhere()
 
     def attach(self, row: FlowRow) -> None:
         """Bring the graph of a run back: of one that this kernel runs as it goes on, else from the record, with a

@@ -317,8 +317,8 @@ def test_options_are_heeded(here: FrontEnd) -> None:
     ],
     ids=["sync", "awaiting", "function"],
 )
-def test_a_flow_cell_inside_a_flow_is_one_clear_line(here: FrontEnd, code: str) -> None:
-    reply = here.run(code)
+def test_a_flow_cell_inside_a_flow_is_one_clear_line(cells: FrontEnd, code: str) -> None:
+    reply = cells.run(code)
     assert reply.ename == "UsageError"
     assert "inside a flow" in str(reply.evalue)
     assert len(plain(reply.text).strip().splitlines()) == 1
@@ -329,12 +329,14 @@ def test_a_second_magic_in_a_cell_is_one_clear_line(here: FrontEnd) -> None:
     assert "first line" in line
 
 
-def test_a_cell_on_a_subshell_runs_too(cells: FrontEnd) -> None:
+@pytest.mark.parametrize("body", ["sum(same.map(range(4)).result())", "await same_async(2) + same(4)", "same_async(6)"])
+def test_a_cell_on_a_subshell_runs_too(cells: FrontEnd, body: str) -> None:
     subshell = cells.subshell()
     if subshell is None:
         pytest.skip("this kernel has no subshells")
-    reply = cells.run("%%flow\nsum(same.map(range(4)).result())", subshell_id=subshell)
+    reply = cells.run(f"%%flow\n{body}", subshell_id=subshell)
     assert (reply.status, reply.result) == ("ok", "6"), reply.content
+    assert newest_run(cells)[3] == "Completed"
 
 
 # Stores that cannot be used
