@@ -282,7 +282,7 @@ class Session:
                 with asyncio.Runner() as runner:  # as for a detached run
                     runner.run(ended)
         except Exception as error:  # nobody waits for this thread: the page is told
-            shown.graph.tell(str(error))
+            shown.graph.conversation.tell(str(error))
             if not begun.done():
                 begun.set_exception(error)
         finally:

@@ -145,7 +145,7 @@ class Asked:
         self._came.release()
 
     def get(self, **what: Any) -> Any:
-        self.graph._heard(None, {"kind": "get", "id": "a", **what}, [])
+        self.graph.conversation.hear({"kind": "get", "id": "a", **what})
         assert self._came.acquire(timeout=5)
         return self._answers.pop("a")
 

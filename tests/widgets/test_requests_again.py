@@ -11,7 +11,8 @@ from support.flows import Feed, flow, opened
 from tidegate.engine import Engine, using
 from tidegate.model.states import StateType
 from tidegate.store.memory import MemoryStore
-from tidegate_widgets.run_graph import KNOWN_IDS, RunGraph
+from tidegate_widgets.conversation import KNOWN_IDS
+from tidegate_widgets.run_graph import RunGraph
 
 
 def test_a_request_that_comes_in_twice_is_carried_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +38,7 @@ def test_a_request_that_comes_in_twice_is_carried_out_once(monkeypatch: pytest.M
         feed.await_flow(StateType.RUNNING)
 
         def ask(verb: str, key: str) -> None:
-            graphs[0]._heard(None, {"kind": "do", "id": key, "verb": verb}, [])
+            graphs[0].conversation.hear({"kind": "do", "id": key, "verb": verb})
 
         for verb, key in (("pause", "a"), ("pause", "a"), ("resume", "b"), ("pause", "a"), ("resume", "b")):
             ask(verb, key)
@@ -50,7 +51,7 @@ def test_a_request_that_comes_in_twice_is_carried_out_once(monkeypatch: pytest.M
         opened(ended)
         assert feed.flow_states() == ["Running", "Paused", "Resuming", "Completed"]
         for number in range(3 * KNOWN_IDS):
-            assert graphs[0]._is_new(f"c{number}")
-        assert len(graphs[0]._known) <= KNOWN_IDS
+            assert graphs[0].conversation._is_new(f"c{number}")
+        assert len(graphs[0].conversation._known) <= KNOWN_IDS
     acks = [(each["id"], each["ok"]) for each in sent if each["kind"] == "ack"]
     assert acks == [("a", True), ("b", True)]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tidegate.errors import InvalidInput
+from tidegate.errors import ControlError, InvalidInput
+from tidegate.rules.outcome import describe
 
 from .picture_svg import shortened
 from .protocol import FieldKind, FieldView, QuestionView
@@ -183,6 +184,22 @@ class Form:
         if problems:
             raise InvalidInput(f"{self.title!r} was not answered.", problems)
         return found[""] if self.whole else found
+
+    def submit(self, given: object, resume: Callable[[Any], None]) -> tuple[str | None, dict[str, str]]:
+        """Resume with the answer that was typed by field; what is wrong with it, in all and by field.
+
+        Raises `ControlError` if there is nothing to be resumed.
+        """
+        try:
+            resume(self.answer(given))
+        except InvalidInput as refused:
+            return self.explain(refused)
+        except ControlError:
+            raise
+        except Exception as broken:
+            # A validator of the user's may raise anything, and whoever has answered should hear of it.
+            return f"{sentence(describe(broken))} The run is still paused.", {}
+        return None, {}
 
     def explain(self, error: InvalidInput) -> tuple[str, dict[str, str]]:
         """An error as one line for the form and lines for its fields, by name."""

@@ -1,0 +1,172 @@
+"""What is said between a flow run and the pages that show it, whatever carries it there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, get_args
+
+from tidegate.errors import TidegateError
+from tidegate.model.events import Event
+from tidegate.ports import EventStore
+
+from .drawing import Drawing
+from .graph_model import GraphModel
+from .member import Record, look, told
+from .members import page
+from .protocol import Ack, Verb, View
+from .timeline import timeline
+from .wording import detail
+
+KNOWN_IDS = 200
+"""Ids of the last requests that are known: one that is sent again is carried out once."""
+
+MAX_ID = 100
+"""Characters of a message's id at most; it is sent back."""
+
+Refusal = tuple[str | None, Mapping[str, str]]
+"""Why something could not be done, or null; and what is wrong with an answer, by the name of the field."""
+
+
+class Carrier(Protocol):
+    """What carries a conversation, and does what the pages ask for."""
+
+    def to_pages(self, message: Mapping[str, Any]) -> None:
+        """Send a message to all pages."""
+        ...
+
+    def soon(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call on the thread that has the model, from any thread; such calls come one after the other."""
+        ...
+
+    def carry_out(self, verb: Verb, message: Mapping[str, Any]) -> Refusal:
+        """Do what a page asks, in the thread that heard it.  Raises `TidegateError` if it cannot be done."""
+        ...
+
+
+class Conversation:
+    """Draws a model for the pages and answers what they ask.
+
+    Messages are as in `protocol`.  They may be heard on any thread, and are only checked there and handed on.
+    """
+
+    def __init__(self, model: GraphModel, store: EventStore, carrier: Carrier, *, live: bool) -> None:
+        self.model = model
+        self.drawing = Drawing(model, live)
+        self._store = store
+        self._carrier = carrier
+        self._known: dict[str, object] = {}
+
+    @property
+    def view(self) -> View:
+        """The whole picture as it is now."""
+        return self.drawing.view(time.time())
+
+    # What a page says ----------------------------------------------------------------------------------------------
+
+    def hear(self, content: object) -> None:
+        """Take a message of a page, on a thread that must not wait; what is none is left alone."""
+        if not isinstance(content, dict):
+            return
+        kind, key = content.get("kind"), content.get("id")
+        if kind in ("hello", "resync"):
+            self._carrier.soon(self._snap)
+        elif not isinstance(key, str) or len(key) > MAX_ID:
+            return
+        elif kind == "do" and content.get("verb") in get_args(Verb):
+            if self._is_new(key):
+                self._do(key, content["verb"], content)
+        elif kind == "get":
+            self._get(key, content)
+
+    def _get(self, key: str, content: dict[str, Any]) -> None:
+        soon = self._carrier.soon
+        match content:
+            case {"node": int(number)}:
+                soon(self._tell, key, number)
+            case {"artifacts": int(version)}:
+                soon(self._tell_artifacts, key, version)
+            case {"timeline": True}:
+                soon(self._tell_timeline, key)
+            case {"members": int(number), "first": int(first), "only": str(only)}:
+                soon(self._tell_members, key, number, first, only)
+            case {"member": int(number)}:
+                soon(self._look_up, key, number)
+            case {"failed_after": int(number)}:
+                soon(self._look_up_failed, key, number)
+
+    def _is_new(self, key: str) -> bool:
+        """True for the first of the messages with this id, on whatever thread it comes in."""
+        mine = object()
+        new = self._known.setdefault(key, mine) is mine
+        if len(self._known) > KNOWN_IDS:
+            self._known.pop(next(iter(self._known)), None)
+        return new
+
+    def _do(self, key: str, verb: Verb, content: dict[str, Any]) -> None:
+        error: str | None
+        fields: Mapping[str, str] = {}
+        try:
+            error, fields = self._carrier.carry_out(verb, content)
+        except TidegateError as refused:
+            error = str(refused)
+        answer: Ack = {"kind": "ack", "id": key, "ok": error is None, "error": error}
+        if fields:
+            answer["fields"] = dict(fields)
+        self._carrier.soon(self._carrier.to_pages, answer)
+
+    def tell(self, problem: str) -> None:
+        """Say in the pages that something could not be done; from any thread."""
+        self._carrier.soon(self._carrier.to_pages, {"kind": "problem", "error": problem})
+
+    # What the pages are told, always from the thread that has the model --------------------------------------------
+
+    def news(self, events: Sequence[Event]) -> None:
+        """Take in what has happened, and tell the pages what has changed by it."""
+        self.model.apply(events)
+        self._carrier.to_pages({"kind": "delta", "delta": self.drawing.delta(time.time())})
+
+    def _snap(self) -> None:
+        self._carrier.to_pages({"kind": "snap", "view": self.view})
+
+    def _answer(self, kind: str, key: str, **answer: Any) -> None:
+        self._carrier.to_pages({"kind": kind, "id": key, **answer})
+
+    def _tell(self, key: str, number: int) -> None:
+        node = self.model.nodes.get(number)
+        if node is not None:
+            self._answer("detail", key, detail=detail(self.model, node, number))
+
+    def _tell_artifacts(self, key: str, version: int) -> None:
+        artifacts = self.model.artifacts
+        self._answer("artifacts", key, version=artifacts.version, artifacts=artifacts.since(version))
+
+    def _tell_timeline(self, key: str) -> None:
+        self._answer("timeline", key, timeline=timeline(self.model, self.drawing.drawn(), time.time()))
+
+    def _tell_members(self, key: str, number: int, first: int, only: str) -> None:
+        node = self.model.nodes.get(number)
+        if node is not None:
+            self._answer("members", key, page=page(self.model, node, first, only))
+
+    def _look_up_failed(self, key: str, after: int) -> None:
+        number = self.model.failed_after(after)
+        if number is not None:
+            self._look_up(key, number)
+
+    def _look_up(self, key: str, number: int) -> None:
+        """Have the record of a task run read, on a thread of its own: async tasks must not wait for the disk."""
+        node, created = self.model.node_of(number), self.model.created
+        if node is None or created is None:
+            return
+        kind = "flow" if node.subflow else "task"
+
+        def read() -> None:
+            record = look(self._store, created.flow_run, number, kind, node.task)
+            self._carrier.soon(self._tell_member, key, number, record)
+
+        threading.Thread(target=read, name="tidegate-look", daemon=True).start()
+
+    def _tell_member(self, key: str, number: int, record: Record) -> None:
+        self._answer("member", key, member=told(self.model, number, record))
