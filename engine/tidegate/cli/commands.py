@@ -10,6 +10,7 @@ from ..errors import TidegateError, UsageError
 from ..settings import temporary_settings, use_profile
 from .control import cancel, pause, resume, suspend
 from .diff import diff
+from .graph import graph
 from .logs import logs
 from .profiles import profile
 from .record import record
@@ -56,5 +57,5 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
         context.with_resource(temporary_settings({"home": home}))
 
 
-for each in (run, record, runs, show, diff, logs, pause, resume, suspend, cancel, store, settings, profile):
+for each in (run, record, runs, show, graph, diff, logs, pause, resume, suspend, cancel, store, settings, profile):
     main.add_command(each)

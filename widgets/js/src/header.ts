@@ -11,7 +11,7 @@ import { COUNT_WORDS, count, duration, stateWords } from "./text";
 const CONFIRM_FOR = 3000;
 const NO_CONNECTION =
   "Buttons need a connection to the kernel; the notebook's stop button interrupts the run. " +
-  "If the kernel has died, this goes on in the next one:";
+  "If the kernel has died, this goes on in the next one: %tidegate resume";
 /** What stands on a verb's button, at rest and while it is waited for. */
 export const LABELS: Record<Verb, readonly [rest: string, pending: string]> = {
   pause: ["Pause", "Pausing…"],
@@ -111,7 +111,7 @@ export class Header {
     show(this.#note, run.note !== "");
     setText(this.#answered, run.answered ?? "");
     show(this.#answered, !!run.answered);
-    setText(this.#hint, `${NO_CONNECTION} %tidegate resume ${run.number}`);
+    setText(this.#hint, `${this.#store.words.lost ?? NO_CONNECTION} ${run.number}`);
     show(this.#hint, connection === "lost");
     setText(this.#error, error);
     show(this.#error, error !== "");
@@ -146,7 +146,7 @@ export class Header {
       }
       const pending = this.#store.pending.has(verb);
       const asking = verb === "cancel" && this.#confirming !== null;
-      const [rest, busy] = LABELS[verb];
+      const [rest, busy] = this.#store.words[verb] ?? LABELS[verb];
       setText(button.lastElementChild!, pending ? busy : asking ? "Cancel run?" : rest);
       set(button, {
         // Not `disabled`: that would drop the focus of whoever pressed it.

@@ -19,6 +19,9 @@ import type {
 /** `connecting`: no answer yet; `saved`: there is nobody to answer and nothing runs; `lost`: there should be. */
 export type Connection = "connecting" | "live" | "saved" | "lost";
 
+/** What is said in other words where there is no notebook. */
+export type Words = { lost?: string; unanswered?: string } & { [V in Verb]?: readonly [rest: string, pending: string] };
+
 /** Why an answer was not taken. */
 export interface Refusal {
   error: string;
@@ -103,6 +106,10 @@ export class Store {
     return () => this.#listeners.delete(listener);
   }
 
+  get words(): Words {
+    return (this.#model.get("_words") ?? {}) as Words;
+  }
+
   /** Asks the kernel for `verb`; one question of a kind at a time. */
   ask(verb: Verb): void {
     this.#do(verb, { verb });
@@ -121,7 +128,7 @@ export class Store {
     if (what === "answer") this.refusal = null;
     this.#asked.set(id, what);
     this.#after(id, ACK_LIMIT, () =>
-      this.#answer(id, "The kernel has not answered; the notebook's stop button interrupts the run."),
+      this.#answer(id, this.words.unanswered ?? "The kernel has not answered; the notebook's stop button interrupts the run."),
     );
     const say = (): void => {
       this.#send({ kind: "do", id, ...message });

@@ -1,0 +1,197 @@
+"""The server of a graph page: who is let in, what is there, and that a look runs nothing."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from support.flows import SOON, engine_over, flow, task
+from tidegate.store.sqlite import SQLiteStore
+from tidegate_widgets.graph_page import BACKLOG, GraphPage
+from tidegate_widgets.page_server import MAX_BODY, PageServer
+
+JSON = {"Content-Type": "application/json"}
+HELLO = json.dumps({"kind": "hello", "id": "a"})
+METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")
+UNPICKLED: list[bool] = []
+
+
+def note_unpickled() -> None:
+    UNPICKLED.append(True)
+
+
+class Trap:
+    """Tells when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return note_unpickled, ()
+
+
+@task(persist_result=True)
+def trapped() -> Trap:
+    return Trap()
+
+
+@flow(persist_result=True)
+def page_server_flow() -> None:
+    trapped()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[GraphPage]:
+    """The page of a run that has ended, whose calls are done by `turn`."""
+    store = SQLiteStore(tmp_path / "home" / "store.db")
+    with engine_over(store):
+        page_server_flow(return_state=True)
+    store.close()
+    looking = SQLiteStore(tmp_path / "home" / "store.db")
+    yield GraphPage(looking, 1)
+    looking.close()
+
+
+@pytest.fixture
+def server(page: GraphPage) -> Iterator[PageServer]:
+    with PageServer(page) as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join(SOON)
+
+
+def ask(
+    server: PageServer, path: str, method: str = "GET", body: str | None = None, **headers: str
+) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=SOON)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def below(server: PageServer, name: str = "") -> str:
+    return urlsplit(server.address).path + name
+
+
+@pytest.mark.parametrize("place", ["", "page.js", "run_graph.js", "events", "hear"])
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_there_for_whoever_has_no_token(server: PageServer, place: str, method: str) -> None:
+    token = below(server).strip("/")
+    wrong = (token[:-1] + ("a" if token[-1] != "a" else "b"), token[:-1], token + "a", "", "%" + token, "%C3%A9" * 43)
+    paths = [f"/{place}", *(f"/{each}/{place}" for each in wrong), f"/x/../{token}/{place}"]
+    for path in paths:
+        status = ask(server, path, method, HELLO, **JSON).status
+        assert status in (400, 403, 501), path
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": "127.0.0.1.evil.example:{port}"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://127.0.0.1:{port}"},
+    ],
+    ids=str,
+)
+def test_another_site_is_refused_although_it_has_the_token(server: PageServer, headers: dict[str, str]) -> None:
+    port = server.server_port
+    sent = {name: text.replace("{port}", str(port)) for name, text in headers.items()}
+    for place in ("", "page.js", "run_graph.js", "events"):
+        assert ask(server, below(server, place), **sent).status == 403
+    assert ask(server, below(server, "hear"), "POST", HELLO, **JSON, **sent).status == 403
+
+
+def test_what_is_there_with_the_token(server: PageServer) -> None:
+    for place, kind in (("", "text/html"), ("page.js", "text/javascript"), ("run_graph.js", "text/javascript")):
+        for host in ("127.0.0.1", "localhost"):
+            answer = ask(server, below(server, place), Host=f"{host}:{server.server_port}")
+            assert (answer.status, answer.headers.get_content_type()) == (200, kind)
+        answer = ask(server, below(server, place))
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert [name for name in answer.headers if name.startswith("Access-Control")] == []
+    for place in ("x", "../page.js", "%2e%2e/page_server.py", "page.js/", "page.js?x", "events/x", "hear"):
+        assert ask(server, below(server, place)).status == 404, place
+    for method in METHODS[2:]:
+        assert ask(server, below(server), method).status in (400, 501)
+
+
+def test_what_may_be_said_is_json_of_a_size(server: PageServer) -> None:
+    def say(body: str, **headers: str) -> int:
+        return ask(server, below(server, "hear"), "POST", body, **{**JSON, **headers}).status
+
+    assert say(HELLO) == 204
+    assert say(HELLO, **{"Content-Type": "text/plain"}) == 415
+    assert say("{") == 400
+    assert say("[" * 100_000) == 400
+    for length in ("-1", "1e3", str(MAX_BODY + 1), "9" * 400):
+        assert say("", **{"Content-Length": length}) == 413
+    for odd in ("null", "[]", '{"kind":"do","id":1,"verb":"pause"}', '{"kind":"do","id":"a","verb":"__init__"}'):
+        assert say(odd) == 204
+
+
+def test_the_address_for_the_browser_leads_there_once(server: PageServer) -> None:
+    first = urlsplit(server.first_address).path
+    assert ask(server, first, Host="evil.example").status == 403
+    answer = ask(server, first)
+    assert (answer.status, answer.headers["Location"]) == (303, server.address)
+    assert ask(server, first).status == 403
+    assert ask(server, below(server)).status == 200
+
+
+def turn(page: GraphPage) -> None:
+    """Do what is to be done on the thread of the page."""
+    while (call := page._next_call(0.0)) is not None:
+        call()
+
+
+def told(listening: Queue[Any]) -> list[tuple[str, Any]]:
+    found = []
+    while not listening.empty():
+        kind, text = listening.get_nowait()
+        found.append((kind, json.loads(text)))
+    return found
+
+
+def test_a_look_at_a_task_run_loads_no_result(page: GraphPage) -> None:
+    listening = page.open()
+    turn(page)
+    page.hear({"kind": "hello", "id": "a"})
+    page.hear({"kind": "get", "id": "b", "member": 1})
+    turn(page)
+    (live, snap), member = told(listening), page._next_call(1e9)
+    assert (live, snap[1]["view"]["run"]["state"]["name"]) == (("live", False), "Completed")
+    assert member is not None
+    member()
+    ((_, answer),) = told(listening)
+    assert "not loaded for a look" in answer["member"]["result_note"]
+    assert UNPICKLED == []
+
+
+def test_a_page_that_does_not_listen_is_let_go(page: GraphPage) -> None:
+    deaf, listening = page.open(), page.open()
+    turn(page)
+    for number in range(BACKLOG + 5):
+        page.hear({"kind": "hello", "id": str(number)})
+        turn(page)
+        told(listening)
+    assert deaf.qsize() == BACKLOG
+    page.hear({"kind": "hello", "id": "last"})
+    turn(page)
+    assert [kind for kind, _ in told(listening)] == ["message"]
+    last = [deaf.get_nowait() for _ in range(BACKLOG)][-1]
+    assert last is None

@@ -1,0 +1,180 @@
+"""The server of a graph page: plain HTTP on 127.0.0.1, for whoever has the token.
+
+Everything lies below ``/TOKEN/``: the page, its two scripts, ``events`` (server-sent events, all the way down) and
+``hear`` (a POST for each message up).  Nothing else is there, and nothing is looked at before host and token are right.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from hmac import compare_digest
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from .graph_page import GraphPage
+
+HOST = "127.0.0.1"
+
+MAX_BODY = 2_000_000
+"""Bytes of a message at most: the largest is an answer to a form, whose fields are bounded (`form.MAX_TEXT`)."""
+
+QUIET = 10.0
+"""Seconds without news after which something is sent all the same, to find out whether the page is still there."""
+
+STALLED = 30.0
+"""Seconds that a connection may neither take nor bring anything."""
+
+_STATIC = Path(__file__).parent / "static"
+_FILES = {
+    "": ("page.html", "text/html; charset=utf-8"),
+    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "run_graph.js": ("run_graph.js", "text/javascript; charset=utf-8"),
+}
+
+# The style sheet of the panel is text in its script; images are artifacts, which come as data.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class PageServer(ThreadingHTTPServer):
+    """Serves one graph page.  Raises `OSError` if the port is taken; port 0 is any that is free."""
+
+    daemon_threads = True
+
+    def __init__(self, page: GraphPage, port: int = 0) -> None:
+        self.page = page
+        self._token = secrets.token_urlsafe(32)
+        self._once = secrets.token_urlsafe(32)
+        super().__init__((HOST, port), _Handler)
+        self.hosts = tuple(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
+
+    @property
+    def address(self) -> str:
+        """Where the page is; whoever knows it may look at the run and control it."""
+        return f"http://{self.hosts[0]}/{self._token}/"
+
+    @property
+    def first_address(self) -> str:
+        """An address that leads there once: other users of the machine can read what a browser is started with."""
+        return f"http://{self.hosts[0]}/{self._once}/"
+
+    def place(self, path: str) -> str | None:
+        """What a path names below the token; null without the right one."""
+        _, token, *rest = path.split("/", 2)
+        known = compare_digest(token.encode(), self._token.encode())
+        return rest[0] if known and rest else None
+
+    def lets_in(self, path: str) -> bool:
+        """True for the first visit at the address that leads there once."""
+        if not compare_digest(path.encode(), f"/{self._once}/".encode()):
+            return False
+        self._once = secrets.token_urlsafe(32)
+        return True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that has gone away is no error."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "tidegate", ""
+    timeout = STALLED
+
+    def do_GET(self) -> None:
+        place = self._place()
+        if place == "events":
+            self._tell()
+        elif place in _FILES:
+            name, kind = _FILES[place]
+            self._reply(HTTPStatus.OK, (_STATIC / name).read_bytes(), kind)
+        elif place is not None:
+            self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    def do_POST(self) -> None:
+        place = self._place()
+        if place is None:
+            return
+        if place != "hear":
+            self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            return
+        size = self.headers.get("Content-Length", "")
+        if not size.isdecimal() or len(size) > 8 or int(size) > MAX_BODY:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A message has {MAX_BODY:,} bytes at most.")
+            return
+        body = self.rfile.read(int(size))
+        if self.headers.get_content_type() != "application/json":
+            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A message is JSON.")
+            return
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError):
+            self._refuse(HTTPStatus.BAD_REQUEST, "This is not JSON.")
+            return
+        self.server.page.hear(message)
+        self._reply(HTTPStatus.NO_CONTENT)
+
+    def _place(self) -> str | None:
+        """What is asked for; null if it was refused, or led elsewhere."""
+        hosts, origins = self.headers.get_all("Host", []), self.headers.get_all("Origin", [])
+        if len(hosts) != 1 or hosts[0] not in self.server.hosts or origins not in ([], [f"http://{hosts[0]}"]):
+            self._refuse(HTTPStatus.FORBIDDEN, "This server is for pages of its own on this machine.")
+        elif self.command == "GET" and self.server.lets_in(self.path):
+            self._reply(HTTPStatus.SEE_OTHER, location=self.server.address)
+        elif (place := self.server.place(self.path)) is not None:
+            return place
+        else:
+            self._refuse(HTTPStatus.FORBIDDEN, "The token is missing or wrong; the terminal shows the whole address.")
+        return None
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self.close_connection = True  # there may be a body that nobody has read
+        self._reply(status, f"{why}\n".encode(), "text/plain; charset=utf-8")
+
+    def _reply(self, status: HTTPStatus, body: bytes = b"", kind: str = "", location: str = "") -> None:
+        self._head(status, {"Content-Type": kind, "Content-Length": str(len(body)), "Location": location})
+        self.wfile.write(body)
+
+    def _head(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, text in {**_HEADERS, **headers}.items():
+            if text:
+                self.send_header(name, text)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _tell(self) -> None:
+        """Everything that the page is told, until it goes away."""
+        self.close_connection = True
+        self._head(HTTPStatus.OK, {"Content-Type": "text/event-stream; charset=utf-8"})
+        listening = self.server.page.open()
+        try:
+            while True:
+                try:
+                    told = listening.get(timeout=QUIET)
+                except Empty:
+                    self.wfile.write(b":\n\n")
+                    continue
+                if told is None:
+                    return
+                self.wfile.write(f"event: {told[0]}\ndata: {told[1]}\n\n".encode())
+        finally:
+            self.server.page.close(listening)
+
+    def log_message(self, *args: Any) -> None:
+        """The terminal is for the address alone."""
