@@ -5,13 +5,14 @@
 # make conformance   which items of the conformance list have a test, which have none, and why
 # make reliability   the scorecard: kills, races, storms, hundreds of times, and docs/reliability.md (20 minutes)
 # make reliability-nightly   the same with the counts of a night
+# make screenshots   the pictures of docs/gallery.md, in a real JupyterLab
 # make bench   what a task costs, beside the raw limits of this machine
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo lab check test conformance reliability reliability-nightly bench js lock clean
+.PHONY: demo lab check test conformance reliability reliability-nightly screenshots bench js lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m tidegate_kernel.demo notebooks/quickstart.ipynb
@@ -41,6 +42,10 @@ reliability reliability-nightly: $(READY)
 	@rm -f .work/reliability/$$TIDEGATE_RELIABILITY.json
 	-$(BIN)/python -m pytest -m scorecard
 	@PYTHONPATH=tests $(BIN)/python -m reliability.report
+
+screenshots: $(READY)
+	@scripts/chromium.sh
+	@PYTHONPATH=tests $(BIN)/python -m scripts.screenshots
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.bench

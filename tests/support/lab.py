@@ -94,7 +94,7 @@ class Lab:
         self._start_timeout = start_timeout
         self._server: _Server | None = None
         self._playwright: Any = None
-        self._browser: Any = None
+        self.browser: Any = None
         self._environment = self._prepare({**SETTINGS, **(settings or {})}, env or {})
 
     def open(
@@ -115,7 +115,7 @@ class Lab:
         path = self.place(notebook, kernel_version=kernel_version)
         for file in files:
             shutil.copy(file, self.root / file.name)
-        context = self._browser.new_context(viewport={"width": width, "height": height})
+        context = self.browser.new_context(viewport={"width": width, "height": height})
         context.set_default_timeout(timeout * 1000)
         place = "lab/tree" if self._app == "jupyterlab" else "notebooks"
         page = Page(context, f"{self.url}/{place}/{path.name}?token={self.token}&reset", path)
@@ -151,7 +151,7 @@ class Lab:
             self.url = self._server.url
             # The browser starts while the server does.
             self._playwright = sync_playwright().start()
-            self._browser = self._playwright.chromium.launch(executable_path=browser(), args=list(BROWSER_ARGUMENTS))
+            self.browser = self._playwright.chromium.launch(executable_path=browser(), args=list(BROWSER_ARGUMENTS))
             self._server.wait_ready(self._start_timeout)
         except BaseException:
             self.close()
@@ -166,8 +166,8 @@ class Lab:
 
     def close(self) -> None:
         """End the browser, the server and its kernels, and remove the folder."""
-        if self._browser is not None:
-            self._browser.close()
+        if self.browser is not None:
+            self.browser.close()
         if self._playwright is not None:
             self._playwright.stop()
         if self._server is not None:
