@@ -135,7 +135,7 @@ def test_what_is_chosen_and_what_failed_is_seen_with_forced_colours(page: Page, 
     panel.screenshot(path=str(SHOTS / f"forced-graph-{scheme}.png"))
     colour = "element => getComputedStyle(element).backgroundColor"
     canvas = panel.evaluate(colour)
-    assert panel.locator(".node .bar .b-bad").evaluate(colour) != canvas
+    assert panel.locator(".node .bar .of-bad").evaluate(colour) != canvas
     panel.get_by_role("tab", name="Timeline").click()
     expect(panel.locator(".profile")).to_have_count(1)
     panel.screenshot(path=str(SHOTS / f"forced-timeline-{scheme}.png"))

@@ -66,7 +66,7 @@ def test_the_timeline_of_ten_thousand_is_one_lane(page: Page, panel: Locator) ->
     expect(lane.locator(".profile")).to_have_count(1, timeout=10_000)
     expect(lane.locator(".pin")).to_have_count(3)
     assert lane.locator("*").count() < 20
-    expect(panel.get_by_role("button", name="watch, running").locator(".run.b-active")).to_have_count(1)
+    expect(panel.get_by_role("button", name="watch, running").locator(".run.of-active")).to_have_count(1)
     width = lane.locator(".track").evaluate("track => track.clientWidth")
     assert width > 500
     audited(page, panel, "views-timeline")
@@ -128,7 +128,7 @@ def test_the_end_of_the_run_comes_to_the_view_that_is_shown(page: Page, panel: L
     expect(panel.get_by_role("row", name="total")).to_contain_text("Not Ready", timeout=20_000)
     expect(panel.get_by_role("row", name="watch")).to_contain_text("Completed")
     panel.get_by_role("tab", name="Timeline").click()
-    expect(panel.get_by_role("button", name="watch, completed").locator(".run.b-done")).to_have_count(1)
+    expect(panel.get_by_role("button", name="watch, completed").locator(".run.of-done")).to_have_count(1)
 
 
 def test_nothing_went_wrong_in_the_page_and_nothing_left_the_machine(page: Page) -> None:

@@ -17,7 +17,7 @@ export class SegmentBar {
       let segment = this.#segments.get(word);
       if (!segment) {
         if (!counts[word]) continue;
-        segment = html("i", { class: `b-${COUNT_LOOKS[word][0]}` });
+        segment = html("i", { class: `of-${COUNT_LOOKS[word][0]}` });
         this.#segments.set(word, segment);
         this.element.append(...BAR_ORDER.flatMap((each) => this.#segments.get(each) ?? []));
       }
@@ -47,8 +47,8 @@ export class Card {
     this.node = node;
     if (node.kind === "group") {
       const label = `Expand ${node.name}`;
-      const names = { class: "expand", "aria-label": label, "data-expand": node.id, tabindex: -1 };
-      this.expand = html("button", { type: "button", ...names }, icon("fit"), html("span", {}, "Expand"));
+      const names = { type: "button", class: "expand", "aria-label": label, "data-expand": node.id, tabindex: -1 };
+      this.expand = html("button", names, icon("fit"), html("span", {}, "Expand"));
     }
     const head = html("div", { class: "head", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
     const foot = html("div", { class: "foot", "aria-hidden": "true" }, this.#line, this.#alert);

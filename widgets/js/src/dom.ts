@@ -38,8 +38,38 @@ export function set(element: Element, attributes: Attributes): void {
   }
 }
 
+/** A button; `press` is what it does. */
+export function button(attributes: Attributes, press: () => void, ...children: (Node | string)[]): HTMLButtonElement {
+  const made = html("button", { type: "button", ...attributes }, ...children);
+  made.addEventListener("click", press);
+  return made;
+}
+
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** Shows a text, and nothing at all where it is empty. */
+export function tell(element: HTMLElement, text: string): void {
+  setText(element, text);
+  show(element, text !== "");
+}
+
+/** The event has done something here: neither the page nor the notebook is to act on it, too. */
+export function taken(event: Event): void {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** The event is a key with a modifier, which belongs to the browser or the notebook. */
+export function isModified(event: KeyboardEvent): boolean {
+  return event.ctrlKey || event.metaKey || event.altKey;
+}
+
+/** The number that the element of an event carries, or one that it lies in, as `data-NAME`; null for none. */
+export function numberOf(target: EventTarget | null, name: string): number | null {
+  const found = target instanceof Element ? target.closest(`[data-${name}]`) : null;
+  return found && Number(found.getAttribute(`data-${name}`));
 }
 
 export function show(element: HTMLElement, shown: boolean): void {

@@ -2,7 +2,7 @@
 
 import { html, set, setText, show, svg } from "./dom";
 import type { Filter } from "./filter";
-import { icon } from "./icons";
+import { iconButton } from "./icons";
 import { List } from "./list";
 import type { View } from "./protocol";
 import type { Select, Selection } from "./selection";
@@ -26,8 +26,7 @@ export class Expanded {
   constructor(store: Store, select: Select, close: () => void) {
     this.#store = store;
     this.#list = new List(store, select, "Task runs of the group");
-    const shut = html("button", { type: "button", class: "close", "aria-label": "Close the group", title: "Close" }, icon("close"));
-    shut.addEventListener("click", close);
+    const shut = iconButton("close", "Close the group", close, "close");
     const top = html("div", { class: "top" }, this.#name, this.#times, this.#line, html("span", { class: "space" }), shut);
     const label = "Task runs of a group";
     this.element = html("section", { class: "expanded", "aria-label": label, hidden: true }, top, this.#strip, this.#list.element);

@@ -1,10 +1,9 @@
 /** The graph: cards and edges as the view gives them, patched in place, with panning, zooming and arrow keys. */
 
 import { Card } from "./card";
-import { html, set, show, svg } from "./dom";
+import { html, isModified, numberOf, set, show, svg, taken } from "./dom";
 import type { Filter } from "./filter";
-import { icon } from "./icons";
-import type { IconName } from "./icons";
+import { iconButton } from "./icons";
 import type { EdgeView, NodeView, View } from "./protocol";
 
 const MIN_HEIGHT = 130;
@@ -59,9 +58,9 @@ export class Graph {
     this.#zoom = html(
       "div",
       { class: "zoom" },
-      this.#button("plus", "Zoom in", () => this.#zoomBy(1.25)),
-      this.#button("minus", "Zoom out", () => this.#zoomBy(0.8)),
-      this.#button("fit", "Show the whole graph", () => this.#fitAll()),
+      iconButton("plus", "Zoom in", () => this.#zoomBy(1.25)),
+      iconButton("minus", "Zoom out", () => this.#zoomBy(0.8)),
+      iconButton("fit", "Show the whole graph", () => this.#fitAll()),
     );
     this.element = html("div", { class: "graph" }, this.#world, this.#empty, this.#zoom);
     this.#listen();
@@ -153,12 +152,6 @@ export class Graph {
     if (selected) this.#edges.append(line.group);
   }
 
-  #button(name: IconName, label: string, action: () => void): HTMLButtonElement {
-    const button = html("button", { type: "button", "aria-label": label, title: label }, icon(name));
-    button.addEventListener("click", action);
-    return button;
-  }
-
   // ---- where we look -------------------------------------------------------------------------------------------
 
   #onResize(): void {
@@ -242,8 +235,8 @@ export class Graph {
   #listen(): void {
     const { element } = this;
     element.addEventListener("click", (event) => {
-      const group = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-expand]") : null;
-      if (group && !this.#drag?.moved) this.#expand(Number(group.dataset.expand));
+      const group = numberOf(event.target, "expand");
+      if (group !== null && !this.#drag?.moved) this.#expand(group);
       const node = nodeOf(event.target);
       if (node !== null && !this.#drag?.moved) this.#choose(node);
     });
@@ -287,14 +280,13 @@ export class Graph {
 
   #onWheel(event: WheelEvent): void {
     if (!event.ctrlKey) return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
     const box = this.element.getBoundingClientRect();
     this.#zoomBy(Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top);
   }
 
   #onKey(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isModified(event)) return;
     const node = nodeOf(event.target);
     const zooms: Record<string, () => void> = {
       "+": () => this.#zoomBy(1.25),
@@ -307,8 +299,7 @@ export class Graph {
     else if (event.key === "Enter" || event.key === " ") this.#choose(node);
     else if (event.key.startsWith("Arrow")) this.#step(node, event.key);
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   }
 
   #choose(node: number): void {
@@ -338,8 +329,7 @@ export class Graph {
 }
 
 function nodeOf(target: EventTarget | null): number | null {
-  const element = target instanceof Element ? target.closest<HTMLElement>("[data-node]") : null;
-  return element ? Number(element.dataset.node) : null;
+  return numberOf(target, "node");
 }
 
 function arrowOf(path: string): string {

@@ -1,7 +1,7 @@
 /** The head of the panel: what the run is, how far it is, what one may do. */
 
 import { SegmentBar } from "./card";
-import { html, set, setText, show } from "./dom";
+import { button, html, set, setText, show, tell } from "./dom";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Counts, StateView, Verb } from "./protocol";
 import type { Filter } from "./filter";
@@ -34,7 +34,7 @@ export class Pill {
   update(state: StateView): void {
     setIcon(this.#icon, shapeOf(state), state.family);
     setText(this.#word, stateWords(state));
-    set(this.element, { class: `pill p-${state.family}`, title: state.message || null });
+    set(this.element, { class: `pill of-${state.family}`, title: state.message || null });
   }
 }
 
@@ -67,8 +67,8 @@ export class Header {
     for (const word of COUNT_WORDS) {
       const [family, shape] = COUNT_LOOKS[word];
       const number = html("b");
-      const item = html("button", { type: "button", "data-count": word }, icon(shape, family), number, ` ${word}`);
-      item.addEventListener("click", () => only(item.getAttribute("aria-pressed") === "true" ? null : word));
+      const press = (): void => only(item.getAttribute("aria-pressed") === "true" ? null : word);
+      const item = button({ "data-count": word }, press, icon(shape, family), number, ` ${word}`);
       this.#counts.set(word, [item, number]);
       legend.append(item);
     }
@@ -106,15 +106,12 @@ export class Header {
       // What hides all else must stay to be released, also when the last of its kind has become another.
       show(item, run.counts[word] > 0 || word === "done" || filter.word === word);
     }
-    setText(this.#note, run.note);
+    tell(this.#note, run.note);
     set(this.#note, { class: run.state.family === "bad" || !run.saved ? "note error" : "note" });
-    show(this.#note, run.note !== "");
-    setText(this.#answered, run.answered ?? "");
-    show(this.#answered, !!run.answered);
+    tell(this.#answered, run.answered ?? "");
     setText(this.#hint, `${this.#store.words.lost ?? NO_CONNECTION} ${run.number}`);
     show(this.#hint, connection === "lost");
-    setText(this.#error, error);
-    show(this.#error, error !== "");
+    tell(this.#error, error);
     this.#updateButtons();
     this.tick();
   }
@@ -139,31 +136,27 @@ export class Header {
     const can: readonly Verb[] = connection === "live" ? (view?.run.can ?? []) : [];
     if (!can.includes("cancel")) this.#stopConfirming();
     for (const verb of Object.keys(LABELS) as Verb[]) {
-      let button = this.#buttons.get(verb);
-      if (!button) {
-        if (!can.includes(verb)) continue;
-        button = this.#makeButton(verb);
-      }
+      const made = this.#buttons.get(verb) ?? (can.includes(verb) ? this.#makeButton(verb) : null);
+      if (!made) continue;
       const pending = this.#store.pending.has(verb);
       const asking = verb === "cancel" && this.#confirming !== null;
       const [rest, busy] = this.#store.words[verb] ?? LABELS[verb];
-      setText(button.lastElementChild!, pending ? busy : asking ? "Cancel run?" : rest);
-      set(button, {
+      setText(made.lastElementChild!, pending ? busy : asking ? "Cancel run?" : rest);
+      set(made, {
         // Not `disabled`: that would drop the focus of whoever pressed it.
         "aria-disabled": pending && "true",
         class: verb === "resume" || verb === "retry" ? "primary" : asking ? "danger" : null,
       });
-      show(button, can.includes(verb));
-      button.style.order = String(can.indexOf(verb));
+      show(made, can.includes(verb));
+      made.style.order = String(can.indexOf(verb));
     }
   }
 
   #makeButton(verb: Verb): HTMLButtonElement {
-    const button = html("button", { type: "button", "data-verb": verb }, icon(verb), html("span"));
-    button.addEventListener("click", () => this.#press(verb));
-    this.#buttons.set(verb, button);
-    this.#buttonRow.append(button);
-    return button;
+    const made = button({ "data-verb": verb }, () => this.#press(verb), icon(verb), html("span"));
+    this.#buttons.set(verb, made);
+    this.#buttonRow.append(made);
+    return made;
   }
 
   #press(verb: Verb): void {

@@ -3,7 +3,7 @@
  * `tidegate_widgets/palette.py` holds the same shapes for the static picture, and a test compares the two.
  */
 
-import { svg } from "./dom";
+import { button, svg } from "./dom";
 import type { Counts, StateView } from "./protocol";
 
 /** `fill` and `line` are in the state's colour, `faint` is a pale line, `cut` is drawn in the background's. */
@@ -82,11 +82,16 @@ export function icon(name: IconName, family = ""): SVGSVGElement {
   return element;
 }
 
+/** A button with nothing but an icon; `label` says what it does. */
+export function iconButton(name: IconName, label: string, press: () => void, kind: string | null = null): HTMLButtonElement {
+  return button({ "aria-label": label, title: label, class: kind }, press, icon(name));
+}
+
 /** Redraws `element` only when it shows something else: the turning ring must not jump. */
 export function setIcon(element: SVGSVGElement, name: IconName, family = ""): void {
   if (element.dataset.icon === name && element.dataset.family === family) return;
   element.dataset.icon = name;
   element.dataset.family = family;
-  element.setAttribute("class", `icon ${family && `f-${family}`}`.trim());
+  element.setAttribute("class", `icon ${family && `of-${family}`}`.trim());
   element.replaceChildren(...ICONS[name].map(([role, d]) => svg("path", { class: role, d })));
 }

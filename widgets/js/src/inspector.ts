@@ -1,8 +1,8 @@
 /** What is to be known of what is selected, beside the picture: of a node with many task runs, or of one task run. */
 
-import { html, setText, show } from "./dom";
+import { button, html, setText, show, tell } from "./dom";
 import { Pill } from "./header";
-import { icon } from "./icons";
+import { icon, iconButton } from "./icons";
 import { MemberStory, factRows } from "./member";
 import type { Detail, ErrorView, Member, NodeView, StateView } from "./protocol";
 import type { Select, Selection } from "./selection";
@@ -18,8 +18,8 @@ export class Inspector {
   #name = html("b", { class: "name" });
   #times = html("span", { class: "times" });
   #pill = new Pill();
-  #up = html("button", { type: "button", class: "link" });
-  #all = html("button", { type: "button", class: "all" });
+  #up = button({ class: "link" }, () => this.selected && this.#select({ node: this.selected.node, member: null }));
+  #all: HTMLButtonElement;
   #message = html("p", { class: "message" });
   #facts = html("dl");
   #errors = html("div", { class: "errors" });
@@ -32,10 +32,8 @@ export class Inspector {
     this.#store = store;
     this.#select = select;
     this.#story = new MemberStory(select, prefix);
-    const shut = html("button", { type: "button", class: "close", "aria-label": "Close", title: "Close" }, icon("close"));
-    shut.addEventListener("click", () => select(null));
-    this.#up.addEventListener("click", () => this.selected && select({ node: this.selected.node, member: null }));
-    this.#all.addEventListener("click", () => this.selected && expand(this.selected.node));
+    const shut = iconButton("close", "Close", () => select(null), "close");
+    this.#all = button({ class: "all" }, () => this.selected && expand(this.selected.node));
     const top = html("div", { class: "top" }, this.#name, this.#times, this.#pill.element, html("span", { class: "space" }), shut);
     const node = [this.#message, this.#facts, this.#all, this.#errors];
     const label = "Selected node";
@@ -98,8 +96,7 @@ export class Inspector {
     const away = !reachable && connection !== "connecting";
     const line = [node.line, node.alert].filter(Boolean).join(" · ");
     const text = away ? "Details need a connection to the kernel." : told ? "" : "Loading…";
-    setText(this.#hint, told || !line ? text : `${line}. ${text}`);
-    show(this.#hint, text !== "");
+    tell(this.#hint, told || !line ? text : `${line}. ${text}`);
   }
 
   #draw(detail: Detail): void {
@@ -114,11 +111,9 @@ export class Inspector {
   }
 
   #drawError(detail: Detail, { error, total, runs, traceback }: ErrorView, open: boolean): HTMLElement {
-    const links = runs.map(({ number, label }) => {
-      const link = html("button", { type: "button", class: "link" }, label);
-      link.addEventListener("click", () => this.#select({ node: detail.node, member: number }));
-      return link;
-    });
+    const links = runs.map(({ number, label }) =>
+      button({ class: "link" }, () => this.#select({ node: detail.node, member: number }), label),
+    );
     const more = total - runs.length;
     const rest = more ? [html("span", { class: "times" }, `and ${count(more)} more`)] : [];
     const head = html("div", { class: "failure-head" }, icon("bad", "bad"), html("b", {}, `${count(total)} failed`));

@@ -1,6 +1,6 @@
 /** The task runs as a table that is read and walked through row by row; what the graph shows, for whoever cannot see it. */
 
-import { html, set, setText, show } from "./dom";
+import { html, isModified, set, setText, show, taken } from "./dom";
 import type { Filter } from "./filter";
 import { PAGE } from "./protocol";
 import type { MemberRow, NodeView, View } from "./protocol";
@@ -177,7 +177,7 @@ export class List {
 
   #onKey(event: KeyboardEvent): void {
     const item = this.#itemOf(event.target);
-    if (!item || item.turns || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!item || item.turns || isModified(event)) return;
     const rows = this.#items.filter(({ turns }) => !turns);
     const at = rows.indexOf(item);
     const first = this.#open.get(item.node.id);
@@ -196,8 +196,7 @@ export class List {
     const action = actions[event.key];
     if (!action) return;
     action();
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   }
 
   #turn({ node }: Item, step: number): void {

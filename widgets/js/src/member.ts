@@ -1,10 +1,10 @@
 /** The story of one task run: attempts, where its inputs came from, its error, log, result and code. */
 
-import { html, set, setText, show } from "./dom";
-import { icon } from "./icons";
-import type { IconName } from "./icons";
+import { button, html, set, setText, show } from "./dom";
+import { iconButton } from "./icons";
 import type { Fact, Member } from "./protocol";
 import type { Select } from "./selection";
+import { Tabs } from "./tabs";
 import { count } from "./text";
 
 const TABS = ["Error", "Log", "Result", "Inputs", "Code"] as const;
@@ -23,7 +23,7 @@ export class MemberStory {
   #after: HTMLButtonElement;
   #steps: HTMLElement;
   #facts = html("dl");
-  #tabs = new Map<Tab, HTMLButtonElement>();
+  #tabs: Tabs<Tab>;
   #page: HTMLElement;
   #chosen: Tab | null = null;
   #shown: Member | null = null;
@@ -32,19 +32,16 @@ export class MemberStory {
   /** `prefix` makes the ids of its parts. */
   constructor(select: Select, prefix: string) {
     this.#select = select;
-    this.#before = this.#step("back", "Failed before", (member) => member.steps.before);
-    this.#after = this.#step("more", "Next failed", (member) => member.steps.after);
+    const step = (to: (member: Member) => number | null): void => {
+      const number = this.#shown && to(this.#shown);
+      if (this.#shown && number !== null) select({ node: this.#shown.node, member: number });
+    };
+    this.#before = iconButton("back", "Failed before", () => step((member) => member.steps.before));
+    this.#after = iconButton("more", "Next failed", () => step((member) => member.steps.after));
     this.#steps = html("div", { class: "steps" }, this.#before, this.#at, this.#after);
-    const list = html("div", { class: "tabs", role: "tablist", "aria-label": "About the task run" });
     this.#page = html("div", { class: "story", role: "tabpanel", id: `${prefix}-story`, tabindex: 0 });
-    for (const name of TABS) {
-      const tab = html("button", { type: "button", role: "tab", id: `${prefix}-${name}`, "aria-controls": this.#page.id });
-      tab.addEventListener("click", () => this.#turnTo(name));
-      this.#tabs.set(name, tab);
-      list.append(tab);
-    }
-    list.addEventListener("keydown", (event) => this.#onKey(event));
-    this.element = html("div", { class: "member", hidden: true }, this.#steps, this.#facts, list, this.#page);
+    this.#tabs = new Tabs("About the task run", TABS, prefix, (tab) => this.#turnTo(tab), () => this.#page.id);
+    this.element = html("div", { class: "member", hidden: true }, this.#steps, this.#facts, this.#tabs.element, this.#page);
   }
 
   update(member: Member | undefined): void {
@@ -65,12 +62,13 @@ export class MemberStory {
     const has = (tab: Tab): boolean => (tab === "Error" ? member.error !== "" : tab !== "Inputs" || member.inputs.length > 0);
     const first: Tab = has("Error") ? "Error" : member.logs.length ? "Log" : "Result";
     const chosen = this.#chosen && has(this.#chosen) ? this.#chosen : first;
-    for (const [name, tab] of this.#tabs) {
+    this.#tabs.update(chosen);
+    for (const name of TABS) {
+      const tab = this.#tabs.of(name);
       show(tab, has(name));
       setText(tab, name === "Log" && member.logs.length ? `Log ${count(member.logs.length)}${member.more ? "+" : ""}` : name);
-      set(tab, { "aria-selected": String(name === chosen), tabindex: name === chosen ? 0 : -1 });
     }
-    set(this.#page, { "aria-labelledby": this.#tabs.get(chosen)!.id });
+    set(this.#page, { "aria-labelledby": this.#tabs.of(chosen).id });
     const key = JSON.stringify([chosen, member]);
     if (key === this.#drawn) return;
     this.#drawn = key;
@@ -94,8 +92,7 @@ export class MemberStory {
         return [...text(member.result), ...hint(member.result_note)];
       case "Inputs":
         return member.inputs.map(({ parameter, label, node, member: source }) => {
-          const link = html("button", { type: "button", class: "link" }, label);
-          link.addEventListener("click", () => this.#select({ node, member: source }));
+          const link = button({ class: "link" }, () => this.#select({ node, member: source }), label);
           return html("div", { class: "input" }, html("code", {}, parameter), " from ", link);
         });
       case "Code":
@@ -106,26 +103,5 @@ export class MemberStory {
   #turnTo(tab: Tab): void {
     this.#chosen = tab;
     if (this.#shown) this.#drawTab(this.#shown);
-  }
-
-  #onKey(event: KeyboardEvent): void {
-    const tabs = [...this.#tabs].filter(([, tab]) => !tab.hidden);
-    const at = tabs.findIndex(([, tab]) => tab === event.target);
-    const step = { ArrowRight: 1, ArrowLeft: tabs.length - 1 }[event.key];
-    if (at < 0 || !step) return;
-    const [name, tab] = tabs[(at + step) % tabs.length]!;
-    this.#turnTo(name);
-    tab.focus();
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  #step(name: IconName, label: string, to: (member: Member) => number | null): HTMLButtonElement {
-    const button = html("button", { type: "button", "aria-label": label, title: label }, icon(name));
-    button.addEventListener("click", () => {
-      const number = this.#shown && to(this.#shown);
-      if (this.#shown && number !== null) this.#select({ node: this.#shown.node, member: number });
-    });
-    return button;
   }
 }

@@ -1,8 +1,7 @@
 /** The rows of the list: call sites, their task runs, and the one that turns the pages of these. */
 
 import { html, set, setText, show } from "./dom";
-import { icon, setIcon, shapeOf } from "./icons";
-import type { IconName } from "./icons";
+import { icon, iconButton, setIcon, shapeOf } from "./icons";
 import { PAGE } from "./protocol";
 import type { StateView } from "./protocol";
 import { count, stateWords } from "./text";
@@ -70,16 +69,12 @@ export class PageRow {
 
   /** `turn` is called with the place that is to be shown. */
   constructor(key: string, turn: (place: number) => void) {
-    const button = (name: IconName, label: string, step: number): HTMLButtonElement => {
-      const made = html("button", { type: "button", "aria-label": label, title: label }, icon(name));
-      made.addEventListener("click", () => {
-        const place = this.#first + step * PAGE;
-        if (place >= 0 && place < this.#total) turn(place);
-      });
-      return made;
+    const step = (step: number): void => {
+      const place = this.#first + step * PAGE;
+      if (place >= 0 && place < this.#total) turn(place);
     };
-    this.#back = button("back", "Earlier task runs", -1);
-    this.#on = button("more", "Later task runs", 1);
+    this.#back = iconButton("back", "Earlier task runs", () => step(-1));
+    this.#on = iconButton("more", "Later task runs", () => step(1));
     this.#place.addEventListener("keydown", (event) => {
       event.stopPropagation();
       const place = Number(this.#place.value || "x");

@@ -60,7 +60,7 @@ export function drawStrip(element: SVGSVGElement, strip: string, width: number, 
   set(element, { width, height, viewBox: `0 0 ${width} ${height}` });
   const dash = { "stroke-width": round(grid.dy - 0.7), "stroke-dasharray": `${round(grid.dx - 0.7)} .7` };
   const paths = [...stripPaths(strip, grid)].map(([letter, d]) =>
-    svg("path", { class: `s-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}`, d, ...dash }),
+    svg("path", { class: `of-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}`, d, ...dash }),
   );
   const rings = [...strip].flatMap((letter, i) =>
     letter === "f"

@@ -1,6 +1,6 @@
 /** When the task runs ran: a lane for each node, with a bar for each run, or a profile of how many ran at once. */
 
-import { html, set, setText, show, svg } from "./dom";
+import { html, isModified, numberOf, set, setText, show, svg, taken, tell } from "./dom";
 import type { Filter } from "./filter";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Lane, NodeView, View } from "./protocol";
@@ -61,8 +61,7 @@ export class Timeline {
     }
     if (timeline && timeline.seconds !== this.#seconds) this.#drawAxis((this.#seconds = timeline.seconds));
     const nothing = filter.on ? filter.nothing : "No task has run yet.";
-    setText(this.#hint, !timeline && !reachable ? "The timeline needs a connection to the kernel." : shown ? "" : nothing);
-    show(this.#hint, this.#hint.textContent !== "");
+    tell(this.#hint, !timeline && !reachable ? "The timeline needs a connection to the kernel." : shown ? "" : nothing);
     if (this.#current === null || this.#byId.get(this.#current)?.element.hidden) {
       this.#setCurrent(view.nodes.find((node) => filter.matches(node))?.id ?? null);
     }
@@ -92,15 +91,14 @@ export class Timeline {
 
   #onKey(event: KeyboardEvent): void {
     const node = nodeOf(event.target);
-    if (node === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (node === null || isModified(event)) return;
     const order = [...this.#byId].filter(([, row]) => !row.element.hidden).map(([id]) => id);
     const at = order.indexOf(node);
     const places: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: order.length - 1 };
     if (event.key in places) this.focus(order[places[event.key]!] ?? node);
     else if (event.key === "Enter" || event.key === " ") this.#select({ node, member: null });
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   }
 
   #setCurrent(node: number | null): void {
@@ -145,7 +143,7 @@ class LaneRow {
 function marksOf(lane: Lane, seconds: number, node: NodeView): Element[] {
   if (!lane.heights.length) {
     return lane.bars.map(({ letter, start, end }) => {
-      const bar = html("i", { class: `run b-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}` });
+      const bar = html("i", { class: `run of-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}` });
       bar.style.left = `${(100 * start) / seconds}%`;
       bar.style.width = `${(100 * (end - start)) / seconds}%`;
       return bar;
@@ -157,7 +155,7 @@ function marksOf(lane: Lane, seconds: number, node: NodeView): Element[] {
   const family = node.counts.running ? "active" : node.counts.done ? "done" : "bad";
   const profile = svg(
     "svg",
-    { class: `profile s-${family}`, viewBox: `0 0 ${lane.heights.length} 1`, preserveAspectRatio: "none" },
+    { class: `profile of-${family}`, viewBox: `0 0 ${lane.heights.length} 1`, preserveAspectRatio: "none" },
     svg("path", { d: `M0,1${steps.join("")}V1z` }),
   );
   const pins = lane.failed.map((at) => {
@@ -173,6 +171,5 @@ function round(value: number): number {
 }
 
 function nodeOf(target: EventTarget | null): number | null {
-  const lane = target instanceof Element ? target.closest<HTMLElement>("[data-lane]") : null;
-  return lane ? Number(lane.dataset.lane) : null;
+  return numberOf(target, "lane");
 }

@@ -2,7 +2,7 @@
 
 import { Artifacts } from "./artifacts";
 import { coverPicture } from "./cover";
-import { html, set, setText, show } from "./dom";
+import { button, html, isModified, set, setText, show, taken } from "./dom";
 import { Expanded } from "./expanded";
 import { Filter } from "./filter";
 import { QuestionForm } from "./form";
@@ -22,9 +22,9 @@ import type { Mode } from "./toolbar";
 
 const TICK = 1000;
 const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
-  connecting: ["Connecting…", "idle"],
+  connecting: ["Connecting…", "gone"],
   live: ["Live", "done"],
-  saved: ["Saved view", "idle"],
+  saved: ["Saved view", "gone"],
   lost: ["Not connected", "attention"],
 };
 
@@ -48,7 +48,7 @@ export class RunGraph {
   #dot = html("i", { class: "dot" });
   #status = html("span");
   #size = html("span");
-  #failed = html("button", { type: "button", class: "link" }, "Next failed", html("kbd", { "aria-hidden": "true" }, "F"));
+  #failed = button({ class: "link" }, () => this.#nextFailed(), "Next failed", html("kbd", { "aria-hidden": "true" }, "F"));
   #announcer = html("div", { class: "announcer", "aria-live": "polite" });
   #announced = "";
   #frame = 0;
@@ -94,7 +94,6 @@ export class RunGraph {
       html("footer", {}, status, this.#size, html("span", { class: "space" }), this.#failed),
       this.#announcer,
     );
-    this.#failed.addEventListener("click", () => this.#nextFailed());
     this.#panel.addEventListener("keydown", (event) => this.#onKey(event));
 
     set(element, { "data-lm-suppress-shortcuts": "true" });
@@ -141,7 +140,7 @@ export class RunGraph {
     this.#artifacts.update();
     const [text, dot] = STATUS[connection];
     setText(this.#status, text);
-    set(this.#dot, { class: `dot b-${dot}` });
+    set(this.#dot, { class: `dot of-${dot}` });
     setText(this.#size, run.total ? sizeText(run, view.nodes.length) : "");
     show(this.#failed, run.counts.failed > 0 && this.#store.reachable);
     const { question } = run;
@@ -235,14 +234,13 @@ export class RunGraph {
   #onKey(event: KeyboardEvent): void {
     const { target, key } = event;
     const typing = target instanceof Element && target.matches("input, textarea, select");
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isModified(event)) return;
     if (key === "Escape" && this.#inspector.selected) this.#select(null);
     else if (key === "Escape" && this.#expanded.node !== null) this.#expand(null);
     else if (key === "/" && !typing) this.#toolbar.search();
     else if (key.toLowerCase() === "f" && !typing && !this.#failed.hidden) this.#nextFailed();
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   }
 }
 

@@ -153,9 +153,9 @@ test("edges are kept by their ends, and go when the structure says so", () => {
 
 test("a group has a bar, a strip with every cell, and rings around failures", () => {
   live(view(1, [group(1)]));
-  expect(all(".node .bar i").map((segment) => segment.className)).toEqual(["b-done", "b-active", "b-bad"]);
+  expect(all(".node .bar i").map((segment) => segment.className)).toEqual(["of-done", "of-active", "of-bad"]);
   const strip = all(".strip path").map((path) => [path.getAttribute("class"), path.getAttribute("d")]);
-  expect(strip.map(([name]) => name)).toEqual(["s-done", "s-active", "s-bad", "s-idle", "ring"]);
+  expect(strip.map(([name]) => name)).toEqual(["of-done", "of-active", "of-bad", "of-idle", "ring"]);
   expect(strip[0]![1]).toBe("M0,9h79.3");
   expect(strip[4]![1]).toMatch(/^M119,/);
   expect(one(".node .times").textContent).toBe("× 3,376");

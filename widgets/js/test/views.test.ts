@@ -113,7 +113,7 @@ test("the timeline has a bar for each run, or one profile for many", () => {
   model.say({ kind: "timeline", id: "x", timeline: LANES });
   frame();
   const bar = one('[data-lane="1"] .run');
-  expect([bar.className, bar.style.left, bar.style.width]).toEqual(["run b-done", "0%", "25%"]);
+  expect([bar.className, bar.style.left, bar.style.width]).toEqual(["run of-done", "0%", "25%"]);
   expect(one('[data-lane="2"] .profile path').getAttribute("d")).toBe("M0,1V1H1V0.475H2V0.05H3V0.05H4V1z");
   expect(one('[data-lane="2"] .pin').style.left).toBe("50%");
   expect(one('[data-lane="3"] .track').children).toHaveLength(0);
