@@ -1,4 +1,4 @@
-/** What the kernel and the page say to each other: the mirror of `tidegate_widgets/protocol.py`. */
+/** What the kernel and the page say to each other: the mirror of `tidegate_widgets/protocol`. */
 
 export type Family = "idle" | "active" | "done" | "attention" | "bad";
 export type Verb = "pause" | "resume" | "suspend" | "retry" | "cancel";
