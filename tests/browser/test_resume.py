@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -53,4 +54,7 @@ def test_a_cell_goes_on_after_its_kernel_has_died(lab: Lab, page: Page) -> None:
     assert ran.read_text() == "0 1 2 3 3 4 5 "
     hint = page.cell(1).locator(".panel").get_by_text("%tidegate resume 1")
     expect(hint).to_be_visible(timeout=20_000)  # after seconds without an answer
+    lost = page.cell(1).locator(".panel")
+    expect(lost.locator(".status")).to_have_text(re.compile(r"Not connected since \d\d:\d\d"))
+    expect(lost.locator("header .buttons button:visible")).to_have_count(0)
     page.screenshot(SHOTS / "resume.png")

@@ -51,6 +51,8 @@ export class Store {
   view: View | null = null;
   nodes = new Map<number, NodeView>();
   connection: Connection = "connecting";
+  /** When the connection was lost, in milliseconds since the epoch; null for a page that never had one. */
+  since: number | null = null;
   /** What was asked for and not yet answered: verbs, and the answer to a question. */
   pending = new Set<Verb | "answer">();
   /** Why the last verb did not work, or empty. */
@@ -205,6 +207,7 @@ export class Store {
   /** Says hello until the kernel answers; what was known is kept meanwhile. */
   #connect = (): void => {
     this.#resyncing = this.heard = false;
+    if (this.connection === "live") this.since = Date.now();
     this.#setConnection(this.#model.get("_live") === false ? "saved" : "connecting");
     for (const at of HELLO_AT) this.#after(`hello ${at}`, at, () => this.#hello());
     this.#after("unanswered", HELLO_LIMIT, () => {
@@ -222,7 +225,12 @@ export class Store {
     this.#after("quiet", QUIET_LIMIT, this.#checkOn);
     if (!this.view?.run.running) return;
     this.#hello();
-    if (this.connection === "live") this.#after("unanswered", HELLO_LIMIT, () => this.#setConnection("lost"));
+    if (this.connection !== "live") return;
+    const since = Date.now();
+    this.#after("unanswered", HELLO_LIMIT, () => {
+      this.since = since;
+      this.#setConnection("lost");
+    });
   };
 
   #onLive = (): void => {

@@ -139,7 +139,9 @@ export class RunGraph {
     this.#inspector.update();
     this.#artifacts.update();
     const [text, dot] = STATUS[connection];
-    setText(this.#status, text);
+    const { since } = this.#store;
+    const lost = connection === "lost" && since !== null;
+    setText(this.#status, lost ? `${text} since ${new Date(since).toTimeString().slice(0, 5)}` : text);
     set(this.#dot, { class: `dot of-${dot}` });
     setText(this.#size, run.total ? sizeText(run, view.nodes.length) : "");
     show(this.#failed, run.counts.failed > 0 && this.#store.reachable);

@@ -107,6 +107,30 @@ test("without a kernel there are no buttons, and a line says what to do", () => 
   expect(one(".status").textContent).toBe("Not connected");
 });
 
+test("a panel whose kernel has died says since when, keeps its data and has no buttons", () => {
+  vi.setSystemTime(new Date(2026, 10, 22, 14, 3));
+  live(view(1, [node(1)]));
+  frame();
+  expect(shownText("header .buttons button")).toEqual(["Pause", "Cancel"]);
+  model.emit("comm_live_update");
+  vi.advanceTimersByTime(90_000);
+  frame();
+  expect(one(".status").textContent).toBe("Not connected since 14:03");
+  expect(shownText("header .buttons button")).toEqual([]);
+  expect(all(".node")).toHaveLength(1);
+  model.say({ kind: "snap", view: view(2, [node(1)]) });
+  frame();
+  expect(one(".status").textContent).toBe("Live");
+});
+
+test("a kernel that falls silent was lost when it did not answer", () => {
+  vi.setSystemTime(new Date(2026, 10, 22, 14, 3, 50));
+  live(view(1, [node(1)]));
+  vi.advanceTimersByTime(15_000 + 6_000);
+  frame();
+  expect(one(".status").textContent).toBe("Not connected since 14:04");
+});
+
 test("a reopened notebook shows the saved view", () => {
   model.traits._view = view(1, [node(1)], { run: run({ running: false, state: DONE, can: [] }) });
   start();
