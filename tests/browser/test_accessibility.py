@@ -73,7 +73,7 @@ def audited(page: Page, panel: Locator, name: str) -> None:
     page.raw.mouse.move(0, 0)  # axe cannot tell that the mixed colour of what the mouse is over hides the edges below
     for theme in ("dark", "light"):
         page.theme(dark=theme == "dark")
-        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0)
         expect(panel).to_have_attribute("data-theme", theme)
         audit = Audit(panel)
         page.screenshot(SHOTS / f"accessible-{name}-{theme}.png")
@@ -117,7 +117,7 @@ def test_a_finished_run_is_walked_through_without_a_mouse(page: Page, panel: Loc
     panel.get_by_label("Reason").fill("looks right")
     panel.get_by_label("Columns").fill("")
     panel.get_by_label("Reason").press("Enter")
-    expect(panel.locator("header .pill")).to_have_text("Failed", timeout=20_000)
+    expect(panel.locator("header .pill")).to_have_text("Failed")
     expect(panel).to_be_focused()
     keyboard = page.raw.keyboard
     keyboard.press("Tab")

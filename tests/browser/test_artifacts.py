@@ -91,7 +91,7 @@ def section(page: Page, cell: int) -> Locator:
 
 def test_the_section_is_closed_and_shows_what_the_running_flow_keeps(page: Page) -> None:
     artifacts = section(page, 1)
-    expect(artifacts.locator("summary")).to_have_text("Artifacts (5)", timeout=20_000)
+    expect(artifacts.locator("summary")).to_have_text("Artifacts (5)")
     expect(artifacts.locator("article")).to_have_count(0)
     artifacts.locator("summary").click()
     expect(artifacts.locator("article")).to_have_count(5)
@@ -117,7 +117,7 @@ def test_it_can_be_used_without_a_mouse_and_read_in_both_themes(page: Page) -> N
     page.raw.mouse.move(0, 0)
     for theme in ("dark", "light"):
         page.theme(dark=theme == "dark")
-        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0)
         expect(panel).to_have_attribute("data-theme", theme)
         panel.screenshot(path=str(SHOTS / f"artifacts-{theme}.png"))
         assert Audit(panel).problems == []
@@ -144,7 +144,7 @@ def test_a_run_of_the_record_has_them_too_and_a_reload_brings_them_back(page: Pa
     expect(section(page, 3).locator("article")).to_have_count(5)
     page.save()
     page.reload()
-    expect(section(page, 1).locator("summary")).to_have_text("Artifacts (5)", timeout=20_000)
+    expect(section(page, 1).locator("summary")).to_have_text("Artifacts (5)")
     section(page, 1).locator("summary").click()
     expect(section(page, 1).locator("article")).to_have_count(5)
 

@@ -78,7 +78,7 @@ def shoot(page: Page, request: pytest.FixtureRequest, name: str) -> None:
 def test_pause_and_resume_are_heard_while_the_cell_runs(page: Page, request: pytest.FixtureRequest) -> None:
     cell = NUMBERS["until told"]
     page.run(cell)
-    expect(part(page, "until told", "[data-node]")).to_have_count(1, timeout=20_000)
+    expect(part(page, "until told", "[data-node]")).to_have_count(1)
     part(page, "until told", "[data-verb=pause]").click()
     page.wait_text("Paused by you at", cell=cell)
     expect(page.cell(cell).locator(".panel")).to_contain_text("No new task run starts.")
@@ -97,7 +97,7 @@ def test_the_stop_button_ends_the_cell_and_the_next_one_works(
 ) -> None:
     page.run(NUMBERS[cell])
     expect(part(page, cell, "[data-verb=pause]")).to_be_visible(timeout=20_000)
-    expect(page.cell(NUMBERS[cell]).locator(".panel")).to_contain_text(re.compile(r"[1-9]\d* done"), timeout=20_000)
+    expect(page.cell(NUMBERS[cell]).locator(".panel")).to_contain_text(re.compile(r"[1-9]\d* done"))
     page.press_stop()
     page.wait_idle()
     expect(part(page, cell, "header .pill")).to_have_text("Interrupted")

@@ -85,7 +85,7 @@ def dark(page: Page, cell: int = CELL) -> Iterator[None]:
     """The dark theme while inside."""
     for name in ("dark", "light"):
         page.theme(dark=name == "dark")
-        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+        expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0)
         expect(panel(page, cell)).to_have_attribute("data-theme", name)
         if name == "dark":
             yield
@@ -97,7 +97,7 @@ def label(page: Page, text: str, cell: int = CELL) -> Locator:
 
 
 def test_the_form_stands_under_the_head_and_the_plain_button_is_gone(page: Page) -> None:
-    expect(panel(page)).to_contain_text("Asks for Approval", timeout=20_000)
+    expect(panel(page)).to_contain_text("Asks for Approval")
     expect(panel(page)).to_contain_text("The cleaned table goes to everybody who has subscribed.")
     expect(panel(page).locator("[data-verb=resume]:visible")).to_have_count(0)
     expect(panel(page).locator("[data-verb=cancel]")).to_be_visible()
@@ -150,14 +150,14 @@ def test_the_answer_reaches_the_flow_and_a_line_says_what_it_was(page: Page) -> 
 
 def test_plain_types_get_one_field_and_a_reload_brings_the_form_back(page: Page) -> None:
     page.run(2)
-    expect(panel(page, 2)).to_contain_text("Asks for a whole number", timeout=20_000)
+    expect(panel(page, 2)).to_contain_text("Asks for a whole number")
     page.save()
     page.reload()
-    expect(panel(page, 2).locator(".status")).to_have_text("Live", timeout=20_000)
+    expect(panel(page, 2).locator(".status")).to_have_text("Live")
     label(page, "Answer", 2).fill("7")
     shoot(page, "question-plain.png", 2)
     panel(page, 2).get_by_role("button", name="Resume").click()
-    expect(panel(page, 2)).to_contain_text("Asks for yes or no", timeout=20_000)
+    expect(panel(page, 2)).to_contain_text("Asks for yes or no")
     panel(page, 2).get_by_role("radio", name="No").check()
     panel(page, 2).get_by_role("button", name="Resume").click()
     page.wait_text("Completed", cell=2)
@@ -168,7 +168,7 @@ def test_subflows_ask_one_after_the_other_and_each_gets_its_answer(page: Page) -
     page.run(ASKED_BELOW)
     form = panel(page, ASKED_BELOW).get_by_role("region", name="Question")
     asks = form.locator(".asks")
-    expect(asks).to_have_text(re.compile(r"clean '[\w-]+' asks for Approval.*1 more question waits\."), timeout=20_000)
+    expect(asks).to_have_text(re.compile(r"clean '[\w-]+' asks for Approval.*1 more question waits\."))
     expect(panel(page, ASKED_BELOW).locator(".pill").first).to_have_text("Running")
     first = asks.locator("b").first.inner_text()
     shoot(page, "question-subflow.png", ASKED_BELOW)
@@ -176,7 +176,7 @@ def test_subflows_ask_one_after_the_other_and_each_gets_its_answer(page: Page) -
         shoot(page, "question-subflow-dark.png", ASKED_BELOW)
     page.save()
     page.reload()
-    expect(panel(page, ASKED_BELOW).locator(".status")).to_have_text("Live", timeout=20_000)
+    expect(panel(page, ASKED_BELOW).locator(".status")).to_have_text("Live")
     expect(asks).to_contain_text(first)
 
     for reason in ("looks right", "as before"):

@@ -79,7 +79,7 @@ def test_all_is_there_in_320_pixels(page: Page, panel: Locator, view: str) -> No
 def test_a_group_and_a_story_are_there_in_320_pixels(page: Page, panel: Locator) -> None:
     panel.get_by_role("tab", name="Graph").click()
     page.theme(dark=True)
-    expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+    expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0)
     panel.get_by_role("button", name="parse, group of 600").focus()
     page.raw.keyboard.press("f")
     expect(panel.locator(".inspector .top")).to_contain_text("parse[3]")

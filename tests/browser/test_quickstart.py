@@ -63,13 +63,13 @@ def done(page: Page) -> int:
 
 def test_pause_while_it_runs_starts_nothing_new_until_resume(page: Page) -> None:
     expect(part(page, "[data-verb=pause]")).to_be_visible(timeout=20_000)
-    expect(part(page, "[data-node]")).to_have_count(3, timeout=20_000)
-    expect(panel(page)).to_contain_text(re.compile(r"[1-9]\d*\s*done"), timeout=20_000)
+    expect(part(page, "[data-node]")).to_have_count(3)
+    expect(panel(page)).to_contain_text(re.compile(r"[1-9]\d*\s*done"))
     page.screenshot(SHOTS / "running.png")
 
     part(page, "[data-verb=pause]").click()
     page.wait_text("Paused by you at", cell=RUN)
-    expect(panel(page)).to_contain_text("No new task run starts.", timeout=5_000)  # the last running one has ended
+    expect(panel(page)).to_contain_text("No new task run starts.")  # the last running one has ended
     page.screenshot(SHOTS / "paused.png")
     before = done(page)
     assert 0 < before < 3_376
@@ -94,12 +94,12 @@ def test_it_finishes_and_the_cell_has_its_value(page: Page) -> None:
 def test_a_selected_node_says_why_its_runs_failed(page: Page) -> None:
     part(page, "[data-node]").nth(1).click()
     failure = part(page, ".inspector .failure")
-    expect(failure).to_contain_text("12 failed", timeout=10_000)
+    expect(failure).to_contain_text("12 failed")
     expect(failure).to_contain_text("ValueError: state is required")
     expect(failure.get_by_role("button", name="locate[")).to_have_count(5)
     page.screenshot(SHOTS / "failure.png")
     page.theme(dark=True)
-    expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
+    expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0)
     page.screenshot(SHOTS / "dark.png")
     page.theme(dark=False)
 
@@ -109,7 +109,7 @@ def test_a_reload_brings_the_picture_back(page: Page) -> None:
     page.reload()
     page.wait_text("Completed", cell=RUN)
     assert done(page) == 3_366
-    expect(part(page, "[data-node]")).to_have_count(3, timeout=20_000)
+    expect(part(page, "[data-node]")).to_have_count(3)
     page.screenshot(SHOTS / "reloaded.png")
 
 
@@ -131,8 +131,8 @@ def test_a_click_is_heard_during_one_long_task_on_the_main_thread(lab: Lab, tmp_
         assert "1 task run that had started goes on" in panel(page, 1).inner_text()
         page.screenshot(SHOTS / "long-task.png")
         until.touch()
-        expect(panel(page, 1)).to_contain_text("1 done", timeout=20_000)
-        expect(panel(page, 1)).to_contain_text("1 waiting", timeout=20_000)
+        expect(panel(page, 1)).to_contain_text("1 done")
+        expect(panel(page, 1)).to_contain_text("1 waiting")
         page.cell(1).locator("[data-verb=resume]").click()
         page.wait_text("Completed", cell=1)
         page.wait_idle()

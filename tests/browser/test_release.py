@@ -60,13 +60,13 @@ def test_a_released_cell_is_mended_elsewhere_and_resumed_from_its_page(lab: Lab,
     with cells(lab, MENDED, "x") as page:
         begun(page, folder)
         panel = page.cell(2).locator(".panel")
-        expect(panel).to_contain_text("1 done", timeout=20_000)
+        expect(panel).to_contain_text("1 done")
         button(page, 2, "pause")
         expect(panel).to_contain_text("Paused by you")
         page.screenshot(SHOTS / "release-paused.png")
         button(page, 2, "suspend")
         (folder / "go-1").touch()
-        expect(panel).to_contain_text("Suspended by you", timeout=20_000)
+        expect(panel).to_contain_text("Suspended by you")
         page.wait_idle()
         expect(page.cell(2)).to_contain_text("Suspended by you. `tidegate.resume(1)` goes on with it.")
         expect(panel.locator("[data-verb=resume]")).to_be_visible()
@@ -76,7 +76,7 @@ def test_a_released_cell_is_mended_elsewhere_and_resumed_from_its_page(lab: Lab,
         for at in (2, 3):
             (folder / f"go-{at}").touch()
         button(page, 2, "resume")
-        expect(panel).to_contain_text("Completed", timeout=20_000)
+        expect(panel).to_contain_text("Completed")
         expect(page.cell(2)).to_contain_text("the end is 4")
         assert page.run_to_end(4) == ["4"]
         # All of them ran with the new code: what had completed with the old one is not the same task any more.
@@ -91,20 +91,20 @@ def test_what_failed_is_retried_from_the_page(lab: Lab, folder: Path) -> None:
     with cells(lab) as page:
         begun(page, folder)
         panel = page.cell(2).locator(".panel")
-        expect(panel).to_contain_text("a bad row", timeout=20_000)
+        expect(panel).to_contain_text("a bad row")
         page.wait_idle()
         page.screenshot(SHOTS / "retry-failed.png")
         (folder / "fail").unlink()
         for at in range(4):
             (folder / f"go-{at}").touch()
         button(page, 2, "retry")
-        expect(panel).to_contain_text("Completed", timeout=20_000)
+        expect(panel).to_contain_text("Completed")
         assert (folder / "ran").read_text().split() == ["0", "0", "1", "2", "3"]
 
 
 def died_and_attached(page: Page, folder: Path) -> None:
     """The kernel dies in the second step; in the next one the setup is run, and the graph brought back."""
-    expect(page.cell(2).locator(".panel")).to_contain_text("1 done", timeout=20_000)
+    expect(page.cell(2).locator(".panel")).to_contain_text("1 done")
     (folder / "die").touch()
     (folder / "go-1").touch()
     page.raw.get_by_text("appears to have died").wait_for()
@@ -126,7 +126,7 @@ def test_after_the_death_of_a_kernel_attach_brings_the_graph_back(lab: Lab, fold
         for at in (2, 3):
             (folder / f"go-{at}").touch()
         button(page, 3, "resume")
-        expect(panel).to_contain_text("Completed", timeout=20_000)
+        expect(panel).to_contain_text("Completed")
         assert page.run_to_end(4) == ["4"]
         assert (folder / "ran").read_text().split() == ["0", "1", "1", "2", "3"]
         page.screenshot(SHOTS / "attach-resumed.png")
@@ -141,10 +141,10 @@ def test_what_may_have_done_its_work_runs_again_when_somebody_says_so(lab: Lab, 
             (folder / f"go-{at}").touch()
         panel = page.cell(3).locator(".panel")
         button(page, 3, "resume")
-        expect(panel).to_contain_text("Asks for a decision on step-1", timeout=20_000)
+        expect(panel).to_contain_text("Asks for a decision on step-1")
         expect(panel).to_contain_text("step-1 was at work when its process ended, and may have done its work.")
         panel.screenshot(path=str(SHOTS / "asks-again.png"))
         panel.get_by_label("Answer").select_option("run it again")
         panel.get_by_role("button", name="Resume").click()
-        expect(panel).to_contain_text("Completed", timeout=20_000)
+        expect(panel).to_contain_text("Completed")
         assert (folder / "ran").read_text().split() == ["0", "1", "1", "2", "3"]

@@ -63,7 +63,7 @@ def test_the_timeline_of_ten_thousand_is_one_lane(page: Page, panel: Locator) ->
     expect(panel.get_by_role("button", name="watch, running")).to_be_visible(timeout=60_000)
     panel.get_by_role("tab", name="Timeline").click()
     lane = panel.get_by_role("button", name="parse, group of 10,000, failed, 9,997 done, 3 failed")
-    expect(lane.locator(".profile")).to_have_count(1, timeout=10_000)
+    expect(lane.locator(".profile")).to_have_count(1)
     expect(lane.locator(".pin")).to_have_count(3)
     assert lane.locator("*").count() < 20
     expect(panel.get_by_role("button", name="watch, running").locator(".run.of-active")).to_have_count(1)
@@ -125,7 +125,7 @@ def test_the_list_is_used_without_a_mouse_and_selects_in_the_graph(page: Page, p
 def test_the_end_of_the_run_comes_to_the_view_that_is_shown(page: Page, panel: Locator) -> None:
     panel.get_by_role("tab", name="List").click()
     (page.path.parent / "go").touch()
-    expect(panel.get_by_role("row", name="total")).to_contain_text("Not Ready", timeout=20_000)
+    expect(panel.get_by_role("row", name="total")).to_contain_text("Not Ready")
     expect(panel.get_by_role("row", name="watch")).to_contain_text("Completed")
     panel.get_by_role("tab", name="Timeline").click()
     expect(panel.get_by_role("button", name="watch, completed").locator(".run.of-done")).to_have_count(1)

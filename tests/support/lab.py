@@ -32,6 +32,9 @@ from support.page import Page
 App: TypeAlias = Literal["jupyterlab", "notebook"]
 """What stands between the browser and the kernel, by the name of its module."""
 
+PATIENCE = 20.0
+"""Seconds that an expectation waits for: the tests of a page share their machine with others."""
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
@@ -143,13 +146,14 @@ class Lab:
         return "" if self._server is None else self._server.log()
 
     def __enter__(self) -> Self:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
 
         begun = time.monotonic()
         try:
             self._server = _Server(self._app, self._environment, self.root, self.home / "server.log", self.token)
             self.url = self._server.url
             # The browser starts while the server does.
+            expect.set_options(timeout=1000 * PATIENCE)
             self._playwright = sync_playwright().start()
             self.browser = self._playwright.chromium.launch(executable_path=browser(), args=list(BROWSER_ARGUMENTS))
             self._server.wait_ready(self._start_timeout)
