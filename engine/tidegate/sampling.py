@@ -9,6 +9,9 @@ from math import sqrt
 from .model.views import TaskRow
 from .moments import duration
 
+SAMPLED = "A sample."
+"""How the message of a run that rests behind its sample begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

@@ -24,7 +24,7 @@ from tidegate.interrupts import guard
 from tidegate.latch import Latch, block
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
-from tidegate.recovery import resume, resume_plan
+from tidegate.recovery import Ended, rerun, resume, resume_plan
 from tidegate.run.flow_run import FlowRun
 from tidegate.run.terms import OnChange
 from tidegate.settings import settings
@@ -36,6 +36,7 @@ from .cell import Body
 from .detached import DetachedCell
 from .displays import CellDisplays
 from .nested_asyncio import explain
+from .notebook import LoadedResults
 from .pump import Pump
 from .settings import TideGate
 from .wire import Wire, keep_page_shell
@@ -98,6 +99,7 @@ class Session:
         self._handles: WeakValueDictionary[int, DetachedCell] = WeakValueDictionary()
         """What the notebook holds of detached runs, by their number."""
         self._displays = CellDisplays(shell)
+        self._results = LoadedResults(lambda: self.names)
         self.flow_again: Callable[[int], Again] | None = None
         """Gives the flow of a run of the record as it is now; may raise anything."""
         wire = Wire.of(shell)
@@ -149,6 +151,7 @@ class Session:
             return
         with self._displays.kept():
             graph = RunGraph.follow(run)
+        graph.conversation.actions.bind = partial(self._results.bind, run.number)
         keep_page_shell(graph.comm)
         drawn = Latch()
 
@@ -170,6 +173,7 @@ class Session:
             self._shown.append(shown)
         self._last[number] = shown
         shown.graph.offer_resume(partial(self.resume_here, number))
+        shown.graph.conversation.actions.rerun = partial(self.rerun_here, number)
 
     def flow_ended(self) -> None:
         """Leave the final picture under the cell; on the main thread, when the root flow run has ended."""
@@ -182,6 +186,7 @@ class Session:
         """Show a run of the record: its graph, and the picture for whoever cannot show a widget."""
         with self._displays.kept():
             graph = RunGraph.of_record(engine(), number)
+        graph.conversation.actions.bind = partial(self._results.bind, number)
         keep_page_shell(graph.comm)
         display(graph)
         place = self._place(picture(graph.view))
@@ -227,7 +232,14 @@ class Session:
 
         Its graph goes on where it stands, and so does its output.  Raises `TidegateError` if it cannot be.
         """
-        again, begun = self._resumed(number)
+        self._follow(number, *self._goes_on(number, "resume", resume))
+
+    def rerun_here(self, number: int, task_run: int) -> None:
+        """As `resume_here`, for one task run of a run that is over, and all that needs its result."""
+        self._follow(number, *self._goes_on(number, "rerun", rerun, task_run))
+
+    def _follow(self, number: int, again: Again, begun: Future[FlowRun]) -> None:
+        """Have the handle of a detached run, if there is one, go on with it."""
 
         def told(_: object) -> None:
             if again.body is not None and begun.exception() is None and number in self._handles:
@@ -237,7 +249,7 @@ class Session:
 
     def resume_detached(self, number: int, on_change: OnChange) -> DetachedCell:
         """As `resume_here`, for a detached cell; returns its handle once the run has begun."""
-        again, begun = self._resumed(number, on_change)
+        again, begun = self._goes_on(number, "resume", partial(resume, on_change=on_change))
         assert again.body is not None
         return self._handle(begun.result(), again.body)
 
@@ -250,8 +262,11 @@ class Session:
             print(f"`{RUN}` is taken: the run is the value of this cell. `%%flow --detach -o NAME` names it.")
         return handle
 
-    def _resumed(self, number: int, on_change: OnChange = "rerun") -> tuple[Again, Future[FlowRun]]:
-        plan = resume_plan(number)
+    def _goes_on(
+        self, number: int, verb: str, go_on: Callable[..., Ended], *task_run: int
+    ) -> tuple[Again, Future[FlowRun]]:
+        """Begin to go on with a run by that call."""
+        plan = resume_plan(number, *task_run)
         assert self.flow_again is not None
         context = self._last[number].graph.context.copy()  # and not that of a cell that runs, and serves the page
         try:
@@ -261,9 +276,11 @@ class Session:
         except Exception as error:  # a cell that does not compile any more, or a magic that refuses it
             raise UsageError(f"{plan.title} cannot be resumed: {error}") from error
         if again.flow.is_async and again.detached is None:
-            raise UsageError(f"{plan.title} awaits. `await tidegate.resume({number})` in a cell goes on with it.")
+            given = ", ".join(map(str, (number, *task_run)))
+            raise UsageError(f"{plan.title} awaits. `await tidegate.{verb}({given})` in a cell goes on with it.")
         begun = self._resuming[number] = Future[FlowRun]()
-        call = partial(context.run, self._carry_on, number, again.flow, on_change, begun)
+        carried = partial(go_on, number, *task_run, flow=again.flow)
+        call = partial(context.run, self._carry_on, number, carried, begun)
         threading.Thread(target=call, name=f"tidegate-run-{number}", daemon=True).start()
         return again, begun
 
@@ -274,10 +291,10 @@ class Session:
         known.goes_on(run, body)
         return known
 
-    def _carry_on(self, number: int, flow: Flow[..., Any], on_change: OnChange, begun: Future[FlowRun]) -> None:
+    def _carry_on(self, number: int, go_on: Callable[[], Ended], begun: Future[FlowRun]) -> None:
         shown = self._last[number]
         try:
-            ended = resume(number, flow, on_change=on_change)
+            ended = go_on()
             if not isinstance(ended, State):
                 with asyncio.Runner() as runner:  # as for a detached run
                     runner.run(ended)

@@ -40,7 +40,7 @@ parse.map(doubled, size=size)
 
 @pytest.fixture(scope="module")
 def page(lab: Lab) -> Iterator[Page]:
-    with lab.open([SETUP, REPORTS, "%tidegate show 1"], height=1300, timeout=30.0) as opened:
+    with lab.open([SETUP, REPORTS, "%tidegate show 1", "double_4022"], height=1300, timeout=30.0) as opened:
         opened.run_to_end(0)
         opened.run_to_end(1)
         yield opened
@@ -100,6 +100,13 @@ def test_the_story_of_a_failed_one_is_what_the_record_has(page: Page, panel: Loc
     expect(inspector.locator(".story pre").first).to_have_text("ValueError: bad row 8044 <b>of</b> 10000")
     expect(inspector.locator(".story pre").nth(1)).to_contain_text("raise ValueError")
     audited(page, panel, "members-error")
+    inspector.get_by_role("button", name="Copy error").click()
+    expect(inspector.get_by_role("status")).to_have_text("Copied.")
+    inspector.get_by_role("button", name="Retry task").click()
+    plan = "Runs again: parse[4022], 2 Failed. Kept: 19,998."
+    expect(inspector.get_by_role("status")).to_have_text(plan)
+    expect(inspector.get_by_role("button", name="Run again")).to_be_visible()
+    audited(page, panel, "members-retry")
     inspector.get_by_role("tab", name="Log").click()
     expect(inspector.locator(".line", has_text="WARNING")).to_contain_text("unknown column in row 8044")
     audited(page, panel, "members-log")
@@ -109,12 +116,16 @@ def test_the_story_of_a_failed_one_is_what_the_record_has(page: Page, panel: Loc
     expect(inspector.locator(".input")).to_have_text(["row from double[4022]", "size from load"])
 
 
-def test_an_input_leads_to_the_task_run_that_it_came_from(panel: Locator) -> None:
+def test_an_input_leads_to_the_task_run_that_it_came_from_and_its_result_is_loaded(page: Page, panel: Locator) -> None:
     inspector = panel.get_by_role("complementary", name="Selected node")
     inspector.get_by_role("button", name="double[4022]").click()
     expect(inspector.locator(".top")).to_contain_text("double[4022]")
     inspector.get_by_role("tab", name="Result").click()
     expect(inspector.locator(".story pre")).to_have_text("8044")
+    inspector.get_by_role("button", name="Load result").click()
+    expect(inspector.get_by_role("status")).to_have_text("In the notebook: double_4022")
+    audited(page, panel, "members-loaded")
+    assert page.run_to_end(3) == ["8044"]
     inspector.get_by_role("button", name="All of double").click()
     expect(inspector.get_by_role("button", name="Show the 10,000 task runs")).to_be_visible()
 
@@ -129,6 +140,13 @@ def test_the_list_opens_a_group_too_and_a_count_leaves_only_such_runs(page: Page
     expect(table.locator("tr[data-row*='/']:not(.turns)")).to_have_count(3)
     expect(table.get_by_role("row", name="parse[9999]")).to_contain_text("ValueError: bad row 19998")
     audited(page, panel, "members-failed")
+    table.get_by_role("combobox", name="Order").select_option("duration")
+    expect(table.locator("tr.turns")).to_contain_text("1 to 3 of 3")
+    page.raw.keyboard.press("Escape")
+    panel.get_by_role("button", name="Keys").click()
+    expect(panel.get_by_role("region", name="Keys")).to_contain_text("next failed")
+    audited(page, panel, "members-keys")
+    panel.get_by_role("button", name="Keys").click()
     panel.get_by_role("button", name="3 failed", exact=True).click()
 
 

@@ -236,7 +236,8 @@ def test_the_page_is_told_what_the_protocol_says(ready: FrontEnd) -> None:
     node = next(each for each in snap["nodes"] if each["name"] == "quick")
     detail = ask(ready, shown, {"kind": "get", "node": node["id"]}, "detail").content["detail"]
     lanes = ask(ready, shown, {"kind": "get", "timeline": True}, "timeline").content["timeline"]
-    page = ask(ready, shown, {"kind": "get", "members": node["id"], "first": 3, "only": ""}, "members").content["page"]
+    wanted = {"kind": "get", "members": node["id"], "first": 3, "only": "", "sort": "place"}
+    page = ask(ready, shown, wanted, "members").content["page"]
     number = page["rows"][0]["number"]
     member = ask(ready, shown, {"kind": "get", "member": number}, "member").content["member"]
     let_go(ready)
@@ -279,9 +280,10 @@ def test_nonsense_from_the_page_changes_nothing(ready: FrontEnd) -> None:
         None, "pause", 7, [], {}, {"kind": "do"}, {"kind": "do", "id": "a", "verb": "explode"}, {"kind": "do", "id": 7},
         {"kind": "get", "id": "a", "node": "x"}, {"kind": "get", "id": "a", "node": 10**9}, {"kind": ["do"]},
         {"kind": "do", "id": "a", "verb": ["pause"]}, {"kind": "get", "id": "a", "member": -1},
-        {"kind": "get", "id": "a", "members": 10**9, "first": 0, "only": ""},
+        {"kind": "get", "id": "a", "members": 10**9, "first": 0, "only": "", "sort": "place"},
         {"kind": "get", "id": "a", "member": 10**9}, {"kind": "get", "id": "a", "member": "x"},
-        {"kind": "get", "id": "a", "members": 1, "first": -10**9, "only": "x"},
+        {"kind": "get", "id": "a", "members": 1, "first": -(10**9), "only": "x", "sort": "place"},
+        {"kind": "get", "id": "a", "members": 1, "first": 0, "only": "", "sort": "colour"},
         {"kind": "get", "id": "a", "failed_after": 10**99}, {"kind": "get", "id": "a", "failed_after": -(10**99)},
     ]  # fmt: skip
     sent = [ready.send_comm(shown.comm_id, each) for each in nonsense]

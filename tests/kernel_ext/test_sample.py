@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_ext.driving import LOAD, Loaded, click, graph, newest_run, wait_state
+from kernel_ext.driving import LOAD, Loaded, click, graph, newest_run, views, wait_state
 from kernel_ext.test_cell import one_line
 from support.front_end import FrontEnd
 
@@ -57,6 +57,7 @@ def test_a_sample_says_what_the_rest_takes_and_the_page_runs_it(ready: FrontEnd,
     if body == "sync":
         shown = graph(ready, reply.msg_id)
         wait_state(ready, shown, "Suspended")
+        assert re.match(said, views(shown)[-1]["note"]), views(shown)[-1]["note"]
         click(ready, shown, "resume")
         wait_state(ready, shown, "Completed")
         assert ready.value("len(found)") == 5

@@ -63,4 +63,5 @@ def audited(page: Page, panel: Locator, name: str) -> None:
         expect(page.raw.locator("#jupyterlab-splash")).to_have_count(0, timeout=10_000)
         expect(panel).to_have_attribute("data-theme", theme)
         panel.screenshot(path=str(SHOTS / f"{name}-{theme}.png"))
-        assert Audit(panel).problems == []
+        problems = Audit(panel).problems
+        assert not problems, problems

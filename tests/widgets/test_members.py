@@ -68,6 +68,27 @@ def test_a_page_of_the_failed_ones_says_why() -> None:
     assert (empty["first"], empty["total"], empty["rows"]) == (0, 0, [])
 
 
+def test_the_worst_or_the_longest_come_first() -> None:
+    model = GraphModel()
+    model.apply([FlowCreated(1, 0.0, "u", "work", "name", "{}")])
+    ends: list[State | None] = [Completed(at=2.0), None, Failed(ValueError("bad"), at=1.5), Completed(at=9.0)]
+    for number, end in enumerate(ends, 1):
+        model.apply([TaskCreated(1, 1.0, number, "parse", 1, number - 1, {})])
+        model.apply([TaskState(1, 1.0, number, Running(at=1.0), 1)])
+        model.apply([TaskState(1, end.timestamp, number, end, 1)] if end else [])
+
+    def places(sort: protocol.Sort, only: str = "") -> list[str]:
+        found = page(model, model.nodes[1], 0, only, sort)
+        assert misfits(found, protocol.MemberPage) == []
+        assert found["sort"] == sort
+        return [row["label"][6:-1] for row in found["rows"]]
+
+    assert places("place") == ["0", "1", "2", "3"]
+    assert places("state") == ["2", "1", "0", "3"]
+    assert places("duration") == ["3", "0", "2", "1"]
+    assert places("duration", "done") == ["3", "0"]
+
+
 def test_the_next_failed_one_is_found_from_anywhere_and_around_the_end(many: GraphModel) -> None:
     assert many.failed_after(0) == 8
     assert many.failed_after(8) == 108
@@ -202,7 +223,7 @@ def test_code_that_is_gone_or_has_changed_is_said_to(asked: Asked, monkeypatch: 
 
 def test_pages_and_the_next_failed_one_are_asked_for_by_id(asked: Asked) -> None:
     node = next(node for node in asked.graph._model.nodes.values() if node.task == "parse")
-    found = asked.get(members=node.site, first=0, only="")["page"]
+    found = asked.get(members=node.site, first=0, only="", sort="place")["page"]
     assert [row["label"] for row in found["rows"]] == ["parse[0]", "parse[1]"]
     assert asked.get(failed_after=0)["member"]["label"] == "parse[1]"
     detail = asked.get(node=node.site)["detail"]

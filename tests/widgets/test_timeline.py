@@ -10,6 +10,7 @@ from kernel_ext.shapes import misfits
 from tidegate.model.events import Event, FlowCreated, FlowState, TaskCreated, TaskState
 from tidegate.model.states import Cached, Completed, Failed, Running, State
 from tidegate_widgets import protocol
+from tidegate_widgets.drawing import Drawing
 from tidegate_widgets.graph_model import GraphModel
 from tidegate_widgets.timeline import FEW, SLICES, timeline
 
@@ -47,6 +48,21 @@ def test_few_task_runs_have_a_bar_each_from_their_last_begin() -> None:
     assert [lane["node"] for lane in found["lanes"]] == [1, 2, 3]
     bars = [[(bar["letter"], bar["start"], bar["end"]) for bar in lane["bars"]] for lane in found["lanes"]]
     assert bars == [[("d", 3.0, 5.0)], [("r", 6.0, 10.0)], [("d", 7.0, 7.0)]]
+
+
+def test_the_likely_end_of_a_map_at_work_lies_beyond_now() -> None:
+    events: list[Event] = []
+    for number in range(1, 41):
+        events += [made(number, 1), entered(number, Running(at=100.0))]
+        events += [entered(number, Completed(at=105.0))] if number <= 20 else []
+    model = model_of(*events)
+    left = Drawing(model, live=True).left(110.0)
+    assert left == 10.0  # twenty took ten seconds, and twenty are left
+    found = timeline(model, list(model.nodes.values()), 110.0, left)
+    assert (found["seconds"], found["likely"]) == (10.0, 20.0)
+    assert told(model, 110.0)["likely"] is None
+    model.apply([FlowState(1, 111.0, Failed(ValueError(), at=111.0))])
+    assert Drawing(model, live=True).left(112.0) is None
 
 
 def test_a_lane_of_ten_thousand_is_no_larger_than_one_of_thirty() -> None:

@@ -10,12 +10,15 @@ from typing import Any, Protocol, get_args
 from tidegate.errors import TidegateError
 from tidegate.model.events import Event
 from tidegate.ports import EventStore
+from tidegate.rules.outcome import describe
 
+from .actions import Actions
 from .drawing import Drawing
+from .form import sentence
 from .graph_model import GraphModel
 from .member import Record, look, told
 from .members import page
-from .protocol import Ack, Verb, View
+from .protocol import Ack, Action, Sort, Verb, View
 from .timeline import timeline
 from .wording import detail
 
@@ -57,6 +60,8 @@ class Conversation:
         self._store = store
         self._carrier = carrier
         self._known: dict[str, object] = {}
+        self.actions = Actions(model, store)
+        """What the pages may have done with a task run; without a notebook nothing."""
 
     @property
     def view(self) -> View:
@@ -77,6 +82,9 @@ class Conversation:
         elif kind == "do" and content.get("verb") in get_args(Verb):
             if self._is_new(key):
                 self._do(key, content["verb"], content)
+        elif kind == "do" and content.get("verb") in get_args(Action):
+            if self._is_new(key):
+                self._act(key, content)
         elif kind == "get":
             self._get(key, content)
 
@@ -89,8 +97,9 @@ class Conversation:
                 soon(self._tell_artifacts, key, version)
             case {"timeline": True}:
                 soon(self._tell_timeline, key)
-            case {"members": int(number), "first": int(first), "only": str(only)}:
-                soon(self._tell_members, key, number, first, only)
+            case {"members": int(number), "first": int(first), "only": str(only), "sort": str(sort)}:
+                if sort in get_args(Sort):
+                    soon(self._tell_members, key, number, first, only, sort)
             case {"member": int(number)}:
                 soon(self._look_up, key, number)
             case {"failed_after": int(number)}:
@@ -116,6 +125,20 @@ class Conversation:
             answer["fields"] = dict(fields)
         self._carrier.soon(self._carrier.to_pages, answer)
 
+    def _act(self, key: str, content: dict[str, Any]) -> None:
+        """Do something with a task run or a task, on a thread of its own: that takes the disk, and the user's code."""
+
+        def carried_out() -> None:
+            answer: Ack = {"kind": "ack", "id": key, "ok": True, "error": None}
+            try:
+                answer["told"] = self.actions.carry_out(content["verb"], content)
+            except BaseException as error:  # a class that is loaded may raise anything
+                told = str(error) if isinstance(error, TidegateError) else sentence(describe(error))
+                answer["ok"], answer["error"] = False, told
+            self._carrier.soon(self._carrier.to_pages, answer)
+
+        threading.Thread(target=carried_out, name="tidegate-action", daemon=True).start()
+
     def tell(self, problem: str) -> None:
         """Say in the pages that something could not be done; from any thread."""
         self._carrier.soon(self._carrier.to_pages, {"kind": "problem", "error": problem})
@@ -136,19 +159,21 @@ class Conversation:
     def _tell(self, key: str, number: int) -> None:
         node = self.model.nodes.get(number)
         if node is not None:
-            self._answer("detail", key, detail=detail(self.model, node, number))
+            self._answer("detail", key, detail=detail(self.model, node, number, self.actions.dials(node)))
 
     def _tell_artifacts(self, key: str, version: int) -> None:
         artifacts = self.model.artifacts
         self._answer("artifacts", key, version=artifacts.version, artifacts=artifacts.since(version))
 
     def _tell_timeline(self, key: str) -> None:
-        self._answer("timeline", key, timeline=timeline(self.model, self.drawing.drawn(), time.time()))
+        now = time.time()
+        told = timeline(self.model, self.drawing.drawn(), now, self.drawing.left(now))
+        self._answer("timeline", key, timeline=told)
 
-    def _tell_members(self, key: str, number: int, first: int, only: str) -> None:
+    def _tell_members(self, key: str, number: int, first: int, only: str, sort: Sort) -> None:
         node = self.model.nodes.get(number)
         if node is not None:
-            self._answer("members", key, page=page(self.model, node, first, only))
+            self._answer("members", key, page=page(self.model, node, first, only, sort))
 
     def _look_up_failed(self, key: str, after: int) -> None:
         number = self.model.failed_after(after)
@@ -169,4 +194,4 @@ class Conversation:
         threading.Thread(target=read, name="tidegate-look", daemon=True).start()
 
     def _tell_member(self, key: str, number: int, record: Record) -> None:
-        self._answer("member", key, member=told(self.model, number, record))
+        self._answer("member", key, member=told(self.model, number, record, self.actions.of(number, record.row)))

@@ -9,7 +9,7 @@ from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import StateType
 
 from .form import Form
-from .graph_model import GraphModel, Node
+from .graph_model import WORST_FIRST, GraphModel, Node
 from .layout import Layout, layout
 from .palette import node_size
 from .protocol import VERSION, Delta, EdgeView, NodeView, QuestionView, RunView, Verb, View
@@ -21,8 +21,7 @@ CELLS = 336
 MAX_NODES = 400
 """Nodes drawn at most, the first ones; the counts of the header go on."""
 
-_WORST_FIRST = "fcarwd"
-_RANK = {letter: rank for rank, letter in enumerate(_WORST_FIRST)}
+_RANK = {letter: rank for rank, letter in enumerate(WORST_FIRST)}
 
 
 class Drawing:
@@ -90,7 +89,7 @@ class Drawing:
             "started": started,
             "elapsed": max(0.0, end - started) if started is not None else 0.0,
             "running": not over and started is not None,
-            "left": None if over or model.state.type is StateType.PAUSED else self._left(now),
+            "left": self.left(now),
             "counts": counts_view(counts),
             "total": model.total,
             "can": self._can(),
@@ -134,8 +133,10 @@ class Drawing:
             return ["suspend", "cancel"] if asks else ["resume", "suspend", "cancel"]
         return ["pause", "cancel"] if state.type is StateType.RUNNING else []
 
-    def _left(self, now: float) -> float | None:
-        """Seconds left of the groups at work, at the pace they had so far; null before there is a pace."""
+    def left(self, now: float) -> float | None:
+        """Seconds left of the groups at work, at the pace they had so far; null before there is a pace, and at rest."""
+        if self.model.state.is_at_rest() or self.model.state.type is StateType.PAUSED:
+            return None
         longest = None
         for node in self.model.nodes.values():
             total, begun = len(node.members), node.first_started

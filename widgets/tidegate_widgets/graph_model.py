@@ -38,6 +38,9 @@ MOST_ATTEMPTS = 255
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
 
+WORST_FIRST = "fcarwd"
+"""The same, what needs a look before what does not."""
+
 _ENDED = "dfc"
 
 _LETTER = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tidegate.digests import source_digest
@@ -22,7 +23,7 @@ from tidegate.results.keeper import reference_of
 
 from .graph_model import GraphModel, Node
 from .members import label, member_state, steps
-from .protocol import Fact, InputView, LogView, Member
+from .protocol import Action, Fact, InputView, LogView, Member
 from .same_errors import error_text
 from .wording import state_view, traceback_text
 
@@ -68,8 +69,9 @@ def _code(kind: str, task: str, row: TaskRow | None) -> tuple[str, str]:
     return code, "It has changed since this task run." if changed else ""
 
 
-def told(model: GraphModel, number: int, record: Record) -> Member | None:
-    """What is to be known about a task run; null for a number that nobody has heard of."""
+def told(model: GraphModel, number: int, record: Record, actions: Sequence[Action] = ()) -> Member | None:
+    """What is to be known about a task run, of which `actions` may be done with it; null for a number that nobody has
+    heard of."""
     node = model.node_of(number)
     if node is None:
         return None
@@ -96,6 +98,7 @@ def told(model: GraphModel, number: int, record: Record) -> Member | None:
         "result_note": result_note,
         "code": record.code,
         "code_note": record.code_note,
+        "actions": list(actions),
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tidegate.model.states import State, StateType
 from tidegate.moments import duration
 
-from .graph_model import GraphModel, Node
-from .protocol import PAGE, MemberPage, MemberRow, Steps
+from .graph_model import WORST_FIRST, GraphModel, Node
+from .protocol import PAGE, MemberPage, MemberRow, Sort, Steps
 from .same_errors import error_text
 from .wording import state_view
 
@@ -36,13 +36,23 @@ def member_state(model: GraphModel, node: Node, number: int) -> State:
     return kept if kept is not None and kept.is_final() else _STATES[model.letter(number)]
 
 
-def page(model: GraphModel, node: Node, first: int, only: str) -> MemberPage:
+def page(model: GraphModel, node: Node, first: int, only: str, sort: Sort = "place") -> MemberPage:
     """The task runs of a node from the place `first` on among those that `only` names; all for an empty text."""
     letters, wanted = model.letters(node), ONLY.get(only)
-    places = range(len(letters)) if wanted is None else [at for at, each in enumerate(letters) if each == wanted]
+    places = [at for at, each in enumerate(letters) if wanted in (None, each)]
+    if sort == "state":
+        places.sort(key=lambda at: WORST_FIRST.index(letters[at]))
+    elif sort == "duration":
+        places.sort(key=lambda at: _seconds(model, node.members[at]), reverse=True)
     first = max(0, first)
     rows = [_row(model, node, place) for place in places[first : first + PAGE]]
-    return {"node": node.site, "first": first, "only": only, "total": len(places), "rows": rows}
+    return {"node": node.site, "first": first, "only": only, "sort": sort, "total": len(places), "rows": rows}
+
+
+def _seconds(model: GraphModel, number: int) -> float:
+    """How long a task run took; below 0 for one that has not ended."""
+    span = model.span(number)
+    return -1.0 if span is None or span[1] is None else span[1] - span[0]
 
 
 def _row(model: GraphModel, node: Node, place: int) -> MemberRow:

@@ -68,7 +68,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
                 model.apply([event for _, event in run.engine.store.events(run.number)])
                 model.apply(recorded(run.engine.store, run.number))
         graph = cls(model, live=True)
-        graph._run = run
+        graph._run = graph.conversation.actions.run = run
         Follower(run.engine, run.number, graph._news, graph.context)
         return graph
 
@@ -80,7 +80,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     def again(self, run: FlowRun) -> None:
         """Follow the same run, which has just begun once more in this process."""
-        self._run = run
+        self._run = self.conversation.actions.run = run
         self.conversation.drawing.live = True
         Follower(run.engine, run.number, self._news, self.context)
 

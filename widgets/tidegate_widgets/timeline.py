@@ -22,15 +22,21 @@ class _Span(NamedTuple):
     end: float | None
 
 
-def timeline(model: GraphModel, nodes: Sequence[Node], now: float) -> Timeline:
-    """The timeline of these nodes; `now` is where it ends, unless the run has ended."""
+def timeline(model: GraphModel, nodes: Sequence[Node], now: float, left: float | None = None) -> Timeline:
+    """The timeline of these nodes; `now` is where it ends, unless the run has ended, and `left` are the seconds for
+    which it is likely to go on."""
     began = min((node.first_created for node in nodes), default=now)
     end = model.ended if model.ended is not None else now
     spans = [_spans(model, node, began) for node in nodes]
     # A clock may have been set back, and then a task run ends after its flow run.
     last = max((span.end for each in spans for span in each if span.end is not None), default=0.0)
     seconds = max(end - began, last, 0.001)
-    return {"seconds": seconds, "lanes": [_lane(*each, seconds) for each in zip(nodes, spans, strict=True)]}
+    likely = None if left is None else seconds + left
+    return {
+        "seconds": seconds,
+        "likely": likely,
+        "lanes": [_lane(*each, seconds) for each in zip(nodes, spans, strict=True)],
+    }
 
 
 def _spans(model: GraphModel, node: Node, began: float) -> list[_Span]:

@@ -6,6 +6,7 @@ import json
 import time
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import tidegate
 from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import State, StateType
 from tidegate.moments import duration
+from tidegate.sampling import SAMPLED
 
 from .form import Form, told
 from .graph_model import GraphModel, Node
 from .picture_svg import shortened
-from .protocol import Counts, Detail, ErrorView, Fact, Family, StateView
+from .protocol import Counts, Detail, Dial, ErrorView, Fact, Family, StateView
 from .same_errors import SameError
 
 _OURS = str(Path(tidegate.__file__).parent)
@@ -119,6 +121,8 @@ def note(model: GraphModel, counts: Counter[str]) -> str:
     if model.problem:
         return f"Not being saved. {model.problem}"
     state = model.state
+    if state.is_suspended() and state.message.startswith(SAMPLED):
+        return state.message  # how long the rest takes is what it was made for
     if state.is_suspended():
         return f"Suspended by {model.by or 'the flow'} at {_clock(state.timestamp)}. What completed is kept."
     if state.type is StateType.PAUSED:
@@ -184,8 +188,8 @@ def versions_text(model: GraphModel, node: Node) -> str:
     return ", ".join(parts) or "none has begun"
 
 
-def detail(model: GraphModel, node: Node, number: int) -> Detail:
-    """What the inspector shows about a node."""
+def detail(model: GraphModel, node: Node, number: int, dials: Sequence[Dial] = ()) -> Detail:
+    """What the inspector shows about a node, which has these dials."""
     members = len(node.members)
     facts: list[Fact] = []
     if members > 1:
@@ -210,6 +214,7 @@ def detail(model: GraphModel, node: Node, number: int) -> Detail:
         "facts": facts,
         "member": node.members[0] if members == 1 else None,
         "errors": [_error(node, same) for same in node.errors],
+        "dials": list(dials),
     }
 
 

@@ -267,8 +267,8 @@ class FlowRun(Controlled):
         """It rests once its sample is through, and a resume runs the rest."""
         with suppress(StoreError):
             told = sampling.told(self.cuts, self.engine.store.task_runs(self.number))
-            return Suspended(f"A sample. {told} {self.goes_on}", at=self.now())
-        return Suspended(f"A sample. {self.goes_on}", at=self.now())
+            return Suspended(f"{sampling.SAMPLED} {told} {self.goes_on}", at=self.now())
+        return Suspended(f"{sampling.SAMPLED} {self.goes_on}", at=self.now())
 
     # Attempts -------------------------------------------------------------------------------------------------------
 

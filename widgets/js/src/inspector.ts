@@ -1,5 +1,7 @@
 /** What is to be known of what is selected, beside the picture: of a node with many task runs, or of one task run. */
 
+import { Actions } from "./actions";
+import { Dials } from "./dials";
 import { button, html, setText, show, tell } from "./dom";
 import { Pill } from "./header";
 import { icon, iconButton } from "./icons";
@@ -24,6 +26,8 @@ export class Inspector {
   #facts = html("dl");
   #errors = html("div", { class: "errors" });
   #story: MemberStory;
+  #actions: Actions;
+  #dials: Dials;
   #hint = html("p", { class: "hint" });
   #shown: Detail | null = null;
 
@@ -32,13 +36,15 @@ export class Inspector {
     this.#store = store;
     this.#select = select;
     this.#story = new MemberStory(select, prefix);
+    this.#actions = new Actions(store);
+    this.#dials = new Dials(store);
     const shut = iconButton("close", "Close", () => select(null), "close");
     this.#all = button({ class: "all" }, () => this.selected && expand(this.selected.node));
     const top = html("div", { class: "top" }, this.#name, this.#times, this.#pill.element, html("span", { class: "space" }), shut);
-    const node = [this.#message, this.#facts, this.#all, this.#errors];
+    const node = [this.#message, this.#facts, this.#dials.element, this.#all, this.#errors];
     const label = "Selected node";
     this.element = html("aside", { class: "inspector", "aria-label": label, hidden: true });
-    this.element.append(top, this.#up, ...node, this.#story.element, this.#hint);
+    this.element.append(top, this.#up, ...node, this.#story.element, this.#actions.element, this.#hint);
   }
 
   /** The number of the task run that is shown; null where it is a node of many. */
@@ -67,9 +73,11 @@ export class Inspector {
     const ofGroup = this.selected?.member != null && node.total > 1;
     this.#drawTop(node, detail, member, ofGroup);
     this.#story.update(member);
+    this.#actions.update(member);
     if (detail && detail !== this.#shown) this.#draw(detail);
     const known = detail !== undefined && !member && !ofGroup;
     show(this.#facts, known);
+    this.#dials.update(known ? detail : null);
     show(this.#errors, known);
     setText(this.#all, `Show the ${count(node.total)} task runs`);
     show(this.#all, node.kind === "group" && !ofGroup);

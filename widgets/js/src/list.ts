@@ -3,7 +3,7 @@
 import { html, isModified, set, setText, show, taken } from "./dom";
 import type { Filter } from "./filter";
 import { PAGE } from "./protocol";
-import type { MemberRow, NodeView, View } from "./protocol";
+import type { MemberPage, MemberRow, NodeView, Sort, View } from "./protocol";
 import { PageRow, Row } from "./row";
 import type { Look } from "./row";
 import type { Select, Selection } from "./selection";
@@ -34,6 +34,7 @@ export class List {
   #open = new Map<number, number>();
   /** The place that is to get the focus as soon as it is there. */
   #awaited: { node: number; place: number } | null = null;
+  #sort: Sort = "place";
   #chosen = "";
   #followed: number | null = null;
   #draw = (): void => {};
@@ -72,8 +73,13 @@ export class List {
     (this.#rows.get(keyFor(selection)) ?? this.#rows.get(`${selection.node}`))?.element.focus();
   }
 
-  /** Turns to the page with a place of a node's task runs. */
+  /** Turns to the page with a place of a node's task runs, in the order of the calls. */
   goTo(node: number, place: number): void {
+    this.#sort = "place";
+    this.#turnTo(node, place);
+  }
+
+  #turnTo(node: number, place: number): void {
     this.#open.set(node, place - (place % PAGE));
     this.#awaited = { node, place };
     this.#draw();
@@ -83,11 +89,12 @@ export class List {
     const head = alone ? [] : [{ key: `${node.id}`, node, member: null, turns: false }];
     const first = this.#open.get(node.id);
     if (first === undefined || node.kind !== "group") return head;
-    let page = this.#store.page(node.id, first, filter.word ?? "");
+    const pageFrom = (at: number): MemberPage | undefined => this.#store.page(node.id, at, filter.word ?? "", this.#sort);
+    let page = pageFrom(first);
     if (page && first && first >= page.total) {
       const last = Math.max(0, page.total - 1);
       this.#open.set(node.id, last - (last % PAGE));
-      page = this.#store.page(node.id, last - (last % PAGE), filter.word ?? "");
+      page = pageFrom(last - (last % PAGE));
     }
     const members = page?.rows ?? [];
     return [
@@ -102,7 +109,8 @@ export class List {
     const { node, member } = item;
     if (row instanceof PageRow) {
       const first = this.#open.get(node.id) ?? 0;
-      row.update(first, this.#store.page(node.id, first, filter.word ?? "")?.total ?? null, filter.word === null);
+      const total = this.#store.page(node.id, first, filter.word ?? "", this.#sort)?.total ?? null;
+      row.update(first, total, filter.word === null && this.#sort === "place", this.#sort);
       return;
     }
     const chosen = selected?.node === node.id && selected.member === (member?.number ?? null);
@@ -118,7 +126,7 @@ export class List {
     this.#followed = number;
     if (this.#rows.has(`${member.node}/${number}`)) return;
     const place = filter.word === null ? member.place : filter.word === "failed" ? member.steps.at - 1 : -1;
-    if (place < 0) return;
+    if (place < 0 || this.#sort !== "place") return;
     this.#open.set(member.node, place - (place % PAGE));
     if (this.#focused) this.#awaited = { node: member.node, place };
   }
@@ -132,7 +140,7 @@ export class List {
       gone.delete(key);
       let row = this.#rows.get(key);
       if (!row) {
-        row = turns ? new PageRow(key, (to) => this.goTo(node.id, to)) : new Row(key);
+        row = turns ? this.#turns(key, node.id) : new Row(key);
         this.#rows.set(key, row);
       }
       const there = this.#body.children[place] ?? null;
@@ -147,6 +155,15 @@ export class List {
     // The focus does not get lost with a row: whoever walks through a changing list goes on in it.
     const next = this.#rows.get(had) ?? (this.#awaited ? null : this.#rows.get(had.split("/")[0]!));
     (next?.element ?? this.#table).focus();
+  }
+
+  #turns(key: string, node: number): PageRow {
+    const sort = (by: Sort): void => {
+      this.#sort = by;
+      this.#open.set(node, 0);
+      this.#draw();
+    };
+    return new PageRow(key, (to) => this.#turnTo(node, to), sort);
   }
 
   /** True if the focus is on a row, or on the table while its row is awaited. */
@@ -202,7 +219,7 @@ export class List {
   #turn({ node }: Item, step: number): void {
     const first = this.#open.get(node.id);
     const place = (first ?? 0) + step * PAGE;
-    if (first !== undefined && place >= 0 && place < node.total) this.goTo(node.id, place);
+    if (first !== undefined && place >= 0 && place < node.total) this.#turnTo(node.id, place);
   }
 
   #toggle({ node }: Item): void {

@@ -2,6 +2,7 @@
 
 export type Family = "idle" | "active" | "done" | "attention" | "bad";
 export type Verb = "pause" | "resume" | "suspend" | "retry" | "cancel";
+export type Action = "load" | "plan" | "rerun" | "turn";
 
 export interface StateView {
   type: string;
@@ -145,6 +146,13 @@ export interface Fact {
   text: string;
 }
 
+export interface Dial {
+  dial: "concurrency" | "rate";
+  label: string;
+  /** As it is typed; empty for no limit. */
+  value: string;
+}
+
 export interface Detail {
   node: number;
   name: string;
@@ -153,6 +161,7 @@ export interface Detail {
   /** The only task run; null where there are several. */
   member: number | null;
   errors: ErrorView[];
+  dials: Dial[];
 }
 
 export interface Bar {
@@ -170,11 +179,15 @@ export interface Lane {
 
 export interface Timeline {
   seconds: number;
+  /** When the run is likely to end; null where nothing honest can be said. */
+  likely: number | null;
   lanes: Lane[];
 }
 
 /** The most rows that a page of members has. */
 export const PAGE = 25;
+
+export type Sort = "place" | "state" | "duration";
 
 export interface MemberRow {
   number: number;
@@ -187,6 +200,7 @@ export interface MemberPage {
   node: number;
   first: number;
   only: string;
+  sort: Sort;
   total: number;
   rows: MemberRow[];
 }
@@ -229,13 +243,15 @@ export interface Member {
   result_note: string;
   code: string;
   code_note: string;
+  /** What may be done with it: `load`, and `rerun` once the flow run is over. */
+  actions: Action[];
 }
 
 export type FromKernel =
   | { kind: "snap"; view: View }
   | { kind: "delta"; delta: Delta }
   | { kind: "problem"; error: string }
-  | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string> }
+  | { kind: "ack"; id: string; ok: boolean; error: string | null; fields?: Record<string, string>; told?: string }
   | { kind: "detail"; id: string; detail: Detail }
   | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] }
   | { kind: "timeline"; id: string; timeline: Timeline }
@@ -245,10 +261,21 @@ export type FromKernel =
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
-  | { kind: "do"; id: string; verb: Verb; flow_run?: number; key?: string; input?: Input }
+  | {
+      kind: "do";
+      id: string;
+      verb: Verb | Action;
+      flow_run?: number;
+      key?: string;
+      input?: Input;
+      member?: number;
+      node?: number;
+      dial?: string;
+      value?: string;
+    }
   | { kind: "get"; id: string; node: number }
   | { kind: "get"; id: string; artifacts: number }
   | { kind: "get"; id: string; timeline: true }
-  | { kind: "get"; id: string; members: number; first: number; only: string }
+  | { kind: "get"; id: string; members: number; first: number; only: string; sort: Sort }
   | { kind: "get"; id: string; member: number }
   | { kind: "get"; id: string; failed_after: number };

@@ -3,8 +3,10 @@
 import { html, set, setText, show } from "./dom";
 import { icon, iconButton, setIcon, shapeOf } from "./icons";
 import { PAGE } from "./protocol";
-import type { StateView } from "./protocol";
+import type { Sort, StateView } from "./protocol";
 import { count, stateWords } from "./text";
+
+const SORTS: readonly Sort[] = ["place", "state", "duration"];
 
 export interface Look {
   name: string;
@@ -65,10 +67,12 @@ export class PageRow {
   #back: HTMLButtonElement;
   #on: HTMLButtonElement;
   #place = html("input", { type: "text", inputmode: "numeric", size: 6, "aria-label": "Place of the task run to go to" });
+  #sort = html("select", { "aria-label": "Order" }, ...SORTS.map((by) => html("option", { value: by }, `by ${by}`)));
   #goTo = html("label", { class: "go" }, "Go to", this.#place);
 
-  /** `turn` is called with the place that is to be shown. */
-  constructor(key: string, turn: (place: number) => void) {
+  /** `turn` is called with the place that is to be shown, `sort` with the order that was chosen. */
+  constructor(key: string, turn: (place: number) => void, sort: (by: Sort) => void) {
+    this.#sort.addEventListener("change", () => sort(this.#sort.value as Sort));
     const step = (step: number): void => {
       const place = this.#first + step * PAGE;
       if (place >= 0 && place < this.#total) turn(place);
@@ -80,15 +84,16 @@ export class PageRow {
       const place = Number(this.#place.value || "x");
       if (event.key === "Enter" && place >= 0) turn(Math.min(Math.floor(place), this.#total - 1));
     });
-    const parts = html("span", { class: "turn" }, this.#back, this.#text, this.#on, this.#goTo);
+    const parts = html("span", { class: "turn" }, this.#back, this.#text, this.#on, this.#goTo, this.#sort);
     this.element = html("tr", { "data-row": key, class: "turns", "aria-level": 2 }, html("td", { colspan: 4 }, parts));
   }
 
-  /** `total` is null while it is not known; `any` says that all task runs are shown, so that a place is one of theirs. */
-  update(first: number, total: number | null, any: boolean): void {
+  /** `total` is null while it is not known; `any` says that a place is one among all task runs. */
+  update(first: number, total: number | null, any: boolean, sort: Sort): void {
     this.#first = first;
     this.#total = total ?? 0;
     const last = Math.min(first + PAGE, this.#total);
+    this.#sort.value = sort;
     const places = any ? `${count(first)} to ${count(last - 1)}` : `${count(first + 1)} to ${count(last)}`;
     setText(this.#text, total === null ? "Loading…" : `${places} of ${count(this.#total)}`);
     set(this.#back, { "aria-disabled": first === 0 && "true" });

@@ -2,6 +2,7 @@
 
 import type { Model } from "./model";
 import type {
+  Action,
   ArtifactView,
   Delta,
   Detail,
@@ -10,6 +11,7 @@ import type {
   Member,
   MemberPage,
   NodeView,
+  Sort,
   Timeline,
   ToKernel,
   Verb,
@@ -26,6 +28,14 @@ export type Words = { lost?: string; unanswered?: string } & { [V in Verb]?: rea
 export interface Refusal {
   error: string;
   fields: Record<string, string>;
+}
+
+/** What an action of the inspector has given: on which task run, or on which node's dial, and in words. */
+export interface Said {
+  verb: Action;
+  of: number;
+  text: string;
+  wrong: boolean;
 }
 
 const HELLO_AT = [0, 300, 1000, 2000, 4000];
@@ -46,6 +56,9 @@ const KEPT_MEMBERS = 100;
 type Distributed<T> = T extends unknown ? Omit<T, "kind" | "id"> : never;
 /** What may be asked for. */
 type Question = Distributed<Extract<ToKernel, { kind: "get" }>>;
+/** What may be told to be done. */
+type Order = Distributed<Extract<ToKernel, { kind: "do" }>>;
+type Asked = Verb | Action | "answer";
 
 export class Store {
   view: View | null = null;
@@ -54,9 +67,11 @@ export class Store {
   /** When the connection was lost, in milliseconds since the epoch; null for a page that never had one. */
   since: number | null = null;
   /** What was asked for and not yet answered: verbs, and the answer to a question. */
-  pending = new Set<Verb | "answer">();
+  pending = new Set<Asked>();
   /** Why the last verb did not work, or empty. */
   error = "";
+  /** What the last action gave. */
+  said: Said | null = null;
   /** Why the last answer to a question was not taken; null while there is nothing to say. */
   refusal: Refusal | null = null;
   details = new Map<number, Detail>();
@@ -73,7 +88,7 @@ export class Store {
   #model: Model;
   #listeners = new Set<() => void>();
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
-  #asked = new Map<string, Verb | "answer">();
+  #asked = new Map<string, readonly [what: Asked, of: number]>();
   #resyncing = false;
   #counter = 0;
   #prefix = Math.random().toString(36).slice(2, 8);
@@ -122,13 +137,26 @@ export class Store {
     this.#do("answer", { verb: "resume", flow_run, key, input });
   }
 
-  #do(what: Verb | "answer", message: { verb: Verb; flow_run?: number; key?: string; input?: Input }): void {
-    if (this.connection !== "live" || this.pending.has(what)) return;
+  /** Does something with a task run; what that gave is then `said`. */
+  act(verb: Action, member: number): void {
+    this.#do(verb, { verb, member });
+  }
+
+  /** Sets a dial of a node's task to what was typed. */
+  turn(node: number, dial: string, value: string): void {
+    this.#do("turn", { verb: "turn", node, dial, value });
+  }
+
+  #do(what: Asked, message: Order): void {
+    // The result of a run that has ended can be loaded, too.
+    const there = message.member === undefined ? this.connection === "live" : this.reachable;
+    if (!there || this.pending.has(what)) return;
     const id = this.#id();
     this.pending.add(what);
     this.error = "";
     if (what === "answer") this.refusal = null;
-    this.#asked.set(id, what);
+    this.said = null;
+    this.#asked.set(id, [what, message.member ?? message.node ?? 0]);
     this.#after(id, ACK_LIMIT, () =>
       this.#answer(id, this.words.unanswered ?? "The kernel has not answered; the notebook's stop button interrupts the run."),
     );
@@ -157,9 +185,9 @@ export class Store {
   }
 
   /** The task runs of a node from a place on, as they were when the kernel last told of them; asks when they changed. */
-  page(node: number, first: number, only: string): MemberPage | undefined {
-    this.#get({ members: node, first, only }, this.nodes.get(node));
-    return this.#pages.get(`${node} ${first} ${only}`);
+  page(node: number, first: number, only: string, sort: Sort): MemberPage | undefined {
+    this.#get({ members: node, first, only, sort }, this.nodes.get(node));
+    return this.#pages.get(pageKey(node, first, only, sort));
   }
 
   /** Asks for the story of a task run, again when its node has changed. */
@@ -248,7 +276,7 @@ export class Store {
         this.#takeDelta(message.delta);
         break;
       case "ack":
-        this.#answer(message.id, message.ok ? "" : message.error || "The kernel refused.", message.fields);
+        this.#answer(message.id, message.ok ? "" : message.error || "The kernel refused.", message);
         break;
       case "problem":
         this.error = message.error;
@@ -274,7 +302,7 @@ export class Store {
   };
 
   #keepPage(page: MemberPage): void {
-    const key = `${page.node} ${page.first} ${page.only}`;
+    const key = pageKey(page.node, page.first, page.only, page.sort);
     this.#pages.delete(key);
     this.#pages.set(key, page);
     if (this.#pages.size > KEPT_PAGES) this.#pages.delete(this.#pages.keys().next().value!);
@@ -298,15 +326,17 @@ export class Store {
     if (this.#model.get("_live") !== false) this.connection = "live";
   }
 
-  #answer(id: string, error: string, fields: Record<string, string> = {}): void {
-    const asked = this.#asked.get(id);
+  #answer(id: string, error: string, { fields = {}, told = "" }: { fields?: Record<string, string>; told?: string } = {}): void {
+    const [asked, of] = this.#asked.get(id) ?? [];
     if (!asked) return;
     this.#asked.delete(id);
     this.#cancel(id);
     this.#cancel(`again ${id}`);
     this.pending.delete(asked);
     if (asked === "answer") this.refusal = error ? { error, fields } : null;
-    else this.error = error;
+    else if (asked === "load" || asked === "plan" || asked === "rerun" || asked === "turn") {
+      this.said = { verb: asked, of: of!, text: error || told, wrong: error !== "" };
+    } else this.error = error;
     this.#notify();
   }
 
@@ -388,4 +418,8 @@ export class Store {
   #notify(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+function pageKey(...parts: readonly [node: number, first: number, only: string, sort: Sort]): string {
+  return parts.join(" ");
 }

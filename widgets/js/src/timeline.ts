@@ -30,13 +30,15 @@ export class Timeline {
   #lanes = html("div", { class: "lanes", role: "group", "aria-label": "Timeline" });
   #hint = html("p", { class: "hint" });
   #byId = new Map<number, LaneRow>();
-  #seconds = 0;
+  #now = html("i", { class: "now", "aria-hidden": "true" });
+  #drawn = "";
   #current: number | null = null;
 
   constructor(store: Store, select: Select) {
     this.#store = store;
     this.#select = select;
     this.element = html("div", { class: "timeline" }, this.#axis, this.#lanes, this.#hint);
+    this.#lanes.append(this.#now);
     this.#lanes.addEventListener("click", (event) => {
       const node = nodeOf(event.target);
       if (node === null) return;
@@ -51,15 +53,21 @@ export class Timeline {
     this.#store.fetchTimeline();
     const { timeline, reachable } = this.#store;
     const lanes = new Map(timeline?.lanes.map((lane) => [lane.node, lane]));
+    const seconds = timeline?.seconds ?? 1;
+    const length = Math.max(seconds, timeline?.likely ?? 0);
     let shown = 0;
     for (const node of view.nodes) {
       const row = this.#byId.get(node.id) ?? this.#add(node.id);
       const fits = filter.matches(node);
       shown += Number(fits);
       show(row.element, fits);
-      row.update(node, lanes.get(node.id), timeline?.seconds ?? 1, node.id === selected?.node);
+      row.update(node, lanes.get(node.id), seconds, length, node.id === selected?.node);
     }
-    if (timeline && timeline.seconds !== this.#seconds) this.#drawAxis((this.#seconds = timeline.seconds));
+    const drawn = `${seconds} ${length}`;
+    if (timeline && drawn !== this.#drawn) this.#drawAxis(seconds, length);
+    this.#drawn = drawn;
+    show(this.#now, length > seconds);
+    this.#now.style.setProperty("--at", `${seconds / length}`);
     const nothing = filter.on ? filter.nothing : "No task has run yet.";
     tell(this.#hint, !timeline && !reachable ? "The timeline needs a connection to the kernel." : shown ? "" : nothing);
     if (this.#current === null || this.#byId.get(this.#current)?.element.hidden) {
@@ -78,15 +86,20 @@ export class Timeline {
     return row;
   }
 
-  #drawAxis(seconds: number): void {
-    const marks = ticks(seconds).map((at) => {
-      const mark = html("span", {}, at ? duration(at).replace(/\.0s$/, "s").replace(/ 00[sm]$/, "") : "0s");
-      mark.style.left = `${(100 * at) / seconds}%`;
+  #drawAxis(seconds: number, length: number): void {
+    const mark = (at: number, text: string): HTMLElement => {
       // The last one stands before its line, where there is room.
-      set(mark, { class: at > 0.85 * seconds ? "late" : null });
-      return mark;
-    });
-    this.#axis.replaceChildren(...marks);
+      const made = html("span", { class: at > 0.85 * length && "late" }, text);
+      made.style.left = `${(100 * at) / length}%`;
+      return made;
+    };
+    const open = length > seconds;
+    // What a word says takes the place of the number beside it.
+    const words = open ? [mark(seconds, "now"), mark(length, "likely end")] : [];
+    const free = (at: number): boolean => !open || (at < 0.85 * length && Math.abs(at - seconds) > 0.08 * length);
+    const times = ticks(length).filter(free);
+    const told = (at: number): string => (at ? duration(at).replace(/\.0s$/, "s").replace(/ 00[sm]$/, "") : "0s");
+    this.#axis.replaceChildren(...times.map((at) => mark(at, told(at))), ...words);
   }
 
   #onKey(event: KeyboardEvent): void {
@@ -127,25 +140,25 @@ class LaneRow {
     );
   }
 
-  update(node: NodeView, lane: Lane | undefined, seconds: number, selected: boolean): void {
+  update(node: NodeView, lane: Lane | undefined, seconds: number, length: number, selected: boolean): void {
     set(this.element, { "data-selected": selected, title: node.name });
     setText(this.#spoken, nodeLabel(node));
     setIcon(this.#icon, shapeOf(node.state), node.state.family);
     setText(this.#name, node.name);
     setText(this.#times, timesOf(node));
-    const key = JSON.stringify([lane, seconds, node.state.family]);
+    const key = JSON.stringify([lane, seconds, length, node.state.family]);
     if (key === this.#drawn) return;
     this.#drawn = key;
-    this.#track.replaceChildren(...(lane ? marksOf(lane, seconds, node) : []));
+    this.#track.replaceChildren(...(lane ? marksOf(lane, seconds, length, node) : []));
   }
 }
 
-function marksOf(lane: Lane, seconds: number, node: NodeView): Element[] {
+function marksOf(lane: Lane, seconds: number, length: number, node: NodeView): Element[] {
   if (!lane.heights.length) {
     return lane.bars.map(({ letter, start, end }) => {
       const bar = html("i", { class: `run of-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}` });
-      bar.style.left = `${(100 * start) / seconds}%`;
-      bar.style.width = `${(100 * (end - start)) / seconds}%`;
+      bar.style.left = `${(100 * start) / length}%`;
+      bar.style.width = `${(100 * (end - start)) / length}%`;
       return bar;
     });
   }
@@ -158,9 +171,10 @@ function marksOf(lane: Lane, seconds: number, node: NodeView): Element[] {
     { class: `profile of-${family}`, viewBox: `0 0 ${lane.heights.length} 1`, preserveAspectRatio: "none" },
     svg("path", { d: `M0,1${steps.join("")}V1z` }),
   );
+  profile.style.width = `${(100 * seconds) / length}%`;
   const pins = lane.failed.map((at) => {
     const pin = html("i", { class: "pin" });
-    pin.style.left = `${(100 * at) / seconds}%`;
+    pin.style.left = `${(100 * at) / length}%`;
     return pin;
   });
   return [profile, ...pins];

@@ -9,6 +9,7 @@ import { QuestionForm } from "./form";
 import { Graph } from "./graph";
 import { Header } from "./header";
 import { Inspector } from "./inspector";
+import { keyTable } from "./keys";
 import { List } from "./list";
 import type { RunView, View } from "./protocol";
 import type { Selection } from "./selection";
@@ -49,6 +50,8 @@ export class RunGraph {
   #status = html("span");
   #size = html("span");
   #failed = button({ class: "link" }, () => this.#nextFailed(), "Next failed", html("kbd", { "aria-hidden": "true" }, "F"));
+  #keys = keyTable();
+  #help = button({ class: "link" }, () => this.#toggleKeys(), "Keys", html("kbd", { "aria-hidden": "true" }, "?"));
   #announcer = html("div", { class: "announcer", "aria-live": "polite" });
   #announced = "";
   #frame = 0;
@@ -91,7 +94,8 @@ export class RunGraph {
       this.#toolbar.element,
       html("div", { class: "body" }, ...Object.values(this.#pages), this.#inspector.element),
       this.#artifacts.element,
-      html("footer", {}, status, this.#size, html("span", { class: "space" }), this.#failed),
+      this.#keys,
+      html("footer", {}, status, this.#size, html("span", { class: "space" }), this.#failed, this.#help),
       this.#announcer,
     );
     this.#panel.addEventListener("keydown", (event) => this.#onKey(event));
@@ -233,14 +237,25 @@ export class RunGraph {
     });
   }
 
+  #toggleKeys(): void {
+    const shown = !!this.#keys.hidden;
+    show(this.#keys, shown);
+    set(this.#help, { "aria-expanded": String(shown) });
+  }
+
   #onKey(event: KeyboardEvent): void {
     const { target, key } = event;
     const typing = target instanceof Element && target.matches("input, textarea, select");
     if (isModified(event)) return;
+    const mode = MODES.find((each) => each[0] === key.toLowerCase());
     if (key === "Escape" && this.#inspector.selected) this.#select(null);
     else if (key === "Escape" && this.#expanded.node !== null) this.#expand(null);
-    else if (key === "/" && !typing) this.#toolbar.search();
-    else if (key.toLowerCase() === "f" && !typing && !this.#failed.hidden) this.#nextFailed();
+    else if (key === "Escape" && !this.#keys.hidden) this.#toggleKeys();
+    else if (typing) return;
+    else if (key === "?") this.#toggleKeys();
+    else if (mode) this.#turnTo(mode);
+    else if (key === "/") this.#toolbar.search();
+    else if (key.toLowerCase() === "f" && !this.#failed.hidden) this.#nextFailed();
     else return;
     taken(event);
   }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { PAGE } from "../src/protocol";
-import type { Member, MemberPage } from "../src/protocol";
+import type { Member, MemberPage, Sort } from "../src/protocol";
 import { all, delta, focused, frame, key, live, model, one, rows, shownText, turnTo } from "./display";
 import { DONE, FAILED, counts, edge, group, node, run, view } from "./fakes";
 
@@ -27,15 +27,16 @@ function member(number: number, some: Partial<Member> = {}): Member {
     result_note: "Nothing is kept of its result.",
     code: "def parse(): ...",
     code_note: "",
+    actions: [],
     ...some,
   };
 }
 
-function page(first: number, only = "", total = MANY): MemberPage {
+function page(first: number, only = "", total = MANY, sort: Sort = "place"): MemberPage {
   const length = Math.max(0, Math.min(PAGE, total - first));
   const places = Array.from({ length }, (_, i) => first + i);
   const list = places.map((place) => ({ number: place + 2, label: `parse[${place}]`, state: DONE, line: "0.2s" }));
-  return { node: 2, first, only, total, rows: list };
+  return { node: 2, first, only, sort, total, rows: list };
 }
 
 function shown(): void {
@@ -46,13 +47,40 @@ function shown(): void {
 /** Answers what was asked for last of the pages. */
 function answer(total = MANY): void {
   const asked = model.sent.flatMap((message) => ("members" in message ? [message] : [])).at(-1)!;
-  model.say({ kind: "members", id: asked.id, page: page(asked.first, asked.only, total) });
+  model.say({ kind: "members", id: asked.id, page: page(asked.first, asked.only, total, asked.sort) });
   frame();
 }
 
 function names(): string[] {
   return rows().map((row) => row.split(" | ")[0]!);
 }
+
+test("the task runs are put in another order, and a place leads back to that of the calls", () => {
+  shown();
+  turnTo("List");
+  key(all("tbody tr")[1]!, "ArrowRight");
+  frame();
+  answer();
+  const order = one(".turn select") as HTMLSelectElement;
+  expect([...order.options].map((each) => each.text)).toEqual(["by place", "by state", "by duration"]);
+  order.value = "duration";
+  order.dispatchEvent(new Event("change"));
+  frame();
+  expect(model.last("get")).toMatchObject({ members: 2, first: 0, sort: "duration" });
+  answer();
+  expect(shownText(".turn > span")).toEqual(["1 to 25 of 10,000"]);
+  expect(shownText(".turn .go")).toEqual([]);
+  one("[aria-label='Later task runs']").click();
+  frame();
+  expect(model.last("get")).toMatchObject({ first: PAGE, sort: "duration" });
+  answer();
+  const search = one("[type=search]") as HTMLInputElement;
+  search.value = "parse[777]";
+  search.dispatchEvent(new Event("input"));
+  key(search, "Enter");
+  frame();
+  expect(model.last("get")).toMatchObject({ first: 775, sort: "place" });
+});
 
 test("a group opens below its row, a page at a time", () => {
   shown();
@@ -62,7 +90,7 @@ test("a group opens below its row, a page at a time", () => {
   row.focus();
   key(row, "ArrowRight");
   frame();
-  expect(model.last("get")).toMatchObject({ members: 2, first: 0, only: "" });
+  expect(model.last("get")).toMatchObject({ members: 2, first: 0, only: "", sort: "place" });
   answer();
   expect(row.getAttribute("aria-expanded")).toBe("true");
   expect(names().slice(1, 4)).toEqual(["parse× 10,000", "parse[0]", "parse[1]"]);
@@ -165,7 +193,7 @@ test("F selects the next failed one, wherever the focus is", () => {
 
 /** Selects the failed task run 213. */
 function select(some: Partial<Member> = {}): void {
-  one("footer .link").click();
+  all("footer .link")[0]!.click();
   model.say({ kind: "member", id: model.last("get").id, member: member(213, some) });
   frame();
 }
@@ -226,7 +254,7 @@ test("from a task run one goes back to all of its node", () => {
 test("a node that is one task run shows its story", () => {
   shown();
   one('[data-node="1"]').click();
-  const detail = { node: 1, name: "load", state: DONE, facts: [], member: 1, errors: [] };
+  const detail = { node: 1, name: "load", state: DONE, facts: [], member: 1, errors: [], dials: [] };
   model.say({ kind: "detail", id: "x", detail });
   frame();
   expect(model.last("get")).toMatchObject({ member: 1 });

@@ -13,6 +13,7 @@ const detail: Detail = {
   state: FAILED,
   facts: [{ label: "Duration", text: "median 0.17s" }],
   member: null,
+  dials: [],
   errors: [
     {
       error: "ValueError: bad row …",
@@ -31,7 +32,7 @@ test("the head says what runs, and how far it is", () => {
   expect(shownText(".sub")).toEqual(["amber-otter", "elapsed 12s", "left ≈ 58s"]);
   expect(shownText(".legend > *")).toEqual(["6,412 done", "16 running", "3 failed"]);
   expect(shownText(".note")).toEqual(["half way"]);
-  expect(shownText("footer > *")).toEqual(["Live", "10,000 task runs · 1 shown as nodes · durability: process", "", "Next failedF"]);
+  expect(shownText("footer > *")).toEqual(["Live", "10,000 task runs · 1 shown as nodes · durability: process", "", "Next failedF", "Keys?"]);
   expect(one(".panel").getAttribute("aria-label")).toBe("Flow run amber-otter");
 });
 
@@ -108,7 +109,7 @@ test("without a kernel there are no buttons, and a line says what to do", () => 
 });
 
 test("a panel whose kernel has died says since when, keeps its data and has no buttons", () => {
-  vi.setSystemTime(new Date(2026, 10, 22, 14, 3));
+  vi.setSystemTime(new Date(2050, 10, 22, 14, 3));
   live(view(1, [node(1)]));
   frame();
   expect(shownText("header .buttons button")).toEqual(["Pause", "Cancel"]);
@@ -124,7 +125,7 @@ test("a panel whose kernel has died says since when, keeps its data and has no b
 });
 
 test("a kernel that falls silent was lost when it did not answer", () => {
-  vi.setSystemTime(new Date(2026, 10, 22, 14, 3, 50));
+  vi.setSystemTime(new Date(2050, 10, 22, 14, 3, 50));
   live(view(1, [node(1)]));
   vi.advanceTimersByTime(15_000 + 6_000);
   frame();
@@ -283,6 +284,24 @@ test("an unfolded traceback stays unfolded when the details are refreshed", () =
   model.say({ kind: "detail", id: "2", detail: { ...detail, errors: [...detail.errors, more] } });
   frame();
   expect(all(".inspector details").map((each) => (each as HTMLDetailsElement).open)).toEqual([true, false]);
+});
+
+test("? shows the keys, and the first letters turn to the views", () => {
+  live(view(1, [node(1)]));
+  const panel = one(".panel");
+  expect(shownText(".keys")).toEqual([]);
+  expect(key(panel, "?").defaultPrevented).toBe(true);
+  expect(shownText(".keys span").slice(0, 3)).toEqual(["Arrows along the edges, up and down", "Enter open", "Esc close"]);
+  expect(one("footer [aria-expanded]").getAttribute("aria-expanded")).toBe("true");
+  key(panel, "Escape");
+  expect(shownText(".keys")).toEqual([]);
+  one("footer [aria-expanded]").click();
+  expect(shownText(".keys span")).toHaveLength(9);
+  for (const [letter, name] of [["t", "Timeline"], ["L", "List"], ["g", "Graph"]] as const) {
+    key(panel, letter);
+    expect(all("[role=tab][aria-selected=true]").map((tab) => tab.textContent)).toContain(name);
+  }
+  expect(key(one("[type=search]"), "t").defaultPrevented).toBe(false);
 });
 
 test("changes of the state are spoken, and nothing else", () => {

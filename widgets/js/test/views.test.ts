@@ -9,6 +9,7 @@ const NODES = [node(1, { name: "load" }), group(2, { name: "locate" }), node(3, 
 
 const LANES: Timeline = {
   seconds: 40,
+  likely: null,
   lanes: [
     { node: 1, bars: [{ letter: "d", start: 0, end: 10 }], heights: [], failed: [] },
     { node: 2, bars: [], heights: [0, 2, 4, 4], failed: [20] },
@@ -125,6 +126,30 @@ test("the timeline has a bar for each run, or one profile for many", () => {
     ["40s", "100%"],
   ]);
   expect(one('[data-lane="2"]').textContent).toContain("locate, group of 3,376, running, 2,100 done, 3 failed");
+});
+
+test("a run at work has a line at now, and room up to its likely end", () => {
+  shown();
+  turnTo("Timeline");
+  model.say({ kind: "timeline", id: "x", timeline: { ...LANES, likely: 80 } });
+  frame();
+  expect(one(".now").hidden).toBe(false);
+  expect(one(".now").style.getPropertyValue("--at")).toBe("0.5");
+  expect(one('[data-lane="1"] .run').style.width).toBe("12.5%");
+  expect(one('[data-lane="2"] .profile').style.width).toBe("50%");
+  expect(one('[data-lane="2"] .pin').style.left).toBe("25%");
+  expect(all(".axis span").map((mark) => [mark.textContent, mark.style.left])).toEqual([
+    ["0s", "0%"],
+    ["15s", "18.75%"],
+    ["30s", "37.5%"],
+    ["1m", "75%"],
+    ["now", "50%"],
+    ["likely end", "100%"],
+  ]);
+  model.say({ kind: "timeline", id: "y", timeline: LANES });
+  frame();
+  expect(one(".now").hidden).toBe(true);
+  expect(shownText(".axis span")).toEqual(["0s", "10s", "20s", "30s", "40s"]);
 });
 
 test("while it is shown the timeline is asked for once a second, and after the end once more", () => {

@@ -23,19 +23,22 @@ Page to kernel:
 - ``{"kind": "do", "id": str, "verb": Verb}``  repeated each second until it is answered; carried out once
 - ``{"kind": "do", "id": str, "verb": "resume", "flow_run": int, "key": str, "input": {name: str | bool}}``
   the answer to that flow run's question of that key: what was typed, by field; a choice as its number
+- ``{"kind": "do", "id": str, "verb": Action, "member": int}``  the same for what is done with that task run
+- ``{"kind": "do", "id": str, "verb": "turn", "node": int, "dial": str, "value": str}``  what was typed for a dial of it
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
 - ``{"kind": "get", "id": str, "artifacts": int}``  the artifacts that came or changed after that version
 - ``{"kind": "get", "id": str, "timeline": true}``  when the task runs ran
-- ``{"kind": "get", "id": str, "members": int, "first": int, "only": str}``  the task runs of that node from the place
-  `first` on, those of one count (``failed``) or all (empty); `PAGE` of them at most
+- ``{"kind": "get", "id": str, "members": int, "first": int, "only": str, "sort": Sort}``  the task runs of that
+  node from the place `first` on, those of one count (``failed``) or all (empty), in that order; `PAGE` at most
 - ``{"kind": "get", "id": str, "member": int}``  what is to be known about the task run of that number
 - ``{"kind": "get", "id": str, "failed_after": int}``  the same about the first failed one beyond that number, or of all
 """
 
+from .action import Action
 from .artifact import ArtifactCount, ArtifactView
-from .detail import Detail, ErrorRun, ErrorView, Fact
+from .detail import Detail, Dial, ErrorRun, ErrorView, Fact
 from .graph import VERSION, Delta, EdgeView, NodeView, View
-from .member import PAGE, InputView, LogView, Member, MemberPage, MemberRow, Steps
+from .member import PAGE, InputView, LogView, Member, MemberPage, MemberRow, Sort, Steps
 from .question import FieldKind, FieldView, QuestionView
 from .run import Ack, RunView, Verb
 from .state import Counts, Family, StateView
@@ -45,12 +48,14 @@ __all__ = [
     "PAGE",
     "VERSION",
     "Ack",
+    "Action",
     "ArtifactCount",
     "ArtifactView",
     "Bar",
     "Counts",
     "Delta",
     "Detail",
+    "Dial",
     "EdgeView",
     "ErrorRun",
     "ErrorView",
@@ -67,6 +72,7 @@ __all__ = [
     "NodeView",
     "QuestionView",
     "RunView",
+    "Sort",
     "StateView",
     "Steps",
     "Timeline",

@@ -1,6 +1,6 @@
 """What the inspector shows of a node."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from .state import StateView
 
@@ -32,6 +32,15 @@ class Fact(TypedDict):
     text: str
 
 
+class Dial(TypedDict):
+    """Something that limits the runs of a task, and that can be set while they are at work."""
+
+    dial: Literal["concurrency", "rate"]
+    label: str
+    value: str
+    """As it is typed: ``8``, ``900/min``; empty for no limit."""
+
+
 class Detail(TypedDict):
     """What the inspector shows about the selected node."""
 
@@ -44,3 +53,5 @@ class Detail(TypedDict):
     """The number of the only task run; null where there are several."""
     errors: list[ErrorView]
     """At most 21."""
+    dials: list[Dial]
+    """Of a node with many task runs, while its run goes on."""

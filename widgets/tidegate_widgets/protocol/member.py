@@ -1,12 +1,17 @@
 """The task runs of a node, and one of them."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+from .action import Action
 from .detail import Fact
 from .state import StateView
 
 PAGE = 25
 """Members in one answer at most."""
+
+
+Sort = Literal["place", "state", "duration"]
+"""In the order of the calls, the worst state first, or the longest first."""
 
 
 class MemberRow(TypedDict):
@@ -28,6 +33,7 @@ class MemberPage(TypedDict):
     first: int
     """The place of the first one, among those that were asked for."""
     only: str
+    sort: Sort
     total: int
     """How many there are of those that were asked for."""
     rows: list[MemberRow]
@@ -87,3 +93,5 @@ class Member(TypedDict):
     """What is kept of the result, and why there is no more."""
     code: str
     code_note: str
+    actions: list[Action]
+    """What may be done with it: ``load``, and ``rerun`` once the flow run is over."""

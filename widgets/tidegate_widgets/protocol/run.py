@@ -56,3 +56,5 @@ class Ack(TypedDict):
     """Why not, in one line."""
     fields: NotRequired[dict[str, str]]
     """What is wrong with an answer, by the name of the field."""
+    told: NotRequired[str]
+    """What was done, or would be, in one line; of an `Action`."""

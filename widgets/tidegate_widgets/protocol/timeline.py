@@ -29,5 +29,7 @@ class Timeline(TypedDict):
 
     seconds: float
     """From its begin to now, or to the end of the run."""
+    likely: float | None
+    """When the run is likely to end, in seconds from its begin; null where nothing honest can be said."""
     lanes: list[Lane]
     """In the order of the nodes, the drawn ones only."""
