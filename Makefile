@@ -7,12 +7,13 @@
 # make reliability-nightly   the same with the counts of a night
 # make screenshots   the pictures of docs/gallery.md, in a real JupyterLab
 # make bench   what a task costs, beside the raw limits of this machine
+# make bench-page   what it costs to watch 10,000 task runs, in a real JupyterLab
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo lab check test conformance reliability reliability-nightly screenshots bench js lock clean
+.PHONY: demo lab check test conformance reliability reliability-nightly screenshots bench bench-page js lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m tidegate_kernel.demo notebooks/quickstart.ipynb
@@ -49,6 +50,10 @@ screenshots: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.bench
+
+bench-page: $(READY)
+	@scripts/chromium.sh
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.page
 
 # The bundle is committed, so that installing needs no Node; here it is built again and must come out the same.
 js: $(READY)

@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def state_view(state: State) -> StateView:
     }
 
 
-def counts_view(counts: Counter[str]) -> Counts:
+def counts_view(counts: Mapping[str, int]) -> Counts:
     """Counts by letter as counts by meaning."""
     return {
         "done": counts["d"],

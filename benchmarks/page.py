@@ -1,0 +1,144 @@
+"""``make bench-page``: what it costs to watch 10,000 mapped task runs at full speed, in a real JupyterLab.
+
+The same cell runs with its graph and without one, in turns and in the same page, because the machine may be busy with
+other things: kernel and browser share its cores, and the browser draws in software.  Ends with 1 if a row is beyond its
+target.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from support.lab import Lab, why_not
+from support.page import Page
+
+ROUNDS = 15
+RUNS = 10_000
+
+SETUP = f"""
+%load_ext tidegate
+import gc, json, time
+from tidegate import task
+from tidegate_widgets.follow import Follower
+from tidegate_widgets.run_graph import RunGraph
+
+@task
+def increment(x): return x + 1
+
+spent, seen = [0.0], []
+
+def measured(cls, name):
+    call = getattr(cls, name)
+    def wrapper(self, *arguments):
+        begun = time.thread_time()
+        try: return call(self, *arguments)
+        finally: spent[0] += time.thread_time() - begun
+    setattr(cls, name, wrapper)
+
+measured(RunGraph, "_news")
+measured(Follower, "_take")
+
+def work(increment=increment):
+    gc.collect()
+    spent[0], wall, cpu = 0.0, time.perf_counter(), time.process_time()
+    increment.map(range({RUNS})).wait()
+    seen.append([time.perf_counter() - wall, time.process_time() - cpu])
+"""
+WATCHED, ALONE = "%%flow --name watched\nwork()", "%%flow --name alone\nwork()"
+HIDE, SHOW = "%config TideGate.auto_display = False", "%config TideGate.auto_display = True"
+COLLECT = "seen[-1].append(spent[0])"
+CELLS = [SETUP, SHOW, WATCHED, HIDE, ALONE, COLLECT, "print(json.dumps(seen))"]
+
+RECORD = """() => {
+    const frames = (window.frameTimes = []);
+    let last = performance.now();
+    window.recording = true;
+    requestAnimationFrame(function frame(now) {
+        frames.push(now - last);
+        last = now;
+        if (window.recording) requestAnimationFrame(frame);
+    });
+}"""
+STOP = "() => { window.recording = false; return window.frameTimes.slice(1); }"
+
+
+@dataclass
+class Side:
+    """What was measured with the graph, or without it."""
+
+    walls: list[float]
+    cpus: list[float]
+    spent: list[float]
+    """Seconds of CPU that the kernel's side of the graph took, by run."""
+    frames: list[float]
+    """Milliseconds between two frames of the page, all of them."""
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the frames."""
+        return statistics.quantiles(self.frames, n=100)[98]
+
+
+def measure(page: Page) -> tuple[Side, Side]:
+    """With the graph, and without."""
+    page.run_to_end(0)
+    frames: tuple[list[float], list[float]] = ([], [])
+    for at in range(ROUNDS + 1):
+        for side, (switch, cell) in enumerate(((1, 2), (3, 4))):
+            page.run_to_end(switch)
+            page.raw.evaluate(RECORD)
+            page.run_to_end(cell)
+            found = page.raw.evaluate(STOP)
+            page.run_to_end(5)
+            if at:  # the first is for warming up
+                frames[side].extend(found)
+    told: list[Any] = json.loads(page.run_to_end(6)[-1])[2:]
+    return _side(told[0::2], frames[0]), _side(told[1::2], frames[1])
+
+
+def _side(told: list[list[float]], frames: list[float]) -> Side:
+    walls, cpus, spent = (list(each) for each in zip(*told, strict=True))
+    return Side(walls, cpus, spent, frames)
+
+
+def main() -> int:
+    """Print the table."""
+    if (reason := why_not()) is not None:
+        print(reason, file=sys.stderr)
+        return 1
+    with Lab() as lab, lab.open(CELLS, width=1200, height=1000) as page:
+        watched, alone = measure(page)
+    table = Table(title=f"Watching {RUNS:,} mapped task runs, the median of {ROUNDS} times")
+    for name in ("what", "with the graph", "target", "without", "ok"):
+        table.add_column(name)
+    found = rows(watched, alone)
+    for what, got, target, limit, ok in found:
+        table.add_row(what, got, target, limit, {True: "ok", False: "NO", None: ""}[ok])
+    Console().print(table)
+    return 1 if any(row[-1] is False for row in found) else 0
+
+
+def rows(watched: Side, alone: Side) -> list[tuple[str, str, str, str, bool | None]]:
+    """What was measured, with its target, the same without the graph, and whether it is within the target."""
+    wall, cpu = (statistics.median(each) for each in (watched.walls, watched.cpus))
+    wall_alone, cpu_alone = (statistics.median(each) for each in (alone.walls, alone.cpus))
+    share = statistics.median(spent / took for spent, took in zip(watched.spent, watched.walls, strict=True))
+    slower = wall / wall_alone - 1
+    return [
+        ("frames of the page, p99", f"{watched.p99:.0f} ms", "50 ms", f"{alone.p99:.0f} ms", watched.p99 <= 50),
+        ("the longest frame", f"{max(watched.frames):.0f} ms", "", f"{max(alone.frames):.0f} ms", None),
+        ("the kernel's side of the graph, of one core", f"{share:.1%}", "2 %", "", share <= 0.02),
+        ("the run", f"{wall:.2f} s, {slower:+.1%}", "+3 %", f"{wall_alone:.2f} s", slower <= 0.03),
+        ("CPU of the kernel", f"{cpu:.3f} s, {cpu / cpu_alone - 1:+.1%}", "", f"{cpu_alone:.3f} s", None),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
