@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -82,7 +83,12 @@ def test_task_runs_whose_begin_the_record_has_lost_are_left_out() -> None:
 def test_the_words_of_a_suspension() -> None:
     suspending = Drawing(model_of(Running(at=1.0), Suspending(at=2.0)), live=True).run(3.0)["note"]
     assert suspending.startswith("Suspended by you at ")
-    assert suspending.endswith(". The cell is released at its next call of a task.")
+    assert suspending.endswith(". Its process lets go of it at its next call of a task.")
+    cell = GraphModel()
+    cell.apply(
+        [replace(CREATED, body="step(1)"), *(FlowState(1, 1.0, state, "you") for state in (Running(), Suspending()))]
+    )
+    assert Drawing(cell, live=True).run(3.0)["note"].endswith(". The cell is released at its next call of a task.")
     suspended = Drawing(model_of(Running(at=1.0), Suspended(at=2.0)), live=True).run(3.0)["note"]
     assert suspended.endswith(". What completed is kept.")
 

@@ -160,7 +160,10 @@ def _paused(model: GraphModel, counts: Counter[str]) -> str:
     if model.state.name == "Suspending":
         has = "has" if busy == 1 else "have"
         when = f"when {_runs(busy)} that had started {has} ended" if busy else "at its next call of a task"
-        return f"Suspended by {model.by or 'the flow'} at {at}. The cell is released {when}."
+        what = (
+            "The cell is released" if model.created is not None and model.created.body else "Its process lets go of it"
+        )
+        return f"Suspended by {model.by or 'the flow'} at {at}. {what} {when}."
     ending = f"{_runs(busy)} that had started {'goes' if busy == 1 else 'go'} on; no" if busy else "No"
     return f"Paused by {model.by or 'the flow'} at {at}. {ending} new task run starts."
 
