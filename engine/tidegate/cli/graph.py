@@ -18,10 +18,10 @@ from .stores import RUN, find, opened
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def graph(run: int, port: int, no_browser: bool) -> None:
-    """Show the graph of a flow run in the browser, and follow it while it goes on.
+    """Show the graph of a flow run in the browser.
 
-    The page is for this machine, and for whoever has its address. It can pause, resume, suspend and cancel the run.
-    Ctrl-C ends the page, and not the run.
+    A run that another process has is followed while it goes on, and can be paused, resumed, suspended and cancelled
+    there. The page is for this machine, and for whoever has its address. Ctrl-C ends the page, and not the run.
     """
     try:
         # Who draws is above us, and need not be there.
