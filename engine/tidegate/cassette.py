@@ -55,7 +55,10 @@ Key = tuple[str, str, int]
 
 
 class Cassette:
-    """What is, or is to be, in a file: the calls of flow runs, by run and by task, key and occurrence."""
+    """What is, or is to be, in a file: the calls of flow runs, by run and by task, key and occurrence.
+
+    Any thread may read it; who adds to it or writes it sees to it that he is the only one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -85,14 +88,14 @@ class Cassette:
 
     def calls(self, task: str) -> Iterator[Call]:
         """All calls of a task, in order."""
-        return (call for calls in self.runs.values() for call in calls.values() if call.task == task)
+        return (call for calls in list(self.runs.values()) for call in list(calls.values()) if call.task == task)
 
     def find(self, run: str, key: Key) -> Call | None:
         """A call of that run, else the first such of any other."""
         found = self.runs.get(run, {}).get(key)
         if found is not None:
             return found
-        return next((calls[key] for calls in self.runs.values() if key in calls), None)
+        return next((calls[key] for calls in list(self.runs.values()) if key in calls), None)
 
     def call(self, run: str, call: Call) -> Call:
         """That call of the run, added if it is not there."""
@@ -100,9 +103,13 @@ class Cassette:
 
     def missing(self) -> Iterator[tuple[Call, str]]:
         """Calls whose value could not be recorded, and why."""
-        for calls in self.runs.values():
-            for call in calls.values():
+        for calls in list(self.runs.values()):
+            for call in list(calls.values()):
                 yield from ((call, end["missing"]) for end in call.ends if "missing" in end)
+
+    def is_empty(self) -> bool:
+        """True if it has no call."""
+        return not any(self.runs.values())
 
     def summary(self) -> str:
         """What is in it, in a line."""

@@ -32,7 +32,7 @@ def cassette_of(engine: Engine, row: FlowRow, path: Path, *, allow_pickle: bool 
         raise UsageError(f"{told} Record flow run {row.parent[0]}, which called it.")
     made = Cassette(path)
     _add(made, engine, row, name_of_root(row.flow, 1), allow_pickle)
-    if not any(made.runs.values()):
+    if made.is_empty():
         raise UsageError(f"Flow run {row.number} ({row.name}) has no task runs that have ended: nothing to record.")
     return made
 

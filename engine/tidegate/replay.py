@@ -103,12 +103,11 @@ class Replay:
             raise InvalidOption(f"record_mode must be one of {', '.join(map(repr, RECORD_MODES))}, not {mode!r}.")
         path = path.absolute()
         there = path.exists()
-        if mode == "none" and not there:
-            raise NotRecorded(f"There is no cassette {path}. {_how('once')}")
         self.allow_pickle = allow_pickle
-        self.plays = mode != "all" and there
-        self.records = mode in ("all", "new_episodes") or not there
-        self.cassette: Cassette = Cassette.read(path) if self.plays else Cassette(path)
+        self.plays = mode == "none" or (mode != "all" and there)
+        self.records = mode in ("all", "new_episodes") or not self.plays
+        self.cassette: Cassette = Cassette.read(path) if self.plays and there else Cassette(path)
+        self._is_there = there
         self.unmet: list[NotRecorded] = []
         """The calls that were not to be had."""
         self.asked = asked
@@ -135,6 +134,11 @@ class Replay:
         self._roots[run.flow.name] += 1
         return name_of_root(run.flow.name, self._roots[run.flow.name])
 
+    def keep(self, name: str, call: Call, end: dict[str, Any]) -> None:
+        """A call of that run has ended so."""
+        with self._lock:
+            self.cassette.call(name, call).ends.append(end)
+
     def _save(self) -> None:
         """Keep what there is, after each root run: a kernel that is tested is killed at the end."""
         try:
@@ -157,8 +161,8 @@ class Replay:
 
     def write(self) -> None:
         """Write what was recorded.  Raises `UsageError`."""
-        if self.records:
-            with self._lock:
+        with self._lock:
+            if self.records and (self._is_there or not self.cassette.is_empty()):
                 self.cassette.write()
 
     def check(self) -> None:
@@ -171,6 +175,8 @@ class Replay:
 
     def miss(self, call: Call) -> NotRecorded:
         """The error of a call that is not in the cassette."""
+        if not self._is_there:
+            return self._unmet(f"There is no cassette {self.cassette.path} that would have {call}. {_how('once')}")
         there = list(self.cassette.calls(call.task))
         if any(each.key == call.key and call.key for each in there):
             known = "It was recorded fewer times."
@@ -271,7 +277,7 @@ class RunReplay:
 
             end = end_of(state, run.attempts, self._replay.allow_pickle)
             if end is not None:
-                self._replay.cassette.call(self.name, call).ends.append(end)
+                self._replay.keep(self.name, call, end)
 
 
 def _how(mode: RecordMode) -> str:

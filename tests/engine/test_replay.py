@@ -222,8 +222,21 @@ def test_a_miss_that_code_swallows_is_told_at_the_end(tape: Path) -> None:
 
 
 def test_none_needs_a_cassette_and_says_how_to_make_one(tape: Path) -> None:
-    with pytest.raises(NotRecorded, match=r"no cassette .*tape\.json.*record_mode='once'"):
+    told = r"no cassette .*tape\.json that would have locate\(name=\"a\"\).*record_mode='once'"
+    with pytest.raises(NotRecorded, match=told):
         recorded(tape, lambda: one("a"), "none")
+    recorded(tape, lambda: None, "none")
+    recorded(tape, lambda: None, "once")
+    assert not tape.exists(), "an empty one would make the next `once` fail"
+
+
+def test_flows_on_several_threads_are_recorded_together(tape: Path) -> None:
+    def several() -> list[Any]:
+        runs = [one.submit(f"{at}") for at in range(20)]
+        return [run.result().name for run in runs]
+
+    assert recorded(tape, several, "once") == recorded(tape, several, "none") == [f"{at}" for at in range(20)]
+    assert not ran
 
 
 def test_new_episodes_runs_what_is_missing_and_keeps_the_rest(tape: Path) -> None:

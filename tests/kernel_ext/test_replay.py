@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from kernel_ext.test_headless import notebook, offer_kernel
 from support.kernels import each_kernel
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 MODULE = """
 import asyncio
@@ -209,3 +213,41 @@ def test_a_call_that_was_not_recorded_is_an_error_in_its_cell(jupyter: Path, ver
     status, text = run_pytest(jupyter, "--nbval-lax", "pages.ipynb", "--tidegate-record=none", SERVICE=url)
     assert status == 1
     assert "has no call fetch(page=3). It has fetch(page=0), fetch(page=1), fetch(page=2)." in text
+
+
+NO_SERVICE = """
+class Gone:
+    url = "http://127.0.0.1:9"  # where nobody listens
+    def stats(self): return {}
+    def stop(self): pass
+
+def start(**_): return Gone()
+"""
+
+
+def quickstart(work: Path) -> list[list[str]]:
+    """Run the quickstart; what its cells give as text, where it is to be the same each time."""
+    made = nbformat.read(NOTEBOOKS / "quickstart.ipynb", 4)
+    cell = next(cell for cell in made.cells if "flaky_api.start" in cell.source)
+    cell.source = cell.source.partition("client.get")[0]  # which is no task
+    NotebookClient(made, timeout=120, kernel_name="tested", resources={"metadata": {"path": str(work)}}).execute()
+    steady = [cell for cell in made.cells if "nbval-ignore-output" not in cell.metadata.get("tags", [])]
+    return [
+        [output.data.get("text/plain", "") for output in cell.get("outputs", []) if "data" in output] for cell in steady
+    ]
+
+
+@pytest.mark.kernel
+@each_kernel("7.4.0")
+def test_the_quickstart_is_replayed_without_its_service(
+    jupyter: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer_kernel(jupyter, version)
+    shutil.copy(NOTEBOOKS / "flaky_api.py", jupyter)
+    monkeypatch.setenv("TIDEGATE_CASSETTE", str(jupyter / "quickstart.json"))
+    monkeypatch.setenv("TIDEGATE_RECORD_MODE", "once")
+    recorded = quickstart(jupyter)
+    assert sum(map(len, recorded)) > 3
+    (jupyter / "flaky_api.py").write_text(NO_SERVICE)
+    monkeypatch.setenv("TIDEGATE_RECORD_MODE", "none")
+    assert quickstart(jupyter) == recorded
