@@ -178,6 +178,18 @@ def test_retries_of_the_command_hold_for_the_flow(folder: Path) -> None:
     assert (folder / "attempts").read_text() == "xxx"
 
 
+def test_a_sample_is_left_suspended_and_told_how_to_go_on(folder: Path, store: SQLiteStore) -> None:
+    result = call("run", "etl.py:rows", "-p", "count=3", "--sample", "2")
+    assert result.exit_code == 5
+    assert "A sample. load: 2 of 3, " in result.stdout
+    assert result.stdout.endswith("Go on with it: tidegate run etl.py:rows --resume 1\n")
+    assert [row.state.name for row in store.task_runs(1)] == ["Completed"] * 2
+    assert call("run", "etl.py:rows", "--resume", "1").exit_code == 0
+    assert [row.state.name for row in store.task_runs(1)] == ["Completed"] * 3
+    refused = call("run", "etl.py:rows", "--resume", "1", "--sample", "2")
+    assert (refused.exit_code, "--sample is for a new run" in refused.stderr) == (2, True)
+
+
 def test_a_run_of_a_notebook_keeps_its_parameters(folder: Path, store: SQLiteStore) -> None:
     body = "from pathlib import Path\nprint('rows', rows)\nassert Path('mended').exists()"
     cells = [("rows = 1\nbox = object()", ["parameters"]), (f"%%flow --param day=2\n{body}", [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Coroutine, Iterable
 from pathlib import Path
@@ -45,6 +46,12 @@ CODES = {
     "--retries", type=click.IntRange(0), metavar="N", help="Run the flow again, N times at most, if it fails."
 )
 @click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run the first N of each mapped call, say how long the rest takes, and leave the run suspended.",
+)
+@click.option(
     "--resume",
     "resumed",
     type=RUN,
@@ -70,6 +77,7 @@ def run(
     target: str,
     given: tuple[str, ...],
     retries: int | None,
+    sample: int | None,
     resumed: int | None,
     forked: int | None,
     again: str | None,
@@ -92,12 +100,15 @@ def run(
         raise click.UsageError("--rerun goes with --resume RUN or --fork RUN.")
     if resumed is not None and forked is not None:
         raise click.UsageError("--resume and --fork do not go together.")
+    if sample is not None and (resumed is not None or forked is not None):
+        raise click.UsageError("--sample is for a new run: the run that is resumed or forked runs whole.")
     parameters = parsed(given)
     search_beside(target)
     flow, arguments = load_with(target, parameters)
     check_names(flow, arguments)
-    if retries is not None:
-        flow = flow.with_options(retries=retries)
+    if retries is not None or sample is not None:
+        flow = flow.with_options(**({} if retries is None else {"retries": retries}))
+        flow.sample = sample
     with opened(make=True) as store, using(Engine(store)) as engine:
         try:
             with following(engine) as follower:
@@ -107,7 +118,10 @@ def run(
                     state = call(flow, arguments) if forked is None else _fork(forked, again, flow, arguments)
         finally:
             engine.logs.flush()
-        report(store, 0 if follower.run is None else follower.run.number, state)
+        number = 0 if follower.run is None else follower.run.number
+        report(store, number, state)
+    if state.is_suspended():
+        click.echo(f"Go on with it: tidegate run {shlex.quote(target)} --resume {number}")
     context.exit(130 if state.name == "Interrupted" else CODES[state.type])
 
 
