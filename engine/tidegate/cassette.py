@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ class Cassette:
         self.runs: dict[str, dict[Key, Call]] = {}
         """By a name that says which flow run of a program it is: ``enrich#1`` is the first one of the flow `enrich`."""
 
+    def __str__(self) -> str:
+        """The file, from the working folder on if it lies below."""
+        with suppress(ValueError, OSError):
+            return str(self.path.relative_to(Path.cwd()))
+        return str(self.path)
+
     @classmethod
     def read(cls, path: Path) -> Cassette:
         """The cassette in a file.  Raises `UsageError` if it cannot be read, and `FileNotFoundError`."""
@@ -72,7 +79,7 @@ class Cassette:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data["cassette"] != FORMAT:
-                raise UsageError(f"The cassette {path} is of a newer Tidegate. Update it, or record anew.")
+                raise UsageError(f"The cassette {made} is of a newer Tidegate. Update it, or record anew.")
             for name, calls in data["runs"].items():
                 known = made.runs[name] = {}
                 for order, each in enumerate(calls):
@@ -81,9 +88,9 @@ class Cassette:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise UsageError(f"The cassette {path} cannot be read ({error.strerror}).") from None
+            raise UsageError(f"The cassette {made} cannot be read ({error.strerror}).") from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{path} is no cassette, or damaged. Record it anew.") from None
+            raise UsageError(f"{made} is no cassette, or damaged. Record it anew.") from None
         return made
 
     def calls(self, task: str) -> Iterator[Call]:
@@ -114,7 +121,7 @@ class Cassette:
     def summary(self) -> str:
         """What is in it, in a line."""
         calls = sum(map(len, self.runs.values()))
-        return f"{self.path} has {calls:,} {'call' if calls == 1 else 'calls'} of tasks."
+        return f"{self} has {calls:,} {'call' if calls == 1 else 'calls'} of tasks."
 
     def write(self) -> None:
         """Replace the file in one step.
@@ -130,7 +137,7 @@ class Cassette:
             beside.write_text(text, encoding="utf-8")
             beside.replace(self.path)
         except OSError as error:
-            raise UsageError(f"The cassette {self.path} cannot be written ({error.strerror}).") from None
+            raise UsageError(f"The cassette {self} cannot be written ({error.strerror}).") from None
 
     def _check_secrets(self, text: str) -> None:
         for name, value in os.environ.items():
@@ -138,7 +145,7 @@ class Cassette:
                 continue
             if json.dumps(value, ensure_ascii=False)[1:-1] in text or _is_pickled(value, self):
                 raise UsageError(
-                    f"The cassette {self.path} was not written: it would hold the value of the environment variable "
+                    f"The cassette {self} was not written: it would hold the value of the environment variable "
                     f"{name}. Have no task return it or take it as an input; a task can read it by itself."
                 )
 

@@ -155,7 +155,7 @@ class Replay:
             return ""
         (call, why), more = left[0], f" Neither are {len(left) - 1} more." if len(left) > 1 else ""
         return (
-            f"{call} is not in the cassette {self.cassette.path}: {why}.{more} "
+            f"{call} is not in the cassette {self.cassette}: {why}.{more} "
             "Return plain data, or keep it as a pickle with allow_pickle=True."
         )
 
@@ -176,7 +176,7 @@ class Replay:
     def miss(self, call: Call) -> NotRecorded:
         """The error of a call that is not in the cassette."""
         if not self._is_there:
-            return self._unmet(f"There is no cassette {self.cassette.path} that would have {call}. {_how('once')}")
+            return self._unmet(f"{call} cannot be replayed: there is no cassette {self.cassette}. {_how('once')}")
         there = list(self.cassette.calls(call.task))
         if any(each.key == call.key and call.key for each in there):
             known = "It was recorded fewer times."
@@ -187,11 +187,11 @@ class Replay:
         else:
             tasks = sorted({each.task for calls in self.cassette.runs.values() for each in calls.values()})
             known = f"It has no call of that task, but of {', '.join(tasks[:NAMED])}." if tasks else "It is empty."
-        return self._unmet(f"The cassette {self.cassette.path} has no call {call}. {known} {_how('new_episodes')}")
+        return self._unmet(f"{call} is not in the cassette {self.cassette}. {known} {_how('new_episodes')}")
 
     def unusable(self, call: Call, why: str) -> NotRecorded:
         """The error of a call whose result cannot be had."""
-        return self._unmet(f"The result of {call} in the cassette {self.cassette.path} cannot be used. {why}")
+        return self._unmet(f"The result of {call} in the cassette {self.cassette} cannot be used. {why}")
 
     def _unmet(self, text: str) -> NotRecorded:
         error = NotRecorded(text)

@@ -75,7 +75,7 @@ def test_a_flow_is_run_and_recorded_and_replayed() -> None:
     assert (again.exit_code, calls()) == (0, 0), again.output
     other = call("record", "steps.py:recorded_rows", "-p", "count=4", "-o", "rows.json", "--record-mode", "none")
     assert (other.exit_code, calls()) == (2, 0)
-    assert "has no call load(row=3)" in other.stderr.splitlines()[-1]
+    assert "load(row=3) is not in the cassette rows.json. It has load(row=0)" in other.stderr.splitlines()[-1]
 
 
 def test_a_run_of_the_record_becomes_a_cassette_that_replays_it() -> None:
@@ -115,7 +115,10 @@ def test_what_cannot_be_recorded_is_told() -> None:
         (["record", "7"], "There is no flow run 7"),
         (["record", "2"], "is a subflow. Record flow run 1, which called it."),
         (["record", "1", "-p", "a=1"], "-p is for a flow that is run"),
-        (["record", "steps.py:recorded_rows", "--record-mode", "none", "-o", "no.json"], "There is no cassette"),
+        (
+            ["record", "steps.py:recorded_rows", "--record-mode", "none", "-o", "no.json"],
+            "there is no cassette no.json.",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_one_line(words: list[str], said: str) -> None:

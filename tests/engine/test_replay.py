@@ -202,7 +202,8 @@ def test_a_call_that_is_not_there_is_one_clear_error(tape: Path) -> None:
     with pytest.raises(NotRecorded) as caught:
         recorded(tape, lambda: one("b"), "once")
     text = str(caught.value)
-    assert 'has no call locate(name="b"). It has locate(name="a").' in text
+    assert 'locate(name="b") is not in the cassette ' in text
+    assert 'tape.json. It has locate(name="a").' in text
     assert "--tidegate-record=new_episodes" in text
     assert "\n" not in text
     assert not ran
@@ -222,7 +223,7 @@ def test_a_miss_that_code_swallows_is_told_at_the_end(tape: Path) -> None:
 
 
 def test_none_needs_a_cassette_and_says_how_to_make_one(tape: Path) -> None:
-    told = r"no cassette .*tape\.json that would have locate\(name=\"a\"\).*record_mode='once'"
+    told = r"locate\(name=\"a\"\) cannot be replayed: there is no cassette .*tape\.json\..*record_mode='once'"
     with pytest.raises(NotRecorded, match=told):
         recorded(tape, lambda: one("a"), "none")
     recorded(tape, lambda: None, "none")

@@ -93,7 +93,7 @@ def test_marked_tests_are_recorded_once_and_then_replayed(tmp_path: Path) -> Non
     (tmp_path / "test_load.py").write_text(MODULE)
     status, text = run_pytest(tmp_path)
     assert (status, calls(tmp_path)) == (1, [])
-    assert "There is no cassette" in text
+    assert "there is no cassette cassettes/test_load/test_marked.json." in text
     assert "--tidegate-record=once" in text
 
     status, text = run_pytest(tmp_path, "--tidegate-record=all", "-k", "not elsewhere")
@@ -125,7 +125,8 @@ def test_a_test_that_calls_something_else_fails_and_is_told_what(tmp_path: Path)
     calls(tmp_path)
     status, text = run_pytest(tmp_path, "-k", "fixture")
     assert (status, calls(tmp_path)) == (1, [])
-    assert 'has no call load(name="d"). It has load(name="c").' in text
+    cassette = "cassettes/test_load/TestClass.test_by_fixture.json"
+    assert f'load(name="d") is not in the cassette {cassette}. It has load(name="c").' in text
     assert "1 failed" in text
     assert "error" not in text.splitlines()[-1]
 
@@ -212,7 +213,10 @@ def test_a_call_that_was_not_recorded_is_an_error_in_its_cell(jupyter: Path, ver
     nbformat.write(notebook([cell.replace("range(3)", "range(4)") for cell in CELLS[:3]]), jupyter / "pages.ipynb")
     status, text = run_pytest(jupyter, "--nbval-lax", "pages.ipynb", "--tidegate-record=none", SERVICE=url)
     assert status == 1
-    assert "has no call fetch(page=3). It has fetch(page=0), fetch(page=1), fetch(page=2)." in text
+    assert (
+        "fetch(page=3) is not in the cassette cassettes/pages.json. It has fetch(page=0), fetch(page=1), fetch(page=2)."
+        in text
+    )
 
 
 NO_SERVICE = """
