@@ -134,10 +134,11 @@ class Replay:
         self._roots[run.flow.name] += 1
         return name_of_root(run.flow.name, self._roots[run.flow.name])
 
-    def keep(self, name: str, call: Call, end: dict[str, Any]) -> None:
-        """A call of that run has ended so."""
+    def keep(self, name: str, call: Call, before: int, end: dict[str, Any]) -> None:
+        """A call of that run has ended so, after as many ends as there were before."""
         with self._lock:
-            self.cassette.call(name, call).ends.append(end)
+            ends = self.cassette.call(name, call).ends
+            ends[before : before + 1] = [end]  # one that could not be recorded may be there
 
     def _save(self) -> None:
         """Keep what there is, after each root run: a kernel that is tested is killed at the end."""
@@ -239,9 +240,9 @@ class RunReplay:
         if found is None or not found.ends:
             return run.cached
         before, last = self._ended[run.number], len(found.ends) - 1
-        if before > last and self._replay.records:
-            return run.cached
         end = found.ends[min(before, last)]  # a cassette that was made of a record has the last end alone
+        if self._replay.records and (before > last or "missing" in end):
+            return run.cached
         self._now.add(run.number)
         run.attempts += end.get("attempts", 1)
         return Hit(self._state(found, end, run), b"")
@@ -269,6 +270,7 @@ class RunReplay:
         call = self._calls.get(run.number)
         if call is None:
             return
+        before = self._ended[run.number]
         self._ended[run.number] += 1
         if run.number in self._now:
             self._now.discard(run.number)
@@ -277,7 +279,7 @@ class RunReplay:
 
             end = end_of(state, run.attempts, self._replay.allow_pickle)
             if end is not None:
-                self._replay.keep(self.name, call, end)
+                self._replay.keep(self.name, call, before, end)
 
 
 def _how(mode: RecordMode) -> str:

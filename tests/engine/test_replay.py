@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
@@ -286,6 +286,25 @@ def test_a_result_that_is_no_plain_data_is_told_and_kept_as_a_pickle_if_allowed(
     with pytest.raises(NotRecorded, match="allow_pickle=True"):
         recorded(tape, body, "none")
     assert recorded(tape, body, "none", allow_pickle=True) == Counter(a=1)
+    assert not ran
+
+
+def test_new_episodes_record_what_could_not_be_recorded_before(tape: Path) -> None:
+    @task
+    def improved() -> Any:
+        ran["improved"] += 1
+        return Results.now
+
+    class Results:
+        now: ClassVar[Any] = Counter(a=1)
+
+    body = flow(lambda: improved(), name="replayed-improved")
+    with pytest.raises(NotRecorded, match="Counter"):
+        recorded(tape, body, "once")
+    Results.now = {"a": 1}
+    assert recorded(tape, body, "new_episodes") == {"a": 1}
+    assert ran["improved"] == 1
+    assert recorded(tape, body, "none") == {"a": 1}
     assert not ran
 
 
