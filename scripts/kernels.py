@@ -1,7 +1,8 @@
-"""Put several ipykernel versions beside the virtual environment, each as a thin overlay.
+"""Put several ipykernel versions, and the oldest JupyterLab, beside the virtual environment, each as a thin overlay.
 
-An overlay ``.kernels/<version>/`` holds ipykernel and the little that this version needs and the environment lacks.
-In front of everything else on ``PYTHONPATH`` it makes the same interpreter run that kernel::
+An overlay ``.kernels/<version>/`` holds ipykernel and the little that this version needs and the environment lacks,
+``.kernels/jupyterlab-<version>/`` a JupyterLab.  In front of everything else on ``PYTHONPATH`` it makes the same
+interpreter run that kernel, or that JupyterLab::
 
     python scripts/kernels.py                # make what is missing
     python scripts/kernels.py --check        # and start each of them once
@@ -30,11 +31,17 @@ VERSIONS: dict[str, tuple[str, ...]] = {
     "7.3.0": (),
     "7.4.0": (),
 }
+LABS: tuple[str, ...] = ("4.2.7",)
 _COMPLETE = "complete.txt"
 
 
 class OverlayError(RuntimeError):
     """An overlay could not be made or does not run; the message is one line for a person."""
+
+
+def lab_overlay(version: str) -> Path:
+    """Return the folder of the overlay of this JupyterLab, whether it exists or not."""
+    return overlay(_lab(version))
 
 
 def overlay(version: str) -> Path:
@@ -44,6 +51,8 @@ def overlay(version: str) -> Path:
 
 def requirements(version: str) -> list[str]:
     """Return what is installed into the overlay of this version."""
+    if version in map(_lab, LABS):
+        return [version.replace("-", "==")]
     return [f"ipykernel=={version}", *VERSIONS[version]]
 
 
@@ -106,26 +115,37 @@ def reported_version(version: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Make the overlays named on the command line, or all; return the exit status."""
-    parser = argparse.ArgumentParser(description="Make overlays of several ipykernel versions.")
-    parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"of {', '.join(VERSIONS)}; all if none")
+    parser = argparse.ArgumentParser(
+        description="Make overlays of several ipykernel versions, and of the oldest JupyterLab."
+    )
+    parser.add_argument(
+        "versions", nargs="*", metavar="VERSION", help=f"of {', '.join(VERSIONS)}; all, and the JupyterLab, if none"
+    )
     parser.add_argument("--check", action="store_true", help="also start each kernel and ask for its version")
     options = parser.parse_args(arguments)
     unknown = [version for version in options.versions if version not in VERSIONS]
     if unknown:
         parser.error(f"unknown version {', '.join(unknown)}; choose from {', '.join(VERSIONS)}")
     failed = False
-    for version in options.versions or VERSIONS:
+    wanted = {f"ipykernel {version}": version for version in options.versions or VERSIONS}
+    if not options.versions:
+        wanted |= {f"jupyterlab {version}": _lab(version) for version in LABS}
+    for name, version in wanted.items():
         try:
-            print(f"ipykernel {version}: {_bring(version, check=options.check)}")
+            print(f"{name}: {_bring(version, check=options.check)}")
         except OverlayError as error:
             failed = True
-            print(f"ipykernel {version}: failed: {error}", file=sys.stderr)
+            print(f"{name}: failed: {error}", file=sys.stderr)
     return int(failed)
+
+
+def _lab(version: str) -> str:
+    return f"jupyterlab-{version}"
 
 
 def _bring(version: str, *, check: bool) -> str:
     done = "made" if make(version) else "already there"
-    if not check:
+    if not check or version in map(_lab, LABS):
         return done
     begun = time.monotonic()
     said = reported_version(version)

@@ -1,7 +1,9 @@
-"""Notebooks that nobody looks at: nbclient runs them, nbval compares them, and what they keep says it all."""
+"""Notebooks that nobody looks at: nbclient, papermill and nbconvert run them, nbval compares them, and what they keep
+says it all."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -16,6 +18,7 @@ from nbclient.exceptions import CellExecutionError
 
 from kernel_ext.driving import HTML, WIDGET
 from support.kernels import each_kernel, python_path
+from tidegate.store.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.kernel
 
@@ -152,3 +155,84 @@ def test_a_notebook_that_fails_keeps_the_picture_of_the_failure(jupyter: Path, v
     assert mimetypes(made.cells[2]) == [GRAPH, PICTURE, ["error"]]
     assert "ValueError: bad row" in made.cells[2].outputs[1]["data"][HTML]
     assert made.cells[3].outputs == []
+
+
+# The commands that people and schedulers type
+
+NIGHTLY = """%%flow --name nightly --param share=0.75
+kinds = [type(each).__name__ for each in (day, limit, share)]
+if limit > 7: raise ValueError('bad limit')
+print(day, limit, share, *kinds)
+double(limit)"""
+OUT = "out.ipynb"
+COMMANDS = {
+    "papermill": ["papermill", "in.ipynb", OUT, "-k", "tested", "--no-progress-bar"],
+    "nbclient": ["jupyter", "execute", "in.ipynb", f"--output={OUT}", "--kernel_name=tested"],
+    "nbconvert": ["jupyter", "nbconvert", "--execute", "--to=html", "in.ipynb"],
+}
+
+
+def command(work: Path, host: str, limit: int, *more: str) -> subprocess.CompletedProcess[str]:
+    """Have a host run the notebook, with a limit that its parameters cell sets; none of them tells a kernel of tags."""
+    if importlib.util.find_spec(host) is None:
+        pytest.skip(f"{host} is not installed; run: pip install -e '.[test]'")
+    made = notebook([*CELLS[:2], f"# Parameters\nday = 'Monday'\nlimit: int = {limit}\nshare = 0.5", NIGHTLY, "1"])
+    made.cells[2].metadata["tags"] = ["parameters"]
+    nbformat.write(made, work / "in.ipynb")
+    line = [sys.executable, "-m", *COMMANDS[host], *more]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=work)
+
+
+def recorded(work: Path) -> tuple[str, str, dict[str, Any]]:
+    """Flow, state and parameters of the newest flow run in the record."""
+    store = SQLiteStore(work / ".tidegate" / "store.db")
+    try:
+        (row,) = store.flow_runs(1)
+        return row.flow, row.state.name, json.loads(row.parameters)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("host", ["papermill", "nbclient"])
+@each_kernel("7.4.0")
+def test_a_command_runs_a_notebook_and_keeps_its_picture(jupyter: Path, version: str, host: str) -> None:
+    offer_kernel(jupyter, version)
+    more, day, limit = ["-p", "day", "2026-11-24", "-p", "limit", "5"], "2026-11-24", 5
+    if host != "papermill":
+        more, day, limit = [], "Monday", 3
+    done = command(jupyter, host, 3, *more)
+    assert done.returncode == 0, done.stderr
+    kept = nbformat.read(jupyter / OUT, as_version=4)
+    cell = next(each for each in kept.cells if each.source == NIGHTLY)
+    assert mimetypes(cell) == [GRAPH, PICTURE, ["stream"], VALUE]
+    assert "Completed" in cell.outputs[1]["data"][HTML]
+    assert cell.outputs[2]["text"] == f"{day} {limit} 0.75 str int float\n"
+    assert cell.outputs[3]["data"]["text/plain"] == str(2 * limit)
+    assert recorded(jupyter) == ("nightly", "Completed", {"day": day, "limit": limit, "share": 0.75})
+
+
+@pytest.mark.parametrize("host", COMMANDS)
+@each_kernel("7.4.0")
+def test_a_cell_that_fails_fails_the_command(jupyter: Path, version: str, host: str) -> None:
+    offer_kernel(jupyter, version)
+    done = command(jupyter, host, 8)
+    assert done.returncode != 0
+    assert "bad limit" in done.stderr
+    assert recorded(jupyter) == ("nightly", "Failed", {"day": "Monday", "limit": 8, "share": 0.75})
+    if host == "papermill":  # the others write nothing
+        kept = nbformat.read(jupyter / OUT, as_version=4)
+        cell = next(each for each in kept.cells if each.source == NIGHTLY)
+        assert mimetypes(cell) == [GRAPH, PICTURE, ["error"]]
+        assert "ValueError: bad limit" in cell.outputs[1]["data"][HTML]
+
+
+@each_kernel("7.4.0")
+def test_a_page_that_nbconvert_makes_shows_the_picture(jupyter: Path, version: str) -> None:
+    offer_kernel(jupyter, version)
+    done = command(jupyter, "nbconvert", 3)
+    assert done.returncode == 0, done.stderr
+    page = (jupyter / "in.html").read_text(encoding="utf-8")
+    drawn = page[page.index("data-tidegate-picture") :]
+    assert "nightly" in drawn
+    assert "Completed" in drawn
+    assert "<svg" in drawn

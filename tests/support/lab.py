@@ -26,6 +26,7 @@ from typing import IO, Any, Literal, Self, TypeAlias
 
 import nbformat
 
+from scripts.kernels import is_complete, lab_overlay
 from support.kernels import available, python_path
 from support.page import Page
 
@@ -74,16 +75,24 @@ def why_not(app: App = "jupyterlab") -> str | None:
     return None
 
 
+def why_not_older(version: str) -> str | None:
+    """Return why this JupyterLab cannot be driven here; null if it can."""
+    missing = None if is_complete(f"jupyterlab-{version}") else f"no JupyterLab {version}: python scripts/kernels.py"
+    return why_not() or missing
+
+
 class Lab:
     """A running JupyterLab and a browser for it, with a kernel for the environment's ipykernel and each overlay.
 
-    With `app="notebook"` it is Notebook 7, whose page is made of the same parts.
+    With `app="notebook"` it is Notebook 7, whose page is made of the same parts; `version` picks an older JupyterLab, an
+    overlay of `scripts/kernels.py`.
     """
 
     def __init__(
         self,
         *,
         app: App = "jupyterlab",
+        version: str | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         env: Mapping[str, str] | None = None,
         start_timeout: float = 120.0,
@@ -98,7 +107,8 @@ class Lab:
         self._server: _Server | None = None
         self._playwright: Any = None
         self.browser: Any = None
-        self._environment = self._prepare({**SETTINGS, **(settings or {})}, env or {})
+        older = {} if version is None else _older(lab_overlay(version))
+        self._environment = self._prepare({**SETTINGS, **(settings or {})}, {**older, **(env or {})})
 
     def open(
         self,
@@ -208,6 +218,12 @@ class Lab:
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             **extra,
         }
+
+
+def _older(overlay: Path) -> dict[str, str]:
+    """What has the server be the JupyterLab of an overlay, which looks for its page beside the interpreter otherwise."""
+    path = os.pathsep.join(filter(None, [str(overlay), os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": path, "JUPYTERLAB_DIR": str(overlay / "share" / "jupyter" / "lab")}
 
 
 def _kernel_name(version: str | None) -> str:
