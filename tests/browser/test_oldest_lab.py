@@ -1,4 +1,4 @@
-"""The oldest JupyterLab that is promised: a cell is paused, resumed and done there too, on an old kernel and a new one."""
+"""The oldest JupyterLab that is promised: a cell is paused, resumed and done there too, on an old and a new kernel."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def why_not_older(version: str) -> str | None:
 class Lab:
     """A running JupyterLab and a browser for it, with a kernel for the environment's ipykernel and each overlay.
 
-    With `app="notebook"` it is Notebook 7, whose page is made of the same parts; `version` picks an older JupyterLab, an
-    overlay of `scripts/kernels.py`.
+    With `app="notebook"` it is Notebook 7, whose page is made of the same parts; `version` picks an older JupyterLab,
+    an overlay of `scripts/kernels.py`.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class Lab:
 
 
 def _older(overlay: Path) -> dict[str, str]:
-    """What has the server be the JupyterLab of an overlay, which looks for its page beside the interpreter otherwise."""
+    """What makes the server the JupyterLab of an overlay; it looks for its page beside the interpreter otherwise."""
     path = os.pathsep.join(filter(None, [str(overlay), os.environ.get("PYTHONPATH")]))
     return {"PYTHONPATH": path, "JUPYTERLAB_DIR": str(overlay / "share" / "jupyter" / "lab")}
 
