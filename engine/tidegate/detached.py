@@ -164,6 +164,15 @@ def carry_out_detached(run: FlowRun, context: Context, ended: Callable[[], objec
     threading.Thread(target=call, name=f"tidegate-run-{run.number}", daemon=True).start()
 
 
+async def carry_out_beside(make: Make) -> None:
+    """Make a root flow run of an async flow, and run it on this loop beside all else.  Raises what `make` does.
+
+    Nobody waits for it, so an interrupt is not for it.
+    """
+    run = make()
+    await drive_async(flow_life(run), run.engine)
+
+
 def _carry_out(run: FlowRun, ended: Callable[[], object]) -> None:
     try:
         if run.flow.is_async:

@@ -265,6 +265,21 @@ def _carry_on(
     return _carried_out(found, partial(_taken_up, found, row, given or {}, terms))
 
 
+def resumption(
+    flow_run: int, flow: Flow[..., Any], on_change: OnChange, task_run: int | None = None
+) -> Callable[[], FlowRun]:
+    """What makes the run that `resume`, or `rerun` of a task run, would carry out, for whoever does that himself.
+
+    Raises as they do.
+    """
+    here = engine()
+    row = _row(here, flow_run)
+    _check(here, row, ended_well=task_run is not None)
+    again = {} if task_run is None else _again(here.store.task_runs(flow_run), task_run, cascade=True)
+    bury(here, row)
+    return partial(_taken_up, flow, row, {}, Terms(on_change, again=again))
+
+
 def _carried_out(flow: Flow[..., Any], make: Callable[[], FlowRun]) -> Ended:
     return flow_runs.carry_out_async(make) if flow.is_async else flow_runs.carry_out(make)
 

@@ -39,6 +39,8 @@ class Pump:
         self._wire = wire
         self._ended = ended
         self._kept: list[Frames] = []
+        self._hosted = 0
+        """Root flow runs around which this is: messages that were kept are given back at the end of each."""
         self._looked = 0.0
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
@@ -51,6 +53,13 @@ class Pump:
 
     def wait(self, latch: Waitable, timeout: float | None) -> bool:
         """Wait for the latch and serve comm messages meanwhile."""
+        try:
+            return self._wait(latch, timeout)
+        finally:
+            if not self._hosted:
+                self._give_back()
+
+    def _wait(self, latch: Waitable, timeout: float | None) -> bool:
         end = None if timeout is None else time.monotonic() + timeout
         latch.on_done(self._ring)
         poller = zmq.Poller()
@@ -74,13 +83,14 @@ class Pump:
     def boundary(self) -> None:
         """Between two task runs: look at the socket now and then."""
         now = time.monotonic()
-        if now - self._looked > BOUNDARY:
+        if self._hosted and now - self._looked > BOUNDARY:  # else the loop runs, and hears by itself
             self._serve()
 
     @contextlib.contextmanager
     def hosting(self, awaited: bool) -> Iterator[None]:
         """Around a root flow run."""
         self._wire.begin_cell()
+        self._hosted += 1
         try:
             if awaited:
                 with self._wire.listening(self._wire.serve), ticking(TICK):
@@ -91,11 +101,15 @@ class Pump:
             else:
                 yield
         finally:
+            self._hosted -= 1
             self._wire.end_cell()
-            kept, self._kept = self._kept, []
-            if kept:
-                self._wire.give_back(kept)
+            self._give_back()
             self._ended()
+
+    def _give_back(self) -> None:
+        kept, self._kept = self._kept, []
+        if kept:
+            self._wire.give_back(kept)
 
     def _serve(self) -> None:
         """Serve the comm messages that have come, keep the others."""

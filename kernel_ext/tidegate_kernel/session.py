@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,8 @@ from tidegate.interrupts import guard
 from tidegate.latch import Latch, block
 from tidegate.model.states import State
 from tidegate.model.views import FlowRow
-from tidegate.recovery import Ended, rerun, resume, resume_plan
+from tidegate.portal import spawn
+from tidegate.recovery import Ended, rerun, resume, resume_plan, resumption
 from tidegate.run.flow_run import FlowRun
 from tidegate.run.terms import OnChange
 from tidegate.settings import settings
@@ -102,6 +104,8 @@ class Session:
         self._results = LoadedResults(lambda: self.names)
         self.flow_again: Callable[[int], Again] | None = None
         """Gives the flow of a run of the record as it is now; may raise anything."""
+        self._loop = asyncio._get_running_loop()
+        """The kernel's own; null in a terminal, which has one only while a cell awaits."""
         wire = Wire.of(shell)
         self._pump = Pump(wire, self.flow_ended) if wire is not None else None
 
@@ -230,13 +234,14 @@ class Session:
     def resume_here(self, number: int) -> None:
         """Go on with a run whose graph is here, on a thread of its own: the kernel is free meanwhile.
 
-        Its graph goes on where it stands, and so does its output.  Raises `TidegateError` if it cannot be.
+        A cell that awaits goes on as a task on the kernel's loop, where the objects of earlier cells belong.  Graph and
+        output go on where they stand.  Raises `TidegateError` if it cannot be.
         """
-        self._follow(number, *self._goes_on(number, "resume", resume))
+        self._follow(number, *self._goes_on(number))
 
     def rerun_here(self, number: int, task_run: int) -> None:
         """As `resume_here`, for one task run of a run that is over, and all that needs its result."""
-        self._follow(number, *self._goes_on(number, "rerun", rerun, task_run))
+        self._follow(number, *self._goes_on(number, task_run=task_run))
 
     def _follow(self, number: int, again: Again, begun: Future[FlowRun]) -> None:
         """Have the handle of a detached run, if there is one, go on with it."""
@@ -249,7 +254,7 @@ class Session:
 
     def resume_detached(self, number: int, on_change: OnChange) -> DetachedCell:
         """As `resume_here`, for a detached cell; returns its handle once the run has begun."""
-        again, begun = self._goes_on(number, "resume", partial(resume, on_change=on_change))
+        again, begun = self._goes_on(number, on_change=on_change)
         assert again.body is not None
         return self._handle(begun.result(), again.body)
 
@@ -263,10 +268,10 @@ class Session:
         return handle
 
     def _goes_on(
-        self, number: int, verb: str, go_on: Callable[..., Ended], *task_run: int
+        self, number: int, *, on_change: OnChange = "rerun", task_run: int | None = None
     ) -> tuple[Again, Future[FlowRun]]:
-        """Begin to go on with a run by that call."""
-        plan = resume_plan(number, *task_run)
+        """Begin to go on with a run, or with that task run of one that is over."""
+        plan = resume_plan(number, task_run)
         assert self.flow_again is not None
         context = self._last[number].graph.context.copy()  # and not that of a cell that runs, and serves the page
         try:
@@ -275,13 +280,18 @@ class Session:
             raise
         except Exception as error:  # a cell that does not compile any more, or a magic that refuses it
             raise UsageError(f"{plan.title} cannot be resumed: {error}") from error
-        if again.flow.is_async and again.detached is None:
-            given = ", ".join(map(str, (number, *task_run)))
-            raise UsageError(f"{plan.title} awaits. `await tidegate.{verb}({given})` in a cell goes on with it.")
+        if number in self._resuming:
+            raise UsageError(f"{plan.title} goes on as soon as the kernel is free.")
         begun = self._resuming[number] = Future[FlowRun]()
-        carried = partial(go_on, number, *task_run, flow=again.flow)
-        call = partial(context.run, self._carry_on, number, carried, begun)
-        threading.Thread(target=call, name=f"tidegate-run-{number}", daemon=True).start()
+        loop = self._loop
+        if again.flow.is_async and again.detached is None and loop is not None:
+            beside = self._carry_on_beside(number, partial(resumption, number, again.flow, on_change, task_run), begun)
+            loop.call_soon_threadsafe(partial(spawn, loop, beside, context), context=context)
+        else:
+            resumed = partial(resume, number, on_change=on_change)
+            go_on: Callable[..., Ended] = resumed if task_run is None else partial(rerun, number, task_run)
+            call = partial(context.run, self._carry_on, number, partial(go_on, flow=again.flow), begun)
+            threading.Thread(target=call, name=f"tidegate-run-{number}", daemon=True).start()
         return again, begun
 
     def _handle(self, run: FlowRun, body: Body) -> DetachedCell:
@@ -291,14 +301,26 @@ class Session:
         known.goes_on(run, body)
         return known
 
+    async def _carry_on_beside(
+        self, number: int, resumed: Callable[[], Callable[[], FlowRun]], begun: Future[FlowRun]
+    ) -> None:
+        with self._told(number, begun):
+            await detached.carry_out_beside(resumed())
+
     def _carry_on(self, number: int, go_on: Callable[[], Ended], begun: Future[FlowRun]) -> None:
-        shown = self._last[number]
-        try:
+        with self._told(number, begun):
             ended = go_on()
             if not isinstance(ended, State):
                 with asyncio.Runner() as runner:  # as for a detached run
                     runner.run(ended)
-        except Exception as error:  # nobody waits for this thread: the page is told
+
+    @contextmanager
+    def _told(self, number: int, begun: Future[FlowRun]) -> Iterator[None]:
+        """Around a run that goes on from its page: what goes wrong is told there, because nobody waits for it."""
+        shown = self._last[number]
+        try:
+            yield
+        except Exception as error:
             shown.graph.conversation.tell(str(error))
             if not begun.done():
                 begun.set_exception(error)

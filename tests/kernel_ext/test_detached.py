@@ -270,3 +270,54 @@ def test_a_submitted_flow_is_paused_and_resumed_by_its_graph(here: FrontEnd) -> 
     here.run("gate.set()")
     click(here, shown, "resume")
     assert here.run("handle.result()").result == "'a'"
+
+
+AWAITS = """%%flow --name awaits
+value = await same_async(1)
+print('here', flush=True)
+await opened.wait()
+value = await same_async(value + 1)
+for i in range(50): same(i)
+if strict: raise ValueError('strict')
+value + 1"""
+
+
+def test_a_released_cell_that_awaits_goes_on_on_the_kernel_s_loop(ready: FrontEnd) -> None:
+    ready.run("@task\nasync def same_async(x): return x\nopened, strict = asyncio.Event(), True")
+    running = ready.execute(AWAITS)
+    ready.wait_text(running, "here")
+    shown = graph(ready, running)
+    click(ready, shown, "pause")
+    click(ready, shown, "suspend")
+    ready.interrupt()  # what it waits for never comes in that cell
+    ready.reply(running)
+    wait_state(ready, shown, "Suspended")
+    click(ready, shown, "resume")
+    wait_state(ready, shown, "Resuming")
+    # The event belongs to the loop of the kernel, which other cells have meanwhile; their stop button is not for it.
+    sleeps = ready.execute("print('sleeps', flush=True)\ntime.sleep(60)")
+    ready.wait_text(sleeps, "sleeps")
+    ready.interrupt()
+    assert ready.reply(sleeps).ename == "KeyboardInterrupt"
+    click(ready, shown, "pause")
+    click(ready, shown, "resume")
+    assert ready.run("%%flow\nsame(1) + await same_async(1)").result == "2"
+    queued = [ready.execute(f"opened.set(); {number}") for number in range(3)]
+    assert [ready.reply(each).result for each in queued] == ["0", "1", "2"]
+    wait_state(ready, shown, "Failed")
+    ready.run("strict = False")
+    click(ready, shown, "resume")
+    wait_state(ready, shown, "Completed")
+    assert ready.value("value") == 2
+
+
+def test_cells_that_queue_behind_a_wait_outside_of_any_flow_run_after_it(ready: FrontEnd) -> None:
+    ready.run("hold = threading.Event()\nopener = ipywidgets.Button(description='queue')")
+    ready.run("opener.on_msg(lambda *_: hold.set())\n@task\ndef holds(): return hold.wait(20)")
+    ready.run("%%flow --detach\npending = holds.submit(); began.set(); pending.wait()")
+    assert ready.value("began.wait(20)") is True
+    running = ready.execute("print('waits', flush=True); pending.result()")
+    ready.wait_text(running, "waits")
+    queued = [ready.execute(str(number)) for number in range(3)]
+    ready.send_comm(ready.comm("description", description="queue").comm_id, {"event": "click"})
+    assert [ready.reply(each).result for each in [running, *queued]] == ["True", "0", "1", "2"]
