@@ -107,7 +107,7 @@ def test_ten_thousand_wait_and_are_cancelled(tmp_path: Path, victims: Victims, t
             trials.most("bytes of one", of_one)
             trials.most("seconds until cancelled", seconds)
             assert of_one < BYTES
-            assert seconds < SECONDS
+            assert seconds < (5 * SECONDS if mode() == "plain" else SECONDS)  # others are tested beside this one
 
 
 @pytest.mark.scorecard(30, control=True, case=True)
