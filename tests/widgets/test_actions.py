@@ -61,7 +61,8 @@ def did(graph: RunGraph, action: Any, of: int) -> str:
 
 
 def offered(graph: RunGraph, of: int) -> list[str]:
-    return list(graph.conversation.actions.of(of, graph.conversation._store.task_run(1, of)))
+    row = graph.conversation._store.task_run(1, of)
+    return list(graph.conversation.actions.of(graph._model, of, row))
 
 
 def test_a_saved_result_is_bound_to_a_name_that_says_whose_it_is(graph: RunGraph) -> None:

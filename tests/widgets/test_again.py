@@ -71,7 +71,7 @@ def test_it_tells_which_task_runs_ran_with_which_code(tmp_path: Path, kind: str)
     store.close()
     for model in models:
         node = model.nodes[1]
-        facts = {each["label"]: each["text"] for each in detail(model, node, 1)["facts"]}
+        facts = {each["label"]: each["text"] for each in detail(model, node)["facts"]}
         assert facts["Code"] == "version 1: 1 task run, version 2: 2 task runs"
         assert [model.version(number) for number in node.members] == [1, 2, 2]
         told_of = told(model, 2, Record(None, []))

@@ -1,19 +1,13 @@
 """The layered layout: nothing overlaps, edges run to the right, a growing graph stays in place, and it is quick."""
 
-import random
 import re
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support.random_graphs import GROUP, TASK, Edges, Nodes, workflow
 from tidegate_widgets.layout import Layout, layout
-
-Nodes = list[tuple[int, float, float]]
-Edges = list[tuple[int, int]]
-
-TASK = (156.0, 42.0)
-GROUP = (252.0, 122.0)
 
 # The edge 10-60 goes around below all nodes that have edges; those without any once stood in its way.
 LANE_AT_THE_BOTTOM: tuple[Nodes, Edges] = (
@@ -29,17 +23,6 @@ def dags(draw: st.DrawFn) -> tuple[Nodes, Edges]:
     pairs = st.tuples(st.integers(0, max(0, len(nodes) - 1)), st.integers(0, max(0, len(nodes) - 1)))
     drawn = draw(st.lists(pairs, max_size=60)) if nodes else []
     return nodes, [(10 * a, 10 * b) for a, b in drawn if a < b]
-
-
-def workflow(count: int, seed: int) -> tuple[Nodes, Edges]:
-    """A graph as flows make them: most tasks take from the last few, some from far back."""
-    rng = random.Random(seed)
-    nodes = [(i, *(GROUP if rng.random() < 0.15 else TASK)) for i in range(count)]
-    edges = [
-        (rng.randrange(max(0, i - 25), i), i) for i in range(1, count) for _ in range(rng.choice([1, 1, 1, 2, 2, 3]))
-    ]
-    edges += [(rng.randrange(i), i) for i in range(1, count) if rng.random() < 0.05]
-    return nodes, list(dict.fromkeys(edges))
 
 
 def overlaps(nodes: Nodes, result: Layout) -> list[tuple[int, int]]:
@@ -174,7 +157,7 @@ def test_nodes_without_edges_stand_below_the_graph() -> None:
 def test_existing_nodes_move_little_when_the_graph_grows(seed: int) -> None:
     nodes, edges = workflow(100, seed)
     small = layout(nodes[:90], [edge for edge in edges if max(edge) < 90])
-    grown = layout(nodes, edges, small.positions)
+    grown = layout(nodes, edges, small)
     fresh = layout(nodes, edges)
 
     def swapped(result: Layout) -> float:
@@ -195,7 +178,7 @@ def test_a_new_leaf_turns_nothing_over() -> None:
     nodes: Nodes = [(i, *TASK) for i in range(7)]
     edges: Edges = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 5)]
     before = layout(nodes[:6], edges)
-    after = layout(nodes, [*edges, (3, 6)], before.positions)
+    after = layout(nodes, [*edges, (3, 6)], before)
     for column in ((1, 2, 3), (4, 5)):
         heights = [after.positions[i][1] for i in column]
         assert sorted(column, key=lambda i: before.positions[i][1]) == sorted(

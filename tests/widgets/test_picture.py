@@ -43,6 +43,8 @@ def node(number: int, name: str = "task", *, group: bool = False, **changes: Any
         "counts": counts(done=333, failed=3) if group else counts(done=1),
         "strip": strip,
         "progress": None,
+        "open": None,
+        "parent": None,
         "x": 0.0,
         "y": 0.0,
         "w": width,

@@ -26,7 +26,7 @@ def ended(number: int, state: State, attempt: int = 1) -> list[Event]:
 
 
 def errors(model: GraphModel) -> list[tuple[str, int, list[str]]]:
-    found = detail(model, model.nodes[1], 1)
+    found = detail(model, model.nodes[1])
     assert misfits(found, protocol.Detail) == []
     return [(each["error"], each["total"], [run["label"] for run in each["runs"]]) for each in found["errors"]]
 

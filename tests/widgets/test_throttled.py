@@ -74,6 +74,6 @@ def test_what_failed_and_was_retried_is_no_failure_any_more() -> None:
     with engine_over(MemoryStore()) as engine:
         in_time(lambda: work(return_state=True))
         node = node_after(model, [event for _, event in engine.store.events(1)])
-    shown = detail(model, node, 1)
+    shown = detail(model, node)
     assert len(shown["errors"]) == 1
     assert [each["label"] for each in shown["errors"][0]["runs"]] == ["step[2]"]

@@ -30,7 +30,7 @@ def entered(number: int, state: State, attempt: int = 1) -> TaskState:
 
 
 def told(model: GraphModel, now: float) -> protocol.Timeline:
-    found = timeline(model, list(model.nodes.values()), now)
+    found = timeline(model, [(model, node) for node in model.nodes.values()], now)
     assert misfits(found, protocol.Timeline) == []
     return found
 
@@ -58,7 +58,7 @@ def test_the_likely_end_of_a_map_at_work_lies_beyond_now() -> None:
     model = model_of(*events)
     left = Drawing(model, live=True).left(110.0)
     assert left == 10.0  # twenty took ten seconds, and twenty are left
-    found = timeline(model, list(model.nodes.values()), 110.0, left)
+    found = timeline(model, [(model, node) for node in model.nodes.values()], 110.0, left)
     assert (found["seconds"], found["likely"]) == (10.0, 20.0)
     assert told(model, 110.0)["likely"] is None
     model.apply([FlowState(1, 111.0, Failed(ValueError(), at=111.0))])

@@ -18,6 +18,7 @@ from tidegate.results.blob import is_saved, why_unsaved
 from tidegate.run.flow_run import FlowRun
 from tidegate.saving import context_of
 
+from .boxes import Boxes
 from .dials import dials, turn
 from .graph_model import GraphModel, Node
 from .members import label, member_state
@@ -25,10 +26,10 @@ from .protocol import Action, Dial
 
 
 class Actions:
-    """What may be done with the task runs and the tasks of one flow run."""
+    """What may be done with the task runs and the tasks of one flow run, and of its subflows that are open."""
 
-    def __init__(self, model: GraphModel, store: EventStore) -> None:
-        self._model = model
+    def __init__(self, boxes: Boxes, store: EventStore) -> None:
+        self._boxes = boxes
         self._store = store
         self.run: FlowRun | None = None
         """The run in this process, whose dials can be turned; null for one of the record."""
@@ -38,36 +39,44 @@ class Actions:
         self.rerun: Callable[[int], object] | None = None
         """Begins to run a task run again, or raises why it cannot be; null where nobody can."""
 
-    def of(self, number: int, row: TaskRow | None) -> list[Action]:
-        """What may be done with a task run, ``rerun`` once its flow run is over; `row` is what the store has of it."""
-        node = self._model.node_of(number)
+    def of(self, model: GraphModel, number: int, row: TaskRow | None) -> list[Action]:
+        """What may be done with a task run of a model, ``rerun`` once its flow run is over; `row` is what the store has
+        of it.  One of a subflow runs again with the flow run that called that."""
+        node = model.node_of(number)
         if node is None:
             return []
-        state = member_state(self._model, node, number)
+        state = member_state(model, node, number)
         failed = state.is_failed() or state.is_crashed()
         if failed:
-            return ["rerun"] if self.rerun is not None else []
+            return ["rerun"] if self.rerun is not None and not model.base else []
         kept = state.is_completed() and row is not None and is_saved(row.result)
         return ["load"] if kept and self.bind is not None else []
 
-    def dials(self, node: Node) -> list[Dial]:
-        """The dials of a node, as they stand."""
-        return dials(self.run, node)
+    def dials(self, model: GraphModel, node: Node) -> list[Dial]:
+        """The dials of a node of a model, as they stand."""
+        return dials(self._run_of(model), node)
+
+    def _run_of(self, model: GraphModel) -> FlowRun | None:
+        if not model.base or self.run is None or model.created is None:
+            return self.run
+        return self.run.engine.live.get(model.created.flow_run)
 
     def carry_out(self, action: Action, message: Mapping[str, Any]) -> str:
         """Do it; the line that says what was done.  Raises `TidegateError`, or whatever loading raises."""
         if action != "turn":
             return self._with_run(action, message.get("member"))
         number = message.get("node")
-        node = self._model.nodes.get(number) if isinstance(number, int) else None
+        model = self._boxes.model_of(number if isinstance(number, int) else 0)
+        node = model.nodes.get(number - model.base) if isinstance(number, int) else None
         if node is None:
             raise UsageError("There is no such task.")
-        return turn(self.run, node, message.get("dial"), message.get("value"))
+        return turn(self._run_of(model), node, message.get("dial"), message.get("value"))
 
-    def _with_run(self, action: Action, number: object) -> str:
-        node = self._model.node_of(number) if isinstance(number, int) else None
-        created = self._model.created
-        if node is None or created is None or not isinstance(number, int):
+    def _with_run(self, action: Action, member: object) -> str:
+        model = self._boxes.model_of(member if isinstance(member, int) else 0)
+        number = member - model.base if isinstance(member, int) else 0
+        node, created = model.node_of(number), model.created
+        if node is None or created is None:
             raise UsageError("There is no such task run.")
         name = label(node, node.members.index(number))
         if action == "load":
@@ -75,7 +84,9 @@ class Actions:
                 raise UsageError("The run graph stands in no notebook.")
             value = self._result(created.flow_run, number)
             return f"In the notebook: {self.bind(number, _name(node, number), value)}"
-        if not self._model.state.is_at_rest():
+        if model.base:
+            raise UsageError("It is of a subflow: the flow run that called that runs it again.")
+        if not model.state.is_at_rest():
             raise NotRunning("The run goes on: a task runs again once it has ended.")
         if action == "plan":
             return told(name, resume_plan(created.flow_run, number))

@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import compress
+from operator import not_
 from typing import Any, Protocol, get_args
 
 from tidegate.errors import TidegateError
-from tidegate.model.events import Event
+from tidegate.model.events import Event, TaskCreated, TaskState
 from tidegate.ports import EventStore
 from tidegate.rules.outcome import describe
 
 from .actions import Actions
 from .drawing import Drawing
 from .form import sentence
-from .graph_model import GraphModel
+from .graph_model import GraphModel, Node
 from .member import Record, look, told
 from .members import page
 from .protocol import Ack, Action, Sort, Verb, View
+from .subflows import Subflows
 from .timeline import timeline
 from .wording import detail
 
@@ -60,7 +64,8 @@ class Conversation:
         self._store = store
         self._carrier = carrier
         self._known: dict[str, object] = {}
-        self.actions = Actions(model, store)
+        self.subflows = Subflows(self.drawing.boxes, store, carrier.soon, self._redraw, self.tell)
+        self.actions = Actions(self.drawing.boxes, store)
         """What the pages may have done with a task run; without a notebook nothing."""
 
     @property
@@ -87,6 +92,8 @@ class Conversation:
                 self._act(key, content)
         elif kind == "get":
             self._get(key, content)
+        elif kind == "open":
+            self._open(content)
 
     def _get(self, key: str, content: dict[str, Any]) -> None:
         soon = self._carrier.soon
@@ -104,6 +111,11 @@ class Conversation:
                 soon(self._look_up, key, number)
             case {"failed_after": int(number)}:
                 soon(self._look_up_failed, key, number)
+
+    def _open(self, content: dict[str, Any]) -> None:
+        match content:
+            case {"node": int(number), "open": bool(is_open)}:
+                self._carrier.soon(partial(self.subflows.turn, number, is_open=is_open))
 
     def _is_new(self, key: str) -> bool:
         """True for the first of the messages with this id, on whatever thread it comes in."""
@@ -147,8 +159,19 @@ class Conversation:
 
     def news(self, events: Sequence[Event]) -> None:
         """Take in what has happened, and tell the pages what has changed by it."""
-        self.model.apply(events)
+        number = self.model.created.flow_run if self.model.created else 0
+        inner = [isinstance(each, (TaskCreated, TaskState)) and each.flow_run != number for each in events]
+        self.model.apply(compress(events, map(not_, inner)))
+        self.subflows.take(compress(events, inner))
+        self.subflows.keep_up()
+        self._redraw()
+
+    def _redraw(self) -> None:
         self._carrier.to_pages({"kind": "delta", "delta": self.drawing.delta(time.time())})
+
+    def _find(self, number: int) -> tuple[GraphModel, Node | None]:
+        model = self.drawing.boxes.model_of(number)
+        return model, model.nodes.get(number - model.base)
 
     def _snap(self) -> None:
         self._carrier.to_pages({"kind": "snap", "view": self.view})
@@ -157,9 +180,9 @@ class Conversation:
         self._carrier.to_pages({"kind": kind, "id": key, **answer})
 
     def _tell(self, key: str, number: int) -> None:
-        node = self.model.nodes.get(number)
+        model, node = self._find(number)
         if node is not None:
-            self._answer("detail", key, detail=detail(self.model, node, number, self.actions.dials(node)))
+            self._answer("detail", key, detail=detail(model, node, self.actions.dials(model, node)))
 
     def _tell_artifacts(self, key: str, version: int) -> None:
         artifacts = self.model.artifacts
@@ -171,9 +194,9 @@ class Conversation:
         self._answer("timeline", key, timeline=told)
 
     def _tell_members(self, key: str, number: int, first: int, only: str, sort: Sort) -> None:
-        node = self.model.nodes.get(number)
+        model, node = self._find(number)
         if node is not None:
-            self._answer("members", key, page=page(self.model, node, first, only, sort))
+            self._answer("members", key, page=page(model, node, first, only, sort))
 
     def _look_up_failed(self, key: str, after: int) -> None:
         number = self.model.failed_after(after)
@@ -182,16 +205,18 @@ class Conversation:
 
     def _look_up(self, key: str, number: int) -> None:
         """Have the record of a task run read, on a thread of its own: async tasks must not wait for the disk."""
-        node, created = self.model.node_of(number), self.model.created
+        model = self.drawing.boxes.model_of(number)
+        node, created = model.node_of(number - model.base), model.created
         if node is None or created is None:
             return
         kind = "flow" if node.subflow else "task"
 
         def read() -> None:
-            record = look(self._store, created.flow_run, number, kind, node.task)
-            self._carrier.soon(self._tell_member, key, number, record)
+            record = look(self._store, created.flow_run, number - model.base, kind, node.task)
+            self._carrier.soon(self._tell_member, key, model, number - model.base, record)
 
         threading.Thread(target=read, name="tidegate-look", daemon=True).start()
 
-    def _tell_member(self, key: str, number: int, record: Record) -> None:
-        self._answer("member", key, member=told(self.model, number, record, self.actions.of(number, record.row)))
+    def _tell_member(self, key: str, model: GraphModel, number: int, record: Record) -> None:
+        actions = self.actions.of(model, number, record.row)
+        self._answer("member", key, member=told(model, number, record, actions))

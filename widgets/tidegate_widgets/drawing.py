@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import StateType
 
+from .boxes import MAX_NODES, Boxes
 from .form import Form
-from .graph_model import WORST_FIRST, GraphModel, Node
-from .layout import Layout, layout
-from .palette import node_size
+from .graph_model import GraphModel, Node
+from .level import TITLE, Box, Level
 from .protocol import VERSION, Delta, EdgeView, NodeView, QuestionView, RunView, Verb, View
-from .wording import answered, counts_view, node_alert, node_line, node_state, note, state_view
+from .wording import answered, counts_view, note, state_view
 
-CELLS = 336
-"""Cells of a strip at most; beyond that, one cell stands for several task runs."""
 
-MAX_NODES = 400
-"""Nodes drawn at most, the first ones; the counts of the header go on."""
+class _Drawn(NamedTuple):
+    """A node in its place."""
 
-_RANK = {letter: rank for rank, letter in enumerate(WORST_FIRST)}
+    level: Level
+    node: Node
+    box: int | None
+    """The one that it stands in."""
+    inner: Level | None
+    """What is drawn in it."""
+    x: float
+    y: float
+    """The corner of its level."""
 
 
 class Drawing:
@@ -33,41 +41,36 @@ class Drawing:
         self.resumable = False
         """True if somebody here can go on with a run that no process has any more."""
         self.seq = 0
-        self._layout: Layout | None = None
-        self._sizes: dict[int, tuple[float, float]] = {}
+        self.boxes = Boxes(model)
+        self._shown: dict[int, int] = {}
         self._form: tuple[InputAsked, QuestionView] | None = None
         self._answered: tuple[InputGiven, str] | None = None
 
     def view(self, now: float) -> View:
         """Everything."""
         self._place()
-        self.model.dirty.clear()
-        self.model.grown = False
+        self._settled()
         return {
             "v": VERSION,
             "seq": self.seq,
             "run": self.run(now),
-            "width": self._extent()[0],
-            "height": self._extent()[1],
-            "nodes": [self._node(node) for node in self.drawn()],
+            "width": self._root.layout.width,
+            "height": self._root.layout.height,
+            "nodes": [self._node(each) for each in self._walk()],
             "edges": self._edges(),
         }
 
     def delta(self, now: float) -> Delta:
         """What changed since the last view or delta."""
-        model = self.model
         moved = self._place()
         self.seq += 1
-        sites = {node.site for node in self.drawn()} if moved else model.dirty
-        waiting = {target for source, target in model.edges if source in sites and model.nodes[target].counts["w"]}
-        changed = [self._node(node) for node in self.drawn() if node.site in sites or node.site in waiting]
+        changed = [self._node(each) for each in self._walk() if moved or self._is_changed(each)]
         delta: Delta = {"seq": self.seq, "run": self.run(now), "nodes": changed}
         if moved or any(node["state"]["type"] != "PENDING" for node in changed):
             delta["edges"] = self._edges()
         if moved:
-            delta["width"], delta["height"] = self._extent()
-        model.dirty.clear()
-        model.grown = False
+            delta["width"], delta["height"] = self._root.layout.width, self._root.layout.height
+        self._settled()
         return delta
 
     def run(self, now: float) -> RunView:
@@ -150,81 +153,62 @@ class Drawing:
 
     # Places ---------------------------------------------------------------------------------------------------------
 
-    def drawn(self) -> list[Node]:
-        """The nodes that the page has, in order of appearance."""
-        return list(self.model.nodes.values())[:MAX_NODES]
+    def drawn(self) -> list[tuple[GraphModel, Node]]:
+        """The nodes that the page has, each with its model."""
+        return [(each.level.model, each.node) for each in self._walk()]
+
+    @property
+    def _root(self) -> Level:
+        return self.boxes.levels[0]
 
     def _place(self) -> bool:
-        """Lay the graph out again if it grew or a node changed its size; true if so."""
-        sizes = {node.site: _size(node) for node in self.drawn()}
-        if self._layout is not None and not self.model.grown and sizes == self._sizes:
-            return False
-        before = self._layout.positions if self._layout is not None else None
-        nodes = [(site, *size) for site, size in sizes.items()]
-        edges = [pair for pair in self.model.edges if pair[0] in sizes and pair[1] in sizes]
-        self._layout = layout(nodes, edges, before)
-        self._sizes = sizes
-        return True
+        """Lay out again what grew or changed its size, from the inside out; true if anything moved."""
+        self.boxes.notice()
+        before, self._shown = self._shown, self.boxes.choose()
+        return self._measure(self._root) or self._shown.keys() != before.keys()
 
-    def _extent(self) -> tuple[float, float]:
-        assert self._layout is not None
-        return self._layout.width, self._layout.height
+    def _measure(self, level: Level) -> bool:
+        moved = False
+        boxes: dict[int, Box] = {}
+        most = self._shown[level.model.base]
+        for node in level.nodes(most):
+            inner = self._inner(level, node)
+            if inner is not None:
+                moved = self._measure(inner) or moved
+                boxes[node.site] = inner.model, *inner.box_size()
+        return level.place(most, boxes) or moved
 
-    def _node(self, node: Node) -> NodeView:
-        assert self._layout is not None
-        x, y = self._layout.positions[node.site]
-        width, height = self._sizes[node.site]
-        total = len(node.members)
-        group = total > 1
-        return {
-            "id": node.site,
-            "kind": "group" if group else "flow" if node.subflow else "task",
-            "name": node.task,
-            "line": node_line(node, self._waits_for(node) if node.counts["w"] else 0),
-            "alert": node_alert(node),
-            "state": state_view(node_state(node)),
-            "total": total,
-            "counts": counts_view(node.counts),
-            "strip": _strip(self.model.letters(node)) if group else "",
-            "progress": node.ended / total if group else None,
-            "x": x,
-            "y": y,
-            "w": width,
-            "h": height,
-        }
+    def _inner(self, level: Level, node: Node) -> Level | None:
+        inner = self.boxes.inner(level.model, node) if node.subflow else None
+        return inner if inner is not None and inner.model.base in self._shown else None
 
-    def _waits_for(self, node: Node) -> int:
-        """Upstream task runs that have not ended."""
-        sources = [self.model.nodes[source] for source, target in self.model.edges if target == node.site]
-        return sum(len(source.members) - source.ended for source in sources)
+    def _walk(self, level: Level | None = None, box: int | None = None, x: float = 0, y: float = 0) -> Iterator[_Drawn]:
+        """The drawn nodes; those in a box follow it."""
+        level = level or self._root
+        for node in level.drawn:
+            inner = self._inner(level, node)
+            yield _Drawn(level, node, box, inner, x, y)
+            if inner is not None:
+                left, top = level.layout.positions[node.site]
+                yield from self._walk(inner, level.model.base + node.site, x + left, y + top + TITLE)
+
+    def _is_changed(self, drawn: _Drawn) -> bool:
+        model, node = drawn.level.model, drawn.node
+        if node.site in model.dirty or (drawn.inner is not None and drawn.inner.model.dirty):
+            return True
+        # What it waits for has changed.
+        return node.counts["w"] > 0 and any((site, node.site) in model.edges for site in model.dirty)
+
+    def _settled(self) -> None:
+        for level in self.boxes.levels.values():
+            level.model.dirty.clear()
+            level.model.grown = False
+
+    def _node(self, drawn: _Drawn) -> NodeView:
+        level, node = drawn.level, drawn.node
+        openable = len(self.model.nodes) < MAX_NODES and self.boxes.subflow(level.model, node) is not None
+        return level.node(node, drawn.box, openable, drawn.x, drawn.y)
 
     def _edges(self) -> list[EdgeView]:
-        assert self._layout is not None
-        nodes = self.model.nodes
-        return [
-            {
-                "source": source,
-                "target": target,
-                "kind": kind,
-                "waiting": nodes[target].first_started is None,
-                "path": self._layout.path(source, target),
-            }
-            for (source, target), kind in self.model.edges.items()
-            if source in self._sizes and target in self._sizes
-        ]
-
-
-def _size(node: Node) -> tuple[float, float]:
-    members = len(node.members)
-    if members > 1:
-        return node_size("group", min(members, CELLS))
-    return node_size("flow" if node.subflow else "task", 0)
-
-
-def _strip(letters: str) -> str:
-    """At most `CELLS` letters; where one stands for several task runs, the worst of them."""
-    size = -(-len(letters) // CELLS)
-    if size == 1:
-        return letters
-    chunks = (letters[at : at + size] for at in range(0, len(letters), size))
-    return "".join(min(chunk, key=_RANK.__getitem__) for chunk in chunks)
+        corners = {id(each.level): each for each in self._walk()}
+        return [edge for each in corners.values() for edge in each.level.edges(each.x, each.y)]

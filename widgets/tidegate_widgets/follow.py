@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged
+from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged, TaskCreated, TaskState
 from tidegate.portal import spawn
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,17 @@ class Follower:
         self._context = context
         self._flow_run = flow_run
         self._end = engine.subscribe(flow_run, self._note, subflows=True)
+
+    def also(self, subflow: int) -> Callable[[], None]:
+        """Hear of the task runs of a subflow too, until what this returns is called, or the run ends."""
+
+        def note(events: Sequence[Event]) -> None:
+            # Of the subflow itself a follower of the run above hears anyhow.
+            tasks = [event for event in events if isinstance(event, (TaskCreated, TaskState))]
+            if tasks:
+                self._note(tasks)
+
+        return self._engine.subscribe(subflow, note)
 
     def _note(self, events: Sequence[Event]) -> None:
         self._news.extend(events)

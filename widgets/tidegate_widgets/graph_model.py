@@ -59,6 +59,9 @@ _ODD = frozenset({"NotReady", "Throttled"})
 
 PENDING = State(StateType.PENDING, "Pending")
 
+RUN_STEP = 1 << 24
+"""What the page calls a node or a task run of a subflow: its number, and so many for each number of the flow run."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -96,9 +99,14 @@ class Node:
 
 
 class GraphModel:
-    """What is known of one flow run.  Feed it events in order with `apply`; it is no more thread-safe than a list."""
+    """What is known of one flow run.  Feed it events in order with `apply`; it is no more thread-safe than a list.
 
-    def __init__(self) -> None:
+    `base` is what the page hears beyond the numbers of its task runs and call sites: 0 for the run that is shown, a
+    multiple of `RUN_STEP` for a subflow that is opened in it.
+    """
+
+    def __init__(self, base: int = 0) -> None:
+        self.base = base
         self.created: FlowCreated | None = None
         self.state = PENDING
         self.by = ""
@@ -110,8 +118,12 @@ class GraphModel:
         """The questions that wait for an answer, of the run and of its subflows, by flow run; the oldest first."""
         self.subflows: dict[int, FlowCreated] = {}
         """The flow runs below this one, by number."""
+        self.newest: dict[tuple[int, int], int] = {}
+        """The last flow run of each task run that stands for a subflow, by the numbers of its flow run and its own."""
         self.given: tuple[InputAsked, InputGiven] | None = None
         """The last question that was answered, and its answer."""
+        self.begun: list[tuple[int, int]] = []
+        """The keys of `newest` that changed since somebody last cleared this."""
         self.artifacts = Artifacts()
         self.nodes: dict[int, Node] = {}
         self.edges: dict[tuple[int, int], LinkKind] = {}
@@ -212,6 +224,9 @@ class GraphModel:
             self.created = event
         else:
             self.subflows[event.flow_run] = event
+            if event.parent is not None:
+                self.newest[event.parent] = max(event.flow_run, self.newest.get(event.parent, 0))
+                self.begun.append(event.parent)
 
     def _flow_state(self, event: FlowState) -> None:
         state = event.state

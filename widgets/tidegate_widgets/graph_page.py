@@ -57,6 +57,7 @@ class GraphPage:
         look(self._engine, self._row())
         model.apply(self._stored.news())
         self._conversation = Conversation(model, store, self, live=True)
+        self._conversation.subflows.follow(self._stored)
         self._live = not model.state.is_at_rest()
 
     def _row(self) -> Any:

@@ -82,8 +82,8 @@ def told(model: GraphModel, number: int, record: Record, actions: Sequence[Actio
     failed = state.is_failed() or state.is_crashed()
     result, result_note = _result(row)
     return {
-        "number": number,
-        "node": node.site,
+        "number": model.base + number,
+        "node": model.base + node.site,
         "place": place,
         "label": label(node, place),
         "state": state_view(state),
@@ -130,9 +130,8 @@ def _inputs(model: GraphModel, row: TaskRow | None) -> list[InputView]:
             if source is not None:
                 one, many = first == last, f"{source.task} ({last - first + 1:,} runs)"
                 name = label(source, source.members.index(first)) if one else many
-                inputs.append(
-                    {"parameter": parameter, "label": name, "node": source.site, "member": first if one else None}
-                )
+                node, member = model.base + source.site, model.base + first if one else None
+                inputs.append({"parameter": parameter, "label": name, "node": node, "member": member})
     return inputs
 
 

@@ -46,7 +46,14 @@ def page(model: GraphModel, node: Node, first: int, only: str, sort: Sort = "pla
         places.sort(key=lambda at: _seconds(model, node.members[at]), reverse=True)
     first = max(0, first)
     rows = [_row(model, node, place) for place in places[first : first + PAGE]]
-    return {"node": node.site, "first": first, "only": only, "sort": sort, "total": len(places), "rows": rows}
+    return {
+        "node": model.base + node.site,
+        "first": first,
+        "only": only,
+        "sort": sort,
+        "total": len(places),
+        "rows": rows,
+    }
 
 
 def _seconds(model: GraphModel, number: int) -> float:
@@ -59,7 +66,7 @@ def _row(model: GraphModel, node: Node, place: int) -> MemberRow:
     number = node.members[place]
     state = member_state(model, node, number)
     return {
-        "number": number,
+        "number": model.base + number,
         "label": label(node, place),
         "state": state_view(state),
         "line": _line(model, number, state),
@@ -83,6 +90,6 @@ def steps(model: GraphModel, node: Node, place: int) -> Steps:
     return {
         "at": letters.count("f", 0, place + 1) if letters[place] == "f" else 0,
         "of": letters.count("f"),
-        "before": node.members[before] if before >= 0 else None,
-        "after": node.members[after] if after >= 0 else None,
+        "before": model.base + node.members[before] if before >= 0 else None,
+        "after": model.base + node.members[after] if after >= 0 else None,
     }

@@ -96,5 +96,5 @@ def strip_grid(cells: int, width: float, height: float) -> StripGrid:
 def node_size(kind: Literal["task", "group", "flow"], cells: int = 0) -> tuple[float, float]:
     """Width and height in px of a node; `cells` is the length of a group's strip."""
     if kind != "group":
-        return 156.0, 42.0
+        return (156.0 if kind == "task" else 208.0), 42.0
     return 252.0, 98.0 if cells <= STRIP_COLUMNS else 122.0

@@ -107,7 +107,7 @@ def _boxes(view: View) -> Iterator[str]:
         boxes = [
             f"M{round(node['x'])},{round(node['y'])}h{round(node['w'])}v{round(node['h'])}h-{round(node['w'])}z"
             for node in view["nodes"]
-            if node["state"]["family"] == family
+            if node["state"]["family"] == family and not node["open"]
         ]
         if boxes:
             yield f'<path d="{"".join(boxes)}" fill="{colours.middle}" fill-opacity=".5"/>'
@@ -131,20 +131,29 @@ def _node(node: NodeView, level: int) -> str:
         parts.append(f'<g transform="translate(12,7) scale(.875)" {shape_style(family)}>{icon}</g>')
     if group:
         parts += _group(node, level)
+    elif node["open"]:
+        parts.append(_title(node, level))
     else:
         flow = node["kind"] == "flow"
-        parts.append(f'<text x="31" y="18.5" font-weight="600">{plain(node["name"], 15)}</text>')
-        if flow:
-            parts.append(f'<text x="{width - 8:g}" y="33" {_TAG} {_END}>subflow</text>')
+        parts.append(f'<text x="31" y="18.5" font-weight="600">{plain(node["name"], 24 if flow else 15)}</text>')
         if level < NO_LINES:
-            text = " · ".join(filter(None, (node["line"], node["alert"])))
-            parts.append(f'<text x="31" y="33" {_SMALL}>{plain(text, 13 if flow else 20)}</text>')
+            text = " · ".join(filter(None, ("subflow" if flow else "", node["line"], node["alert"])))
+            parts.append(f'<text x="31" y="33" {_SMALL}>{plain(text, 30 if flow else 20)}</text>')
     return "".join((*parts, "</g>"))
+
+
+def _title(node: NodeView, level: int) -> str:
+    """The title row of a box; what is in it is drawn as the nodes that follow."""
+    line = f'<tspan dx="8" {_SMALL} font-weight="400">subflow · {plain(node["line"], 40)}</tspan>'
+    return (
+        f'<path d="M6,26H{node["w"]:g}" {_PALE}/>'
+        f'<rect width="{node["w"]:g}" height="{node["h"]:g}" rx="6" fill-opacity=".04"/>'
+        f'<text x="31" y="18" font-weight="600">{plain(node["name"], 24)}{line if level < NO_LINES else ""}</text>'
+    )
 
 
 _SMALL = 'font-size="11" fill-opacity=".8"'
 _TIMES = "\N{MULTIPLICATION SIGN}"
-_TAG = 'font-size="9.5" fill-opacity=".8"'
 _END = 'text-anchor="end"'
 
 

@@ -60,6 +60,14 @@ def _view(found: FlowGraph) -> View:
 
 def _node(at: int, node: GraphNode, places: Layout) -> NodeView:
     (x, y), (width, height) = places.positions[at], node_size(node.kind)
-    made: dict[str, object] = {"state": _PLANNED, "total": 1, "counts": _NONE, "strip": "", "progress": None}
+    made: dict[str, object] = {
+        "open": None,
+        "parent": None,
+        "state": _PLANNED,
+        "total": 1,
+        "counts": _NONE,
+        "strip": "",
+        "progress": None,
+    }
     made |= {"id": at, "kind": node.kind, "name": node.name, "line": node.times or "once", "alert": ""}
     return cast("NodeView", made | {"x": x, "y": y, "w": width, "h": height})

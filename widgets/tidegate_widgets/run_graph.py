@@ -69,7 +69,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
                 model.apply(recorded(run.engine.store, run.number))
         graph = cls(model, live=True)
         graph._run = graph.conversation.actions.run = run
-        Follower(run.engine, run.number, graph._news, graph.context)
+        graph.conversation.subflows.follow(Follower(run.engine, run.number, graph._news, graph.context))
         return graph
 
     def offer_resume(self, resume: Callable[[], None]) -> None:
@@ -82,7 +82,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         """Follow the same run, which has just begun once more in this process."""
         self._run = self.conversation.actions.run = run
         self.conversation.drawing.live = True
-        Follower(run.engine, run.number, self._news, self.context)
+        self.soon(self.conversation.subflows.follow, Follower(run.engine, run.number, self._news, self.context))
 
     @classmethod
     def of_record(cls, engine: Engine, number: int) -> RunGraph:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from tidegate.model.events import (
     ArtifactMade,
@@ -27,7 +28,9 @@ class StoredRun:
     A look costs what is new: subflows that have ended are not looked at again.
     """
 
-    def __init__(self, store: EventStore, number: int) -> None:
+    def __init__(self, store: EventStore, number: int, opened: set[int] | None = None) -> None:
+        self._opened = set[int]() if opened is None else opened
+        """The subflows whose task runs are told of, too."""
         self._store = store
         self._number = number
         self._after = 0
@@ -35,6 +38,11 @@ class StoredRun:
         self._at_work: dict[int, bool] = {}
         """The task runs that stand for subflows; false for those whose subflow has no more to say."""
         self._subflows: dict[int, StoredRun] = {}
+
+    def also(self, subflow: int) -> Callable[[], None]:
+        """Tell of the task runs of a subflow too, until what this returns is called."""
+        self._opened.add(subflow)
+        return partial(self._opened.discard, subflow)
 
     def news(self, artifacts: bool = True) -> list[Event]:
         """What has come since the last call; `artifacts`, which are read as a whole, only where that is wanted.
@@ -69,5 +77,6 @@ class StoredRun:
 
     def _of_subflows(self, task_run: int, artifacts: bool) -> Iterator[list[Event]]:
         for row in self._store.subflow_runs(self._number, task_run):
-            subflow = self._subflows.setdefault(row.number, StoredRun(self._store, row.number))
-            yield [event for event in subflow.news(artifacts) if isinstance(event, _TOLD_ABOVE)]
+            subflow = self._subflows.setdefault(row.number, StoredRun(self._store, row.number, self._opened))
+            below = subflow.news(artifacts)
+            yield [each for each in below if isinstance(each, _TOLD_ABOVE) or each.flow_run in self._opened]

@@ -22,20 +22,21 @@ class _Span(NamedTuple):
     end: float | None
 
 
-def timeline(model: GraphModel, nodes: Sequence[Node], now: float, left: float | None = None) -> Timeline:
-    """The timeline of these nodes; `now` is where it ends, unless the run has ended, and `left` are the seconds for
-    which it is likely to go on."""
-    began = min((node.first_created for node in nodes), default=now)
+def timeline(
+    model: GraphModel, drawn: Sequence[tuple[GraphModel, Node]], now: float, left: float | None = None
+) -> Timeline:
+    """The timeline of a run with these nodes, each with its model; it ends with the run, or `now`, and `left` are the
+    seconds for which it is likely to go on."""
+    began = min((node.first_created for _, node in drawn), default=now)
     end = model.ended if model.ended is not None else now
-    spans = [_spans(model, node, began) for node in nodes]
+    spans = [_spans(*each, began) for each in drawn]
     # A clock may have been set back, and then a task run ends after its flow run.
     last = max((span.end for each in spans for span in each if span.end is not None), default=0.0)
     seconds = max(end - began, last, 0.001)
-    likely = None if left is None else seconds + left
     return {
         "seconds": seconds,
-        "likely": likely,
-        "lanes": [_lane(*each, seconds) for each in zip(nodes, spans, strict=True)],
+        "likely": None if left is None else seconds + left,
+        "lanes": [_lane(*at, each, seconds) for at, each in zip(drawn, spans, strict=True)],
     }
 
 
@@ -49,13 +50,13 @@ def _spans(model: GraphModel, node: Node, began: float) -> list[_Span]:
     return spans
 
 
-def _lane(node: Node, open_spans: list[_Span], seconds: float) -> Lane:
+def _lane(model: GraphModel, node: Node, open_spans: list[_Span], seconds: float) -> Lane:
     spans = [(letter, start, seconds if end is None else end) for letter, start, end in open_spans]
     if len(spans) <= FEW:
         bars: list[Bar] = [{"letter": letter, "start": start, "end": end} for letter, start, end in spans]
-        return {"node": node.site, "bars": bars, "heights": [], "failed": []}
+        return {"node": model.base + node.site, "bars": bars, "heights": [], "failed": []}
     failed = sorted(end for letter, _, end in spans if letter == "f")
-    return {"node": node.site, "bars": [], "heights": _heights(spans, seconds), "failed": failed[:FEW]}
+    return {"node": model.base + node.site, "bars": [], "heights": _heights(spans, seconds), "failed": failed[:FEW]}
 
 
 def _heights(spans: Iterable[tuple[str, float, float]], seconds: float) -> list[int]:

@@ -107,6 +107,12 @@ def node_line(node: Node, waits_for: int) -> str:
     return f"waits for {waits_for:,}" if waits_for else "waiting"
 
 
+def box_line(model: GraphModel, line: str) -> str:
+    """The line of a subflow that is open, with the flow run that is in it: ``6 of 15 done · 41.2s``."""
+    done = sum(node.counts["d"] for node in model.nodes.values())
+    return f"{done:,} of {model.total:,} done · {line}"
+
+
 def node_alert(node: Node) -> str:
     """What needs attention in a group."""
     if len(node.members) == 1:
@@ -191,7 +197,7 @@ def versions_text(model: GraphModel, node: Node) -> str:
     return ", ".join(parts) or "none has begun"
 
 
-def detail(model: GraphModel, node: Node, number: int, dials: Sequence[Dial] = ()) -> Detail:
+def detail(model: GraphModel, node: Node, dials: Sequence[Dial] = ()) -> Detail:
     """What the inspector shows about a node, which has these dials."""
     members = len(node.members)
     facts: list[Fact] = []
@@ -211,24 +217,27 @@ def detail(model: GraphModel, node: Node, number: int, dials: Sequence[Dial] = (
     if state.message and not node.failures:
         facts.append({"label": "Message", "text": state.message})
     return {
-        "node": number,
+        "node": model.base + node.site,
         "name": node.task,
         "state": state_view(state),
         "facts": facts,
-        "member": node.members[0] if members == 1 else None,
-        "errors": [_error(node, same) for same in node.errors],
+        "member": model.base + node.members[0] if members == 1 else None,
+        "errors": [_error(model, node, same) for same in node.errors],
         "dials": list(dials),
     }
 
 
-def _error(node: Node, same: SameError) -> ErrorView:
+def _error(model: GraphModel, node: Node, same: SameError) -> ErrorView:
     runs = same.examples(node.members)
     first = next((each.state for each in node.failures if each.number == runs[0][0]), None)
     many = len(node.members) > 1
     return {
         "error": same.text,
         "total": len(same.places),
-        "runs": [{"number": number, "label": f"{node.task}[{place}]" if many else node.task} for number, place in runs],
+        "runs": [
+            {"number": model.base + number, "label": f"{node.task}[{place}]" if many else node.task}
+            for number, place in runs
+        ],
         "traceback": traceback_text(first) if first is not None else "",
     }
 

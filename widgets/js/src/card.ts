@@ -40,15 +40,16 @@ export class Card {
   #bar: SegmentBar | null = null;
   #strip: SVGSVGElement | null = null;
   #progress = html("i", { class: "progress" });
-  /** Opens the task runs of a group; beside the card, because a button holds no other.  Null for what is one run. */
+  /** Opens the task runs of a group, or a subflow; beside the card, because a button holds no other.  Null for a task. */
   readonly expand: HTMLButtonElement | null = null;
+  #word = html("span");
+  #glyph = icon("fit");
 
   constructor(node: NodeView) {
     this.node = node;
-    if (node.kind === "group") {
-      const label = `Expand ${node.name}`;
-      const names = { type: "button", class: "expand", "aria-label": label, "data-expand": node.id, tabindex: -1 };
-      this.expand = html("button", names, icon("fit"), html("span", {}, "Expand"));
+    if (node.kind !== "task") {
+      const names = { class: "expand", "data-expand": node.id, tabindex: -1 };
+      this.expand = html("button", { type: "button", ...names }, this.#glyph, this.#word);
     }
     const head = html("div", { class: "head", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
     const foot = html("div", { class: "foot", "aria-hidden": "true" }, this.#line, this.#alert);
@@ -57,8 +58,6 @@ export class Card {
       this.#bar = new SegmentBar();
       this.#strip = svg("svg", { class: "strip", "aria-hidden": "true" });
       middle.push(this.#bar.element, this.#strip);
-    } else if (node.kind === "flow") {
-      foot.append(html("span", { class: "tag" }, "subflow"));
     }
     this.element = html(
       "div",
@@ -88,16 +87,24 @@ export class Card {
       "data-family": shape === "cancelled" ? "gone" : family,
       "data-waiting": type === "SCHEDULED" || type === "PENDING",
       title: node.name,
+      "aria-expanded": node.open === null ? null : String(node.open),
     });
     setText(this.#spoken, nodeLabel(node) + (node.alert && node.total === 1 ? `, ${node.alert}` : ""));
     element.style.transform = `translate(${node.x}px,${node.y}px)`;
-    if (this.expand) this.expand.style.translate = `calc(${node.x + node.w - 6}px - 100%) ${node.y + 5}px`;
+    if (this.expand) {
+      const word = node.open ? "Close" : node.kind === "flow" ? "Open" : "Expand";
+      show(this.expand, node.kind === "group" || node.open !== null);
+      set(this.expand, { "aria-label": `${word} ${node.name}` });
+      setText(this.#word, word);
+      setIcon(this.#glyph, node.open ? "close" : "fit");
+      this.expand.style.translate = `calc(${node.x + node.w - 6}px - 100%) ${node.y + (node.open ? 1 : 5)}px`;
+    }
     element.style.width = `${node.w}px`;
     element.style.height = `${node.h}px`;
     setIcon(this.#icon, shape, family);
     setText(this.#name, node.name);
     setText(this.#times, timesOf(node));
-    setText(this.#line, node.line);
+    setText(this.#line, node.kind === "flow" ? `subflow · ${node.line}` : node.line);
     setText(this.#alert, node.alert);
     const shown = node.progress !== null && node.kind !== "group" && family === "active";
     show(this.#progress, shown);

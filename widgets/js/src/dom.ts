@@ -75,3 +75,11 @@ export function numberOf(target: EventTarget | null, name: string): number | nul
 export function show(element: HTMLElement, shown: boolean): void {
   if (element.hidden === shown) element.hidden = !shown;
 }
+
+/** Puts `children` first in `parent`, in that order; those that stand right are not touched, and keep the focus. */
+export function arrange(parent: Element, children: Element[]): void {
+  children.forEach((child, place) => {
+    const there = parent.children[place] ?? null;
+    if (there !== child) parent.insertBefore(child, there);
+  });
+}

@@ -25,7 +25,7 @@ export class Expanded {
 
   constructor(store: Store, select: Select, close: () => void) {
     this.#store = store;
-    this.#list = new List(store, select, "Task runs of the group");
+    this.#list = new List(store, select, () => {}, "Task runs of the group");
     const shut = iconButton("close", "Close the group", close, "close");
     const top = html("div", { class: "top" }, this.#name, this.#times, this.#line, html("span", { class: "space" }), shut);
     const label = "Task runs of a group";

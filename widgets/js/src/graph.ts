@@ -44,6 +44,7 @@ export class Graph {
   #width = 0;
   #at = { x: 0, y: 0, scale: 1 };
   #fitted = true;
+  #boxes = 0;
   #current: number | null = null;
   #drag: { x: number; y: number; moved: boolean } | null = null;
   #sizes: ResizeObserver | null = null;
@@ -76,21 +77,28 @@ export class Graph {
 
   update(view: View, filter: Filter): void {
     const grown = view.width !== this.#view?.width || view.height !== this.#view?.height;
+    const boxes = view.nodes.filter(({ open }) => open).length;
     this.#view = view;
     for (const node of view.nodes) {
       const card = this.#byId.get(node.id);
-      if (card) card.update(node);
-      else this.#add(node);
+      // A second call makes a group of a task.
+      if (card?.node.kind === node.kind) card.update(node);
+      else this.#add(node, card);
       set(this.#byId.get(node.id)!.element, { "data-faded": !filter.matches(node) });
     }
+    if (this.#byId.size > view.nodes.length) this.#drop(new Set(view.nodes.map(({ id }) => id)));
     this.#updateEdges(view.edges);
     show(this.#empty, view.nodes.length === 0);
     show(this.#zoom, view.nodes.length > 0);
     if (this.#current === null && view.nodes[0]) this.#setCurrent(view.nodes[0].id);
     if (grown) {
       set(this.#edges, { width: view.width, height: view.height });
-      if (this.#fitted && this.selected === null) this.#fitWidth();
+      if (boxes !== this.#boxes || (this.#fitted && this.selected === null)) this.#fitWidth();
+      // What was just opened or closed is still before one's eyes.
+      const current = boxes === this.#boxes ? undefined : this.#byId.get(this.#current!);
+      if (current) this.#bringIntoSight(current.node);
     }
+    this.#boxes = boxes;
   }
 
   /** Marks `node` and its edges, or nothing for null. */
@@ -107,10 +115,29 @@ export class Graph {
     this.#byId.get(node)?.element.focus({ preventScroll: true });
   }
 
-  #add(node: NodeView): void {
+  #add(node: NodeView, old: Card | undefined): void {
     const card = new Card(node);
     this.#byId.set(node.id, card);
     this.#cards.append(card.element, ...(card.expand ? [card.expand] : []));
+    if (!old) return;
+    const focused = old.element.matches(":focus");
+    set(card.element, { "data-selected": node.id === this.selected, tabindex: old.element.getAttribute("tabindex") });
+    old.element.remove();
+    old.expand?.remove();
+    if (focused) this.focus(node.id);
+  }
+
+  /** Takes away what is not among `kept`: the nodes of a box that was closed.  The focus goes to the box. */
+  #drop(kept: Set<number>): void {
+    for (const [id, { element, expand, node }] of this.#byId) {
+      if (kept.has(id)) continue;
+      const focused = element.matches(":focus");
+      element.remove();
+      expand?.remove();
+      this.#byId.delete(id);
+      if (id === this.#current) this.#setCurrent(node.parent ?? kept.values().next().value!);
+      if (focused && this.#current !== null) this.focus(this.#current);
+    }
   }
 
   #updateEdges(edges: readonly EdgeView[]): void {
@@ -296,10 +323,23 @@ export class Graph {
     };
     if (zooms[event.key]) zooms[event.key]!();
     else if (node === null) return;
+    else if (event.key === "Enter" && this.#openable(node)) this.#expand(node);
     else if (event.key === "Enter" || event.key === " ") this.#choose(node);
     else if (event.key.startsWith("Arrow")) this.#step(node, event.key);
     else return;
     taken(event);
+  }
+
+  #openable(node: number): boolean {
+    return this.#byId.get(node)?.node.open != null;
+  }
+
+  /** The open box that has the focus, or that the focused node is in; null if there is none. */
+  get box(): number | null {
+    const root = this.element.getRootNode();
+    const id = root instanceof ShadowRoot ? nodeOf(root.activeElement) : null;
+    const node = id === null ? undefined : this.#byId.get(id)?.node;
+    return node ? (node.open ? node.id : node.parent) : null;
   }
 
   #choose(node: number): void {
@@ -339,8 +379,16 @@ function arrowOf(path: string): string {
   return `M${x - 6},${y - 3.6}L${x},${y}L${x - 6},${y + 3.6}`;
 }
 
-/** Where an arrow key leads: left and right along the edges, up and down within the column. */
+/** Where an arrow key leads: left and right along the edges, up and down within the column; down into an open box. */
 export function neighbour(view: View, from: NodeView, key: string): NodeView | null {
+  const inside = key === "ArrowDown" && from.open && view.nodes.find((node) => node.parent === from.id);
+  const found = inside || beside(view, from, key);
+  const box = found ? undefined : view.nodes.find((node) => node.id === from.parent);
+  if (!box) return found;
+  return key === "ArrowUp" || key === "ArrowLeft" ? box : neighbour(view, { ...box, open: false }, key);
+}
+
+function beside(view: View, from: NodeView, key: string): NodeView | null {
   const middle = (node: NodeView): number => node.y + node.h / 2;
   const near = new Set<number>();
   for (const { source, target } of view.edges) {
@@ -350,7 +398,7 @@ export function neighbour(view: View, from: NodeView, key: string): NodeView | n
   const sideways = key === "ArrowRight" || key === "ArrowLeft";
   const sign = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
   const candidates = view.nodes.filter((node) => {
-    if (node.id === from.id) return false;
+    if (node.id === from.id || node.parent !== from.parent) return false;
     if (near.size) return near.has(node.id);
     if (sideways) return sign * (node.x - from.x) > 0;
     return sign * (middle(node) - middle(from)) > 0 && node.x < from.x + from.w && from.x < node.x + node.w;

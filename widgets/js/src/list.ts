@@ -1,6 +1,6 @@
 /** The task runs as a table that is read and walked through row by row; what the graph shows, for whoever cannot see it. */
 
-import { html, isModified, set, setText, show, taken } from "./dom";
+import { arrange, html, isModified, set, setText, show, taken } from "./dom";
 import type { Filter } from "./filter";
 import { PAGE } from "./protocol";
 import type { MemberPage, MemberRow, NodeView, Sort, View } from "./protocol";
@@ -36,11 +36,15 @@ export class List {
   #awaited: { node: number; place: number } | null = null;
   #sort: Sort = "place";
   #chosen = "";
+  #depths = new Map<number, number>();
   #followed: number | null = null;
+  #openBox: (node: number) => void;
   #draw = (): void => {};
 
-  constructor(store: Store, select: Select, label = "Task runs") {
+  /** `open` opens or closes a subflow. */
+  constructor(store: Store, select: Select, open: (node: number) => void, label = "Task runs") {
     this.#store = store;
+    this.#openBox = open;
     this.#select = select;
     const head = html("tr", {}, ...COLUMNS.map((name) => html("th", { scope: "col" }, name)));
     this.#table = html("table", { role: "treegrid", "aria-label": label, tabindex: -1 }, html("thead", {}, head), this.#body);
@@ -56,6 +60,8 @@ export class List {
     if (within !== null && !this.#open.has(within)) this.#open.set(within, 0);
     this.#follow(filter, selected);
     const nodes = view.nodes.filter((node) => (within === null ? filter.matches(node) : node.id === within));
+    this.#depths = new Map();
+    for (const { id, parent } of view.nodes) this.#depths.set(id, 1 + (this.#depths.get(parent!) ?? 0));
     const items = nodes.flatMap((node) => this.#itemsOf(node, filter, within !== null));
     this.#arrange(items);
     for (const item of items) this.#drawItem(item, filter, selected);
@@ -107,14 +113,16 @@ export class List {
   #drawItem(item: Item, filter: Filter, selected: Selection | null): void {
     const row = this.#rows.get(item.key)!;
     const { node, member } = item;
+    const level = this.#depths.get(node.id)!;
     if (row instanceof PageRow) {
       const first = this.#open.get(node.id) ?? 0;
       const total = this.#store.page(node.id, first, filter.word ?? "", this.#sort)?.total ?? null;
+      set(row.element, { "aria-level": level + 1 });
       row.update(first, total, filter.word === null && this.#sort === "place", this.#sort);
       return;
     }
     const chosen = selected?.node === node.id && selected.member === (member?.number ?? null);
-    row.update(member ? memberLook(member, chosen) : nodeLook(node, chosen, this.#open.has(node.id)));
+    row.update(member ? memberLook(member, chosen, level + 1) : nodeLook(node, chosen, level, this.#isOpen(node)));
   }
 
   /** Opens the page with the task run that was selected elsewhere. */
@@ -136,16 +144,16 @@ export class List {
     const gone = new Set(this.#rows.keys());
     const had = this.#current;
     const focused = this.#focused;
-    items.forEach(({ key, node, turns }, place) => {
+    const elements = items.map(({ key, node, turns }) => {
       gone.delete(key);
       let row = this.#rows.get(key);
       if (!row) {
         row = turns ? this.#turns(key, node.id) : new Row(key);
         this.#rows.set(key, row);
       }
-      const there = this.#body.children[place] ?? null;
-      if (there !== row.element) this.#body.insertBefore(row.element, there);
+      return row.element;
     });
+    arrange(this.#body, elements);
     for (const key of gone) {
       this.#rows.get(key)!.element.remove();
       this.#rows.delete(key);
@@ -197,14 +205,16 @@ export class List {
     if (!item || item.turns || isModified(event)) return;
     const rows = this.#items.filter(({ turns }) => !turns);
     const at = rows.indexOf(item);
-    const first = this.#open.get(item.node.id);
+    const { node, member } = item;
+    const open = this.#isOpen(node);
+    const up = member ? node.id : node.parent;
     const actions: Record<string, () => void> = {
       ArrowDown: () => this.#go(rows[at + 1]?.key ?? item.key),
       ArrowUp: () => this.#go(rows[at - 1]?.key ?? item.key),
       Home: () => this.#go(rows[0]!.key),
       End: () => this.#go(rows.at(-1)!.key),
-      ArrowRight: () => (first === undefined ? this.#toggle(item) : this.#go(rows[at + 1]?.key ?? item.key)),
-      ArrowLeft: () => (item.member ? this.#go(`${item.node.id}`) : first !== undefined && this.#toggle(item)),
+      ArrowRight: () => (open === false && !member ? this.#toggle(item) : this.#go(rows[at + 1]?.key ?? item.key)),
+      ArrowLeft: () => (open && !member ? this.#toggle(item) : this.#go(`${up ?? node.id}`)),
       PageDown: () => this.#turn(item, 1),
       PageUp: () => this.#turn(item, -1),
       Enter: () => this.#choose(item),
@@ -223,9 +233,17 @@ export class List {
   }
 
   #toggle({ node }: Item): void {
-    if (node.kind !== "group") return;
+    if (node.kind !== "group") {
+      if (node.open !== null) this.#openBox(node.id);
+      return;
+    }
     if (!this.#open.delete(node.id)) this.#open.set(node.id, 0);
     this.#draw();
+  }
+
+  /** Null where there is nothing to open. */
+  #isOpen(node: NodeView): boolean | null {
+    return node.kind === "group" ? this.#open.has(node.id) : node.open;
   }
 
   #choose({ node, member }: Item): void {
@@ -259,13 +277,13 @@ function keyOf(target: EventTarget | null): string | null {
   return (target instanceof Element && target.closest<HTMLElement>("[data-row]")?.dataset.row) || null;
 }
 
-function nodeLook(node: NodeView, selected: boolean, open: boolean): Look {
+function nodeLook(node: NodeView, selected: boolean, level: number, open: boolean | null): Look {
   const { name, state, line, alert, total, kind } = node;
   const times = kind === "flow" ? "subflow" : timesOf(node);
-  return { name, times, state, runs: count(total), line, alert, selected, level: 1, open: kind === "group" ? open : null };
+  return { name, times, state, runs: count(total), line, alert, selected, level, member: false, open };
 }
 
-function memberLook(member: MemberRow, selected: boolean): Look {
+function memberLook(member: MemberRow, selected: boolean, level: number): Look {
   const { label, state, line } = member;
-  return { name: label, times: "", state, runs: "", line, alert: "", selected, level: 2, open: null };
+  return { name: label, times: "", state, runs: "", line, alert: "", selected, level, member: true, open: null };
 }

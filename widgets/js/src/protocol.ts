@@ -101,6 +101,10 @@ export interface NodeView {
   counts: Counts;
   strip: string;
   progress: number | null;
+  /** Whether a subflow is a box with its nodes; null for what cannot be opened. */
+  open: boolean | null;
+  /** The box that it stands in. */
+  parent: number | null;
   x: number;
   y: number;
   w: number;
@@ -261,6 +265,7 @@ export type FromKernel =
 export type ToKernel =
   | { kind: "hello"; id: string }
   | { kind: "resync" }
+  | { kind: "open"; id: string; node: number; open: boolean }
   | {
       kind: "do";
       id: string;

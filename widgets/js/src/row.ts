@@ -20,6 +20,7 @@ export interface Look {
   /** Whether its task runs are shown below it; null where there is nothing to show. */
   open: boolean | null;
   level: number;
+  member: boolean;
 }
 
 export class Row {
@@ -40,12 +41,14 @@ export class Row {
   }
 
   update(look: Look): void {
-    const { selected, open, level } = look;
+    const { selected, open, level, member } = look;
     set(this.element, {
       "aria-selected": String(selected),
       "aria-level": level,
+      "data-member": member,
       "aria-expanded": open === null ? null : String(open),
     });
+    this.element.style.setProperty("--level", String(level - 1));
     set(this.#twist, { class: open === null ? "twist none" : "twist" });
     setIcon(this.#icon, shapeOf(look.state), look.state.family);
     setText(this.#name, look.name);
@@ -85,7 +88,7 @@ export class PageRow {
       if (event.key === "Enter" && place >= 0) turn(Math.min(Math.floor(place), this.#total - 1));
     });
     const parts = html("span", { class: "turn" }, this.#back, this.#text, this.#on, this.#goTo, this.#sort);
-    this.element = html("tr", { "data-row": key, class: "turns", "aria-level": 2 }, html("td", { colspan: 4 }, parts));
+    this.element = html("tr", { "data-row": key, class: "turns" }, html("td", { colspan: 4 }, parts));
   }
 
   /** `total` is null while it is not known; `any` says that a place is one among all task runs. */

@@ -147,6 +147,11 @@ export class Store {
     this.#do("turn", { verb: "turn", node, dial, value });
   }
 
+  /** Opens a subflow as a box, or closes it: for all who look at the run, because the kernel lays out. */
+  open(node: number, open: boolean): void {
+    this.#send({ kind: "open", id: this.#id(), node, open });
+  }
+
   #do(what: Asked, message: Order): void {
     // The result of a run that has ended can be loaded, too.
     const there = message.member === undefined ? this.connection === "live" : this.reachable;
@@ -369,6 +374,7 @@ export class Store {
       return;
     }
     if (delta.seq <= this.view.seq) return;
+    if (delta.width !== undefined) this.nodes = new Map();
     for (const node of delta.nodes) this.nodes.set(node.id, node);
     this.view = {
       ...this.view,

@@ -1,6 +1,6 @@
 /** When the task runs ran: a lane for each node, with a bar for each run, or a profile of how many ran at once. */
 
-import { html, isModified, numberOf, set, setText, show, svg, taken, tell } from "./dom";
+import { arrange, html, isModified, numberOf, set, setText, show, svg, taken, tell } from "./dom";
 import type { Filter } from "./filter";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Lane, NodeView, View } from "./protocol";
@@ -56,8 +56,13 @@ export class Timeline {
     const seconds = timeline?.seconds ?? 1;
     const length = Math.max(seconds, timeline?.likely ?? 0);
     let shown = 0;
+    const rows = new Map(view.nodes.map(({ id }) => [id, this.#byId.get(id) ?? new LaneRow(id)]));
+    // Boxes open and close, and their nodes stand below them.
+    for (const [id, { element }] of this.#byId) if (!rows.has(id)) element.remove();
+    arrange(this.#lanes, [...rows.values()].map(({ element }) => element));
+    this.#byId = rows;
     for (const node of view.nodes) {
-      const row = this.#byId.get(node.id) ?? this.#add(node.id);
+      const row = rows.get(node.id)!;
       const fits = filter.matches(node);
       shown += Number(fits);
       show(row.element, fits);
@@ -77,13 +82,6 @@ export class Timeline {
 
   focus(node: number): void {
     this.#byId.get(node)?.element.focus();
-  }
-
-  #add(node: number): LaneRow {
-    const row = new LaneRow(node);
-    this.#byId.set(node, row);
-    this.#lanes.append(row.element);
-    return row;
   }
 
   #drawAxis(seconds: number, length: number): void {

@@ -63,15 +63,16 @@ export class RunGraph {
     const prefix = `view-${++displays}`;
     const select = (selection: Selection | null): void => this.#select(selection);
     const expand = (node: number | null): void => this.#expand(node);
+    const open = (node: number): void => this.#open(node);
     this.#header = new Header(store, (word) => {
       this.#filter.word = word;
       this.#draw();
     });
     this.#form = new QuestionForm(store);
     this.#toolbar = new Toolbar(prefix, (mode) => this.#turnTo(mode), (text) => this.#find(text), () => this.#goToFound());
-    this.#graph = new Graph((node) => select({ node, member: null }), expand);
+    this.#graph = new Graph((node) => select({ node, member: null }), open);
     this.#timeline = new Timeline(store, select);
-    this.#list = new List(store, select);
+    this.#list = new List(store, select, open);
     this.#inspector = new Inspector(store, prefix, select, expand);
     this.#expanded = new Expanded(store, select, () => expand(null));
     this.#artifacts = new Artifacts(store);
@@ -132,7 +133,8 @@ export class RunGraph {
   }
 
   #draw(): void {
-    const { view, connection } = this.#store;
+    const { view, connection, reachable } = this.#store;
+    set(this.#panel, { "data-away": !reachable });
     show(this.#panel, view !== null);
     if (!view) return;
     const { run } = view;
@@ -209,6 +211,13 @@ export class RunGraph {
     if (selection === null && before !== null) this.#giveBack(before);
   }
 
+  /** Opens a subflow, or closes it; shows the task runs of a group. */
+  #open(id: number): void {
+    const node = this.#store.nodes.get(id);
+    if (node?.kind === "flow") this.#store.open(id, !node.open);
+    else this.#expand(id);
+  }
+
   /** Shows the task runs of a group over the graph, or the graph again for null. */
   #expand(node: number | null): void {
     const before = this.#expanded.node;
@@ -251,6 +260,7 @@ export class RunGraph {
     if (key === "Escape" && this.#inspector.selected) this.#select(null);
     else if (key === "Escape" && this.#expanded.node !== null) this.#expand(null);
     else if (key === "Escape" && !this.#keys.hidden) this.#toggleKeys();
+    else if (key === "Escape" && this.#graph.box !== null) this.#open(this.#graph.box);
     else if (typing) return;
     else if (key === "?") this.#toggleKeys();
     else if (mode) this.#turnTo(mode);

@@ -97,6 +97,8 @@ export function node(id: number, some: Partial<NodeView> = {}): NodeView {
     counts: counts({ done: 1 }),
     strip: "",
     progress: null,
+    open: null,
+    parent: null,
     x: 20 + 208 * (id - 1),
     y: 20,
     w: 156,

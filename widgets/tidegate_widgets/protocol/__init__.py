@@ -20,6 +20,7 @@ Page to kernel:
 
 - ``{"kind": "hello", "id": str}``      a page model exists; repeated at 0, 0.3, 1, 2, 4 s until a ``snap`` comes
 - ``{"kind": "resync"}``                a gap in ``seq`` was seen
+- ``{"kind": "open", "id": str, "node": int, "open": bool}``  a subflow is to be a box with its nodes, or one node
 - ``{"kind": "do", "id": str, "verb": Verb}``  repeated each second until it is answered; carried out once
 - ``{"kind": "do", "id": str, "verb": "resume", "flow_run": int, "key": str, "input": {name: str | bool}}``
   the answer to that flow run's question of that key: what was typed, by field; a choice as its number

@@ -28,6 +28,10 @@ class NodeView(TypedDict):
     Empty for single runs."""
     progress: float | None
     """0 to 1 for groups of known size, else null."""
+    open: bool | None
+    """For a subflow: whether it is a box with its own nodes in it, or could be; null for all that cannot be opened."""
+    parent: int | None
+    """The box that it stands in; null outside of all."""
     x: float
     y: float
     w: float
@@ -56,12 +60,13 @@ class View(TypedDict):
     height: float
     """The extent of the drawn graph, in px at zoom 1."""
     nodes: list[NodeView]
+    """In order of appearance; those of a box follow the box."""
     edges: list[EdgeView]
 
 
 class Delta(TypedDict):
     """What changed.  `nodes` replace those of the same id; when the structure changed, `edges` and the extent come
-    too and replace the old ones, and every node that moved is among `nodes`.  Nodes never disappear."""
+    too and replace the old ones, and so does `nodes`: it then has all of them, in order."""
 
     seq: int
     run: RunView
