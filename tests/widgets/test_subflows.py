@@ -177,7 +177,7 @@ def test_the_task_runs_in_a_box_tell_their_story(page: DrawnPage) -> None:
         detail = page.get(node=node["id"])["detail"]
         assert (detail["node"], detail["errors"][0]["error"]) == (node["id"], "ValueError: bad row 3")
         failed = detail["errors"][0]["runs"][0]["number"]
-        rows = page.get(members=node["id"], first=0, only="")["page"]["rows"]
+        rows = page.get(members=node["id"], first=0, only="", sort="place")["page"]["rows"]
         assert [row["label"] for row in rows] == ["double[0]", "double[1]", "double[2]"]
         assert rows[2]["number"] == failed
         story = page.get(member=failed)["member"]
