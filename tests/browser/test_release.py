@@ -56,6 +56,14 @@ def button(page: Page, cell: int, verb: str) -> None:
     page.cell(cell).locator(f"[data-verb={verb}]").click()
 
 
+def goes_on(page: Page, cell: int, verb: str) -> None:
+    """The first press says what that keeps, the second one does it."""
+    button(page, cell, verb)
+    expect(page.cell(cell).locator(".panel header")).to_contain_text("Runs again:")
+    page.screenshot(SHOTS / f"plan-{verb}.png")
+    button(page, cell, verb)
+
+
 def test_a_released_cell_is_mended_elsewhere_and_resumed_from_its_page(lab: Lab, folder: Path) -> None:
     with cells(lab, MENDED, "x") as page:
         begun(page, folder)
@@ -75,7 +83,7 @@ def test_a_released_cell_is_mended_elsewhere_and_resumed_from_its_page(lab: Lab,
         page.run_to_end(3)
         for at in (2, 3):
             (folder / f"go-{at}").touch()
-        button(page, 2, "resume")
+        goes_on(page, 2, "resume")
         expect(panel).to_contain_text("Completed")
         expect(page.cell(2)).to_contain_text("the end is 4")
         assert page.run_to_end(4) == ["4"]
@@ -97,7 +105,7 @@ def test_what_failed_is_retried_from_the_page(lab: Lab, folder: Path) -> None:
         (folder / "fail").unlink()
         for at in range(4):
             (folder / f"go-{at}").touch()
-        button(page, 2, "retry")
+        goes_on(page, 2, "retry")
         expect(panel).to_contain_text("Completed")
         assert (folder / "ran").read_text().split() == ["0", "0", "1", "2", "3"]
 
@@ -125,7 +133,7 @@ def test_after_the_death_of_a_kernel_attach_brings_the_graph_back(lab: Lab, fold
         page.screenshot(SHOTS / "attach.png")
         for at in (2, 3):
             (folder / f"go-{at}").touch()
-        button(page, 3, "resume")
+        goes_on(page, 3, "resume")
         expect(panel).to_contain_text("Completed")
         assert page.run_to_end(4) == ["4"]
         assert (folder / "ran").read_text().split() == ["0", "1", "1", "2", "3"]
@@ -140,7 +148,7 @@ def test_what_may_have_done_its_work_runs_again_when_somebody_says_so(lab: Lab, 
         for at in (2, 3):
             (folder / f"go-{at}").touch()
         panel = page.cell(3).locator(".panel")
-        button(page, 3, "resume")
+        goes_on(page, 3, "resume")
         expect(panel).to_contain_text("Asks for a decision on step-1")
         expect(panel).to_contain_text("step-1 was at work when its process ended, and may have done its work.")
         panel.screenshot(path=str(SHOTS / "asks-again.png"))

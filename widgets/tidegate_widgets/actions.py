@@ -73,6 +73,9 @@ class Actions:
         return turn(self._run_of(model), node, message.get("dial"), message.get("value"))
 
     def _with_run(self, action: Action, member: object) -> str:
+        root = self._boxes.root.created
+        if action == "plan" and member == 0 and root is not None:
+            return told(resume_plan(root.flow_run))
         model = self._boxes.model_of(member if isinstance(member, int) else 0)
         number = member - model.base if isinstance(member, int) else 0
         node, created = model.node_of(number), model.created
@@ -89,7 +92,7 @@ class Actions:
         if not model.state.is_at_rest():
             raise NotRunning("The run goes on: a task runs again once it has ended.")
         if action == "plan":
-            return told(name, resume_plan(created.flow_run, number))
+            return told(resume_plan(created.flow_run, number), name)
         if self.rerun is None:
             raise NotRunning("Nobody here can go on with the run.")
         self.rerun(number)
@@ -111,7 +114,8 @@ def _name(node: Node, number: int) -> str:
     return f"{node.task}_{node.members.index(number) if len(node.members) > 1 else 'result'}"
 
 
-def told(name: str, plan: ResumePlan) -> str:
-    """What a rerun of a task run would do: ``Runs again: parse[3], 2 behind that. Kept: 9,997.``"""
-    more = [f"{count:,} {why}" for why, count in plan.again.items() if why != "asked for"]
-    return f"Runs again: {', '.join([name, *more])}. Kept: {plan.kept:,}."
+def told(plan: ResumePlan, *first: str) -> str:
+    """What a resume would do, or a rerun of that task run: ``Runs again: parse[3], 2 behind that. Kept: 9,997.``"""
+    reasons = [f"{count:,} {why}" for why, count in plan.again.items() if why != "asked for"]
+    again = ", ".join([*first, *reasons]) or "nothing that has ended"
+    return f"Runs again: {again}. Kept: {plan.kept:,}."

@@ -5,7 +5,7 @@ import { button, html, set, setText, show, tell } from "./dom";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Counts, StateView, Verb } from "./protocol";
 import type { Filter } from "./filter";
-import type { Store } from "./store";
+import type { Said, Store } from "./store";
 import { COUNT_WORDS, count, duration, stateWords } from "./text";
 
 const CONFIRM_FOR = 3000;
@@ -108,7 +108,7 @@ export class Header {
     }
     tell(this.#note, run.note);
     set(this.#note, { class: run.state.family === "bad" || !run.saved ? "note error" : "note" });
-    tell(this.#answered, run.answered ?? "");
+    tell(this.#answered, this.#plan?.text ?? run.answered ?? "");
     setText(this.#hint, `${this.#store.words.lost ?? NO_CONNECTION} ${run.number}`);
     show(this.#hint, connection === "lost");
     tell(this.#error, error);
@@ -141,7 +141,7 @@ export class Header {
       const pending = this.#store.pending.has(verb);
       const asking = verb === "cancel" && this.#confirming !== null;
       const [rest, busy] = this.#store.words[verb] ?? LABELS[verb];
-      setText(made.lastElementChild!, pending ? busy : asking ? "Cancel run?" : rest);
+      setText(made.lastElementChild!, pending ? busy : asking ? "Cancel run?" : this.#plan ? `${rest} now` : rest);
       set(made, {
         // Not `disabled`: that would drop the focus of whoever pressed it.
         "aria-disabled": pending && "true",
@@ -170,7 +170,14 @@ export class Header {
       return;
     }
     this.#stopConfirming();
-    this.#store.ask(verb);
+    if (this.#store.view!.run.running || (this.#plan && !this.#plan.wrong)) this.#store.ask(verb);
+    else this.#store.act("plan", 0);
+  }
+
+  /** What going on with a run that is at rest would keep and run again: that is said first, the next press does it. */
+  get #plan(): Said | null {
+    const { said } = this.#store;
+    return said?.of === 0 ? said : null;
   }
 
   #stopConfirming(): void {
