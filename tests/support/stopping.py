@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sqlite3
+import time
 from pathlib import Path
 
 from tidegate.store.write_lock import lock_path
@@ -21,6 +22,7 @@ def stop_between_commits(pid: int, home: Path) -> int:
         if _is_free(home / "store.db"):
             return tries
         os.kill(pid, signal.SIGCONT)
+        time.sleep(0.001)  # stopped again at once, it would never come to the end of its commit
     raise AssertionError("it is always in a commit")
 
 
