@@ -10,11 +10,15 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from . import retention
 from .errors import StoreError
+from .plurals import counted
 from .settings import Settings
-from .store.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from .retention import Pruned
+    from .store.sqlite import SQLiteStore
 
 FIRST = 10.0
 """Seconds from the opening of a store to the first look: a short script has something better to do."""
@@ -41,11 +45,13 @@ def _look(store: SQLiteStore, limits: Settings) -> None:
         look_after(store, limits, AGAIN)
 
 
-def tidy(store: SQLiteStore, limits: Settings, now: float) -> retention.Pruned | None:
+def tidy(store: SQLiteStore, limits: Settings, now: float) -> Pruned | None:
     """Delete what the settings allow, the oldest first, until the store is no larger than they say; null if it is not.
 
     Raises `StoreError`; what was deleted until then stays deleted.
     """
+    from . import retention  # the first flow of a process does not wait for it
+
     size = limits.retention_size
     if size is None or retention.size_of(store) <= size:
         return None
@@ -55,8 +61,8 @@ def tidy(store: SQLiteStore, limits: Settings, now: float) -> retention.Pruned |
         return None
     done = retention.prune(store, runs, now)
     _log.info(
-        "%d flow runs that ended more than %g days ago were deleted: %s is larger than TIDEGATE_RETENTION_SIZE allows.",
-        done.runs,
+        "Deleted: %s that ended more than %g days ago, because %s is larger than TIDEGATE_RETENTION_SIZE allows.",
+        counted(done.runs, "flow run"),
         limits.retention_days,
         store.path,
     )

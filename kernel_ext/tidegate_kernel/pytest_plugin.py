@@ -53,8 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """The marker asks for the fixture, before all others: these may run flows, too."""
-    if item.get_closest_marker(FIXTURE) is not None and FIXTURE not in getattr(item, "fixturenames", [FIXTURE]):
-        getattr(item, "fixturenames").insert(0, FIXTURE)  # noqa: B009  # of functions alone
+    if isinstance(item, pytest.Function) and item.get_closest_marker(FIXTURE) and FIXTURE not in item.fixturenames:
+        item.fixturenames.insert(0, FIXTURE)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_the_oldest_go_until_it_is_small_enough(store: SQLiteStore, caplog: pyte
     with caplog.at_level(logging.INFO, "tidegate"):
         assert housekeeping.tidy(store, limits, NOW) is not None
     assert numbers(store) == [2, 3, 4, 5]
-    assert "1 flow runs that ended more than 30 days ago were deleted" in caplog.text
+    assert "Deleted: 1 flow run that ended more than 30 days ago" in caplog.text
 
 
 def test_what_is_younger_stays_whatever_it_takes(store: SQLiteStore) -> None:

@@ -68,7 +68,12 @@ def offered(graph: RunGraph, of: int) -> list[str]:
 def test_a_saved_result_is_bound_to_a_name_that_says_whose_it_is(graph: RunGraph) -> None:
     bound: list[Any] = []
     assert offered(graph, number(graph, "make")) == []
-    graph.conversation.actions.bind = lambda *given: bound.append(given) or f"{given[1]}_2"  # type: ignore[func-returns-value]
+
+    def bind(number: int, name: str, value: Any) -> str:
+        bound.append((number, name, value))
+        return f"{name}_2"
+
+    graph.conversation.actions.bind = bind
     assert offered(graph, number(graph, "make")) == ["load"]
     assert did(graph, "load", number(graph, "make", 1)) == "In the notebook: make_1_2"
     assert bound == [(number(graph, "make", 1), "make_1", {1})]

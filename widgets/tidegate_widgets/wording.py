@@ -14,6 +14,7 @@ import tidegate
 from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import State, StateType
 from tidegate.moments import duration
+from tidegate.plurals import counted
 from tidegate.sampling import SAMPLED
 
 from .form import Form, told
@@ -175,7 +176,7 @@ def _paused(model: GraphModel, counts: Counter[str]) -> str:
 
 
 def _runs(count: int) -> str:
-    return f"{count:,} task run" + ("" if count == 1 else "s")
+    return counted(count, "task run")
 
 
 def failures(model: GraphModel, total: int) -> str:

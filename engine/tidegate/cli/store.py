@@ -10,6 +10,7 @@ import click
 
 from .. import setting_kinds
 from ..moments import moment
+from ..plurals import counted
 from . import tables
 from .stores import opened
 
@@ -52,7 +53,7 @@ def stats() -> None:
     facts = [
         ("store", f"{held.path} (schema {found.schema}, SQLite {sqlite_version})"),
         ("size", f"{told(found.size)}, of which {told(found.free)} are free; log {told(found.log_size)}"),
-        ("results", f"{len(files):,} file{'' if len(files) == 1 else 's'}, {told(sum(files.values()))}"),
+        ("results", f"{counted(len(files), 'file')}, {told(sum(files.values()))}"),
         ("flow runs", f"{counts['flow_run']:,}" + (f" ({states})" if states else "")),
         ("task runs", f"{counts['task_run']:,}"),
         ("events", f"{counts['event']:,}"),
@@ -81,7 +82,7 @@ def check(context: click.Context) -> None:
             click.echo(line)
         counts = held.upkeep.stats().counts
     if many:
-        found = f"{many:,} problem{'' if many == 1 else 's'} in {held.path}."
+        found = f"{counted(many, 'problem')} in {held.path}."
         click.echo(
             f"{found}{' `tidegate store salvage` makes a new store of what is sound.' if torn else ''}", err=True
         )
@@ -141,7 +142,7 @@ def prune(days: float | None, keep: int | None, size: int | None, dry_run: bool)
             _tell(runs)
             return
         done = retention.prune(held, runs, now)
-    click.echo(f"{_runs(done.runs)} deleted, and {_files(done.files)} of {told(done.size)}.")
+    click.echo(f"{counted(done.runs, 'run')} deleted, and {counted(done.files, 'file')} of {told(done.size)}.")
 
 
 def _tell(runs: list[EndedRun]) -> None:
@@ -149,15 +150,7 @@ def _tell(runs: list[EndedRun]) -> None:
         head = ("run", "flow", "name", "ended", "about")
         rows = ((str(run.number), run.flow, run.name, moment(run.ended), told(run.size)) for run in runs)
         click.echo(tables.table(head, rows))
-    click.echo(f"{_runs(len(runs))} would be deleted.")
-
-
-def _runs(many: int) -> str:
-    return f"{many:,} run{'' if many == 1 else 's'}"
-
-
-def _files(many: int) -> str:
-    return f"{many:,} file{'' if many == 1 else 's'}"
+    click.echo(f"{counted(len(runs), 'run')} would be deleted.")
 
 
 @store.command()

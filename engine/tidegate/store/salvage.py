@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..plurals import counted
 from . import checksums, making, reader, schema
 from .sql_errors import SQL_ERRORS
 
@@ -47,8 +48,8 @@ class Salvaged:
     """Rows that are not what was written, or whose flow run is lost."""
 
     def __str__(self) -> str:
-        kept = f"{_many(self.flow_runs, 'flow run')} with {_many(self.task_runs, 'task run')}"
-        dropped = f" {_many(self.dropped, 'row')} that could be read {'was' if self.dropped == 1 else 'were'} wrong."
+        kept = f"{counted(self.flow_runs, 'flow run')} with {counted(self.task_runs, 'task run')}"
+        dropped = f" {counted(self.dropped, 'row')} that could be read {'was' if self.dropped == 1 else 'were'} wrong."
         return f"Kept: {kept}.{dropped if self.dropped else ''} The damaged file is {self.damaged}."
 
 
@@ -254,7 +255,3 @@ class _Table:
                 yield tuple(row)
             else:
                 self.dropped += 1
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
