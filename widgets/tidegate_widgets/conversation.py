@@ -6,19 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import compress
-from operator import not_
 from typing import Any, Protocol, get_args
 
 from tidegate.errors import TidegateError
-from tidegate.model.events import Event, TaskCreated, TaskState
+from tidegate.model.events import Event
 from tidegate.ports import EventStore
 from tidegate.rules.outcome import describe
 
 from .actions import Actions
 from .drawing import Drawing
 from .form import sentence
-from .graph_model import GraphModel, Node
+from .graph_model import TASK_RUNS, GraphModel, Node
 from .member import Record, look, told
 from .members import page
 from .protocol import Ack, Action, Sort, Verb, View
@@ -160,9 +158,11 @@ class Conversation:
     def news(self, events: Sequence[Event]) -> None:
         """Take in what has happened, and tell the pages what has changed by it."""
         number = self.model.created.flow_run if self.model.created else 0
-        inner = [isinstance(each, (TaskCreated, TaskState)) and each.flow_run != number for each in events]
-        self.model.apply(compress(events, map(not_, inner)))
-        self.subflows.take(compress(events, inner))
+        inner = [each for each in events if each.flow_run != number and type(each) in TASK_RUNS]
+        if inner:
+            events = [each for each in events if each.flow_run == number or type(each) not in TASK_RUNS]
+        self.model.apply(events)
+        self.subflows.take(inner)
         self.subflows.keep_up()
         self._redraw()
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged, TaskCreated, TaskState
+from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged
 from tidegate.portal import spawn
+
+from .graph_model import TASK_RUNS
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Follower:
 
         def note(events: Sequence[Event]) -> None:
             # Of the subflow itself a follower of the run above hears anyhow.
-            tasks = [event for event in events if isinstance(event, (TaskCreated, TaskState))]
+            tasks = [event for event in events if type(event) in TASK_RUNS]
             if tasks:
                 self._note(tasks)
 
@@ -86,6 +88,8 @@ class Follower:
 
     def _is_over(self, news: Sequence[Event]) -> bool:
         """True if nothing more is to come: the run has ended, and is saved."""
+        if TASK_RUNS.issuperset(map(type, news)):
+            return self._ended and not self._unsaved
         for event in news:
             if isinstance(event, SavingChanged):
                 self._unsaved = bool(event.problem)
@@ -101,7 +105,6 @@ class Follower:
         return bool(self._news) and isinstance(self._news[-1], (FlowState, InputAsked))
 
     def _take(self) -> list[Event]:
-        news: list[Event] = []
-        while self._news:
-            news.append(self._news.popleft())
-        return news
+        # Others append meanwhile, so it is neither copied nor exchanged.
+        take = self._news.popleft
+        return [take() for _ in range(len(self._news))]

@@ -7,8 +7,10 @@ site, so that ten thousand mapped runs are one box with a strip.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from tidegate.model.events import (
     ArtifactMade,
@@ -34,6 +36,9 @@ KEPT_FAILURES = 20
 MOST_ATTEMPTS = 255
 """Attempts of a task run that are told apart."""
 
+_ROOM = 1024
+"""So many task runs the columns grow by."""
+
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
 
@@ -41,7 +46,7 @@ WORST_FIRST = "fcarwd"
 """The same, what needs a look before what does not."""
 
 _ENDED = "dfc"
-_FAILED = ord("f")
+_WAITING = "wa"
 
 _LETTER = {
     StateType.SCHEDULED: "a",
@@ -58,6 +63,9 @@ _LETTER = {
 _ODD = frozenset({"NotReady", "Throttled"})
 
 PENDING = State(StateType.PENDING, "Pending")
+
+TASK_RUNS = frozenset((TaskCreated, TaskState))
+"""The events of task runs: nearly all that come."""
 
 RUN_STEP = 1 << 24
 """What the page calls a node or a task run of a subflow: its number, and so many for each number of the flow run."""
@@ -81,6 +89,8 @@ class Node:
     first_index: int
     first_created: float
     members: list[int] = field(default_factory=list)
+    in_a_row: bool = True
+    """True if the members are numbered one after the other, so that a slice has all of them."""
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LETTERS, 0))
     """By letter.  No `Counter`: adding to one takes three times as long, and was a third of the cost of a task run."""
     state: State = PENDING
@@ -132,20 +142,19 @@ class GraphModel:
         """Sites that changed since somebody last cleared this."""
         self.grown = False
         """True if a node or an edge came since somebody last cleared this."""
-        self._sites = array("I", [0])
-        self._letters = bytearray(b"w")
-        self._since = array("d", [0.0])
-        self._until = array("d", [0.0])
-        self._attempts = bytearray(1)
-        self._versions = bytearray(1)
+        self.total = 0
+        """Task runs known so far."""
+        self._room = 0
+        self._nodes: list[Node | None] = []
+        self._letters: list[str] = []
+        self._since = array("d")
+        self._until = array("d")
+        self._attempts = bytearray()
+        self._versions = bytearray()
+        self._make_room(0)
         self._odd: dict[int, str] = {}
         """Task runs that are NotReady or Throttled: the letter alone does not tell them."""
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
-
-    @property
-    def total(self) -> int:
-        """Task runs known so far."""
-        return len(self._sites) - 1
 
     @property
     def asked(self) -> InputAsked | None:
@@ -159,15 +168,18 @@ class GraphModel:
 
     def letters(self, node: Node) -> str:
         """One letter a member, in the order of the calls."""
-        return bytes(map(self._letters.__getitem__, node.members)).decode()
+        members = node.members
+        if node.in_a_row:
+            return "".join(self._letters[members[0] : members[-1] + 1])
+        return "".join(map(self._letters.__getitem__, members))
 
     def letter(self, number: int) -> str:
         """What a task run is, as one of `LETTERS`."""
-        return chr(self._letters[number])
+        return self._letters[number]
 
     def node_of(self, number: int) -> Node | None:
         """The node of a task run; null for a number that nobody has heard of."""
-        return self.nodes.get(self._site(number)) if number > 0 else None
+        return self._nodes[number] if 0 < number <= self.total else None
 
     def attempts(self, number: int) -> int:
         """How often a task run was begun, as far as that is counted."""
@@ -175,9 +187,10 @@ class GraphModel:
 
     def failed_after(self, number: int) -> int | None:
         """The first failed task run beyond that number, or else of all; null if none has failed."""
-        found = self._letters.find(b"f", max(0, number) + 1)
-        found = found if found >= 0 else self._letters.find(b"f")
-        return None if found < 0 else found
+        for start in (max(0, number) + 1, 0):
+            with suppress(ValueError):
+                return self._letters.index("f", start)
+        return None
 
     def span(self, number: int) -> tuple[float, float | None] | None:
         """When the last attempt of a task run began and ended, or null for the end while it is at work; null for one
@@ -191,32 +204,39 @@ class GraphModel:
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events in."""
-        for event in events:
-            if isinstance(event, TaskState):
-                self._task_state(event)
-            elif isinstance(event, TaskCreated):
-                self._task_created(event)
-            elif isinstance(event, FlowState):
-                self._flow_state(event)
-            elif isinstance(event, InputAsked):
-                if self.state.type not in TERMINAL:
-                    self.questions[event.flow_run] = event
-            elif isinstance(event, InputGiven):
-                asked = self.questions.get(event.flow_run)
-                if asked is not None:
-                    self.given = asked, event
-            elif isinstance(event, ArtifactMade):
-                self.artifacts.take(event, self._maker(event))
-            elif isinstance(event, SavingChanged):
-                self.problem = event.problem
-            elif isinstance(event, FlowCreated):
-                self._flow_created(event)
+        # By the run of one kind: a storm is made of states of task runs, and must cost next to nothing for each.
+        for kind, alike in groupby(events, type):
+            if kind is TaskState:
+                self._task_states(alike)  # type: ignore[arg-type]
+            elif kind is TaskCreated:
+                self._tasks_created(alike)  # type: ignore[arg-type]
+            else:
+                for event in alike:
+                    self._take(event)
+
+    def _take(self, event: Event) -> None:
+        """Fold an event in that is not of a task run."""
+        if isinstance(event, FlowState):
+            self._flow_state(event)
+        elif isinstance(event, InputAsked):
+            if self.state.type not in TERMINAL:
+                self.questions[event.flow_run] = event
+        elif isinstance(event, InputGiven):
+            asked = self.questions.get(event.flow_run)
+            if asked is not None:
+                self.given = asked, event
+        elif isinstance(event, ArtifactMade):
+            self.artifacts.take(event, self._maker(event))
+        elif isinstance(event, SavingChanged):
+            self.problem = event.problem
+        elif isinstance(event, FlowCreated):
+            self._flow_created(event)
 
     def _maker(self, event: ArtifactMade) -> str:
         number = event.task_run
-        if event.flow_run in self.subflows or not 0 < number < len(self._sites):
+        node = None if event.flow_run in self.subflows else self.node_of(number)
+        if node is None:
             return self.subflow_name(event.flow_run)
-        node = self.nodes[self._sites[number]]
         return f"{node.task}[{node.members.index(number)}]" if len(node.members) > 1 else node.task
 
     def _flow_created(self, event: FlowCreated) -> None:
@@ -247,28 +267,44 @@ class GraphModel:
             self.ended = event.at
             self.questions.clear()
 
-    def _task_created(self, event: TaskCreated) -> None:
-        node = self.nodes.get(event.site)
+    def _tasks_created(self, events: Iterator[TaskCreated]) -> None:
+        node = None
+        for event in events:
+            number, site = event.task_run, event.site
+            if node is None or site != node.site:
+                node = self._node_at(event)
+                self.dirty.add(site)
+            if number > self.total:
+                if number >= self._room:
+                    self._make_room(number)
+                self.total = number
+            self._nodes[number] = node
+            self._learn_code(node, number, event.source)
+            members = node.members
+            if members and number != members[-1] + 1:
+                node.in_a_row = False
+            members.append(number)
+            node.counts["w"] += 1
+            for edges in event.links.values():
+                for kind, first, last in edges:
+                    self._link(kind, first, last, site)
+
+    def _node_at(self, first: TaskCreated) -> Node:
+        node = self.nodes.get(first.site)
         if node is None:
-            node = Node(event.site, event.task, event.subflow, event.index, event.at)
-            self.nodes[event.site] = node
+            node = self.nodes[first.site] = Node(first.site, first.task, first.subflow, first.index, first.at)
             self.grown = True
-        number = event.task_run
-        while len(self._sites) <= number:  # runs made by several threads may be announced out of order
-            self._sites.append(0)
-            self._letters += b"w"
-            self._since.append(event.at)
-            self._until.append(event.at)
-            self._attempts.append(0)
-            self._versions.append(0)
-        self._sites[number] = event.site
-        self._learn_code(node, number, event.source)
-        node.members.append(number)
-        node.counts["w"] += 1
-        self.dirty.add(event.site)
-        for edges in event.links.values():
-            for kind, first, last in edges:
-                self._link(kind, first, last, event.site)
+        return node
+
+    def _make_room(self, number: int) -> None:
+        more = number + _ROOM - self._room
+        self._room += more
+        self._nodes += [None] * more
+        self._letters += "w" * more
+        self._since.frombytes(bytes(8 * more))
+        self._until.frombytes(bytes(8 * more))
+        self._attempts += bytes(more)
+        self._versions += bytes(more)
 
     def _learn_code(self, node: Node, number: int, digest: str) -> None:
         known = node.versions
@@ -284,7 +320,7 @@ class GraphModel:
         else:
             found = self._ranges.get((first, last))
             if found is None:
-                found = self._ranges[first, last] = frozenset(self._sites[first : last + 1])
+                found = self._ranges[first, last] = frozenset(map(self._site, range(first, last + 1)))
             sources = found
         for source in sources:
             if source and source != target and (source, target) not in self.edges:
@@ -293,37 +329,45 @@ class GraphModel:
                 self.dirty.add(target)
 
     def _site(self, number: int) -> int:
-        return self._sites[number] if number < len(self._sites) else 0
+        node = self.node_of(number)
+        return 0 if node is None else node.site
 
-    def _task_state(self, event: TaskState) -> None:
-        number, state, attempt = event.task_run, event.state, event.attempt
-        site = self._sites[number] if number < len(self._sites) else 0
-        if not site:
-            return  # what the record has of it is damaged
-        node = self.nodes[site]
-        before, after = chr(self._letters[number]), _LETTER[state.type]
-        node.counts[before] -= 1
-        node.counts[after] += 1
-        self._letters[number] = ord(after)
-        if before in _ENDED:
-            self._again(node, number)
-        node.state = state
-        if attempt > node.attempts:
-            node.attempts = attempt
-        if event.source:
-            self._learn_code(node, number, event.source)
-        if after == "r":
-            self._since[number] = event.at
-            self._attempts[number] = min(attempt, MOST_ATTEMPTS)
-            if node.first_started is None:
-                node.first_started = event.at
-        else:
-            self._until[number] = event.at
-            if after in _ENDED:
-                self._ended(node, event)
-        if state.name in _ODD or number in self._odd:
-            self._count_odd(node, number, state.name)
-        self.dirty.add(site)
+    def _task_states(self, events: Iterator[TaskState]) -> None:
+        # What is looked up once here is paid for by each of ten thousand task runs otherwise.
+        nodes, letters, attempts, since, until = self._nodes, self._letters, self._attempts, self._since, self._until
+        odd, total, last = self._odd, self.total, None
+        for event in events:
+            number, state = event.task_run, event.state
+            node = nodes[number] if number <= total else None
+            if node is None:
+                continue  # what the record has of it is damaged
+            before = letters[number]
+            letters[number] = after = _LETTER[state.type]
+            counts = node.counts
+            counts[before] -= 1
+            counts[after] += 1
+            if node is not last:
+                self.dirty.add(node.site)
+                last = node
+            if before in _ENDED:
+                self._again(node, number)
+            node.state = state
+            attempt = event.attempt
+            if attempt > node.attempts:
+                node.attempts = attempt
+            if event.source:
+                self._learn_code(node, number, event.source)
+            if after == "r":
+                since[number] = event.at
+                attempts[number] = min(attempt, MOST_ATTEMPTS)
+                if node.first_started is None:
+                    node.first_started = event.at
+            else:
+                until[number] = event.at
+                if after in _ENDED:
+                    self._ended(node, event)
+            if odd or after in _WAITING:
+                self._count_odd(node, number, state.name)
 
     def _again(self, node: Node, number: int) -> None:
         """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
@@ -346,8 +390,7 @@ class GraphModel:
         node.ended += 1
         if event.attempt:
             node.seconds += event.at - self._since[event.task_run]
-        if self._letters[event.task_run] != _FAILED:
-            return
-        node.errors.add(event.state, event.task_run, node.members)
-        if len(node.failures) < KEPT_FAILURES:
-            node.failures.append(Member(event.task_run, event.state))
+        if self._letters[event.task_run] == "f":
+            node.errors.add(event.state, event.task_run, node.members)
+            if len(node.failures) < KEPT_FAILURES:
+                node.failures.append(Member(event.task_run, event.state))

@@ -19,8 +19,6 @@ TITLE = 26.0
 SMALLEST = (320.0, 62.0)
 """Width and height of a box at least: its title and the button that closes it have room."""
 
-_RANK = {letter: rank for rank, letter in enumerate(WORST_FIRST)}
-
 Box = tuple[GraphModel, float, float]
 """An open subflow: what is known of it, and its width and height."""
 
@@ -118,5 +116,9 @@ def _strip(letters: str) -> str:
     size = -(-len(letters) // CELLS)
     if size == 1:
         return letters
-    chunks = (letters[at : at + size] for at in range(0, len(letters), size))
-    return "".join(min(chunk, key=_RANK.__getitem__) for chunk in chunks)
+    return "".join(_worst(letters[at : at + size]) for at in range(0, len(letters), size))
+
+
+def _worst(letters: str) -> str:
+    # Six searches at the speed of C, where a minimum with a key looks at each letter.
+    return next(letter for letter in WORST_FIRST if letter in letters)
