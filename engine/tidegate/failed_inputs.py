@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from .results.keeper import told_size, why_not_dumped
 from .results.policy import estimate, unsavable
@@ -20,6 +20,9 @@ MOST = 32 * 1024
 
 HELD = 100
 """Failures of a flow run whose inputs are held in its process."""
+
+FailedInputs: TypeAlias = dict[int, dict[str, Any]]
+"""The inputs of the failures of a flow run that are held: by the number of the task run, and by parameter."""
 
 _ATTRIBUTE = "__tidegate_inputs__"
 
@@ -84,7 +87,7 @@ def _dumped(value: Any, size: int, room: int) -> bytes | str:
 
 
 def held_along(
-    error: Exception, place: tuple[int, int], inputs: Mapping[str, Any], held: dict[int, dict[str, Any]]
+    error: Exception, place: tuple[int, int], inputs: Mapping[str, Any], held: FailedInputs
 ) -> AbstractContextManager[None]:
     """As `along_with`, for these inputs of the task run at that place; the first of a flow run are `held` besides."""
     if len(held) < HELD:

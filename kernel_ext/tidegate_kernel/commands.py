@@ -112,7 +112,7 @@ class Commands:
         if out is not None and not is_name(out):
             raise UsageError(f"%tidegate open: -o takes a name, not {out!r}.")
         row = found(run)
-        failure = Failure.of(row, task, self._session.run_of(row.number))
+        failure = Failure.of(row, task, self._session.failed_inputs(row.number))
         names = self._session.names
         lines = failure.lines({} if out else names)
         names.update({out: failure.inputs} if out else failure.inputs)

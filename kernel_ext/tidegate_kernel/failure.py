@@ -9,11 +9,10 @@ from IPython.core.error import UsageError
 
 from tidegate.engine import engine
 from tidegate.errors import TidegateError
-from tidegate.failed_inputs import LeftOut, kept_with
+from tidegate.failed_inputs import FailedInputs, LeftOut, kept_with
 from tidegate.lineage import named
 from tidegate.model.views import FlowRow, TaskRow
 from tidegate.results.policy import estimate
-from tidegate.run.flow_run import FlowRun
 from tidegate.saving import context_of
 
 from .records import title, told
@@ -33,8 +32,8 @@ class Failure:
     """Why nothing is to be had."""
 
     @classmethod
-    def of(cls, flow_run: FlowRow, task: str | None, live: FlowRun | None) -> Failure:
-        """The first failed task run, of that task or name if one is given; `live` is the run, if it was in this kernel.
+    def of(cls, flow_run: FlowRow, task: str | None, held: FailedInputs) -> Failure:
+        """The first failed task run, of that task or name if one is given; `held` is what this kernel still has.
 
         Raises `UsageError` if there is none.
         """
@@ -48,9 +47,9 @@ class Failure:
             which = "no task run that failed" if task is None else f"no failed task run {task}"
             raise UsageError(f"{title(flow_run)} has {which}: inputs are kept of those alone.")
         made = cls(flow_run, failed[0])
-        held = None if live is None else live.failed_inputs.get(made.row.number)
-        if held is not None:
-            made.inputs = dict(held)
+        inputs = held.get(made.row.number)
+        if inputs is not None:
+            made.inputs = dict(inputs)
         else:
             made._load()
             made._stand_in(rows)

@@ -20,6 +20,7 @@ from tidegate.dead_runs import look
 from tidegate.detached import carry_out_detached
 from tidegate.engine import engine
 from tidegate.errors import TidegateError, UsageError
+from tidegate.failed_inputs import FailedInputs
 from tidegate.flow_runs import new_flow_run
 from tidegate.interrupts import guard
 from tidegate.latch import Latch, block
@@ -68,7 +69,7 @@ class _Shown:
     """A graph that stands under a cell, and the place of its static picture."""
 
     run: FlowRun | None
-    """The run in this process; null for one of the record."""
+    """The run in this process, while it has not ended; null for one of the record."""
     graph: RunGraph
     place: Any
     drawn: Latch
@@ -96,6 +97,9 @@ class Session:
         """Those whose run has not ended."""
         self._last: dict[int, _Shown] = {}
         """The last graph of each run, by its number."""
+        self._failed: tuple[int, FailedInputs] = 0, {}
+        """The last run with failures, by its number, and their inputs.  All else that a run was given, returned and
+        raised is let go when it has ended, or it would live as long as the notebook."""
         self._resuming: dict[int, Future[FlowRun]] = {}
         """Runs that were resumed on a thread of their own and have not begun yet."""
         self._handles: WeakValueDictionary[int, DetachedCell] = WeakValueDictionary()
@@ -131,10 +135,12 @@ class Session:
         names: dict[str, Any] = self._shell.user_ns
         return names
 
-    def run_of(self, number: int) -> FlowRun | None:
-        """The run of that number if this kernel has run it and shown it."""
-        shown = self._last.get(number)
-        return engine().live.get(number) or (None if shown is None else shown.run)
+    def failed_inputs(self, number: int) -> FailedInputs:
+        """The inputs of the failures of a run that goes on here, or was the last to have any."""
+        live, (last, inputs) = engine().live.get(number), self._failed
+        if live is not None:
+            return live.failed_inputs
+        return inputs if last == number else {}
 
     def settings_shown(self) -> list[tuple[str, str, str]]:
         """Those of the notebook that it has set itself: name, value, and what set it."""
@@ -175,6 +181,7 @@ class Session:
     def _keep(self, shown: _Shown, number: int) -> None:
         if shown.run is not None:
             self._shown.append(shown)
+            shown.run.finished.on_done(partial(self._let_go, shown))
         self._last[number] = shown
         shown.graph.offer_resume(partial(self.resume_here, number))
         shown.graph.conversation.actions.rerun = partial(self.rerun_here, number)
@@ -185,6 +192,11 @@ class Session:
         self._shown = [each for each in self._shown if each not in ended]
         for each in ended:
             each.leave_picture()
+
+    def _let_go(self, shown: _Shown) -> None:
+        run, shown.run = shown.run, None
+        if run is not None and run.failed_inputs:
+            self._failed = run.number, run.failed_inputs
 
     def show_record(self, number: int) -> _Shown:
         """Show a run of the record: its graph, and the picture for whoever cannot show a widget."""
@@ -331,6 +343,7 @@ class Session:
     def _again(self, run: FlowRun) -> None:
         shown = self._last[run.number]
         shown.run, drawn = run, Latch()
+        run.finished.on_done(partial(self._let_go, shown))
         shown.drawn = drawn
         shown.graph.on_final = lambda view: drawn.set()
         shown.graph.again(run)

@@ -13,7 +13,8 @@ from tidegate.errors import NotRunning, UsageError
 from tidegate.run.flow_run import FlowRun
 from tidegate.store.memory import MemoryStore
 from tidegate_widgets.dials import dials, turn
-from tidegate_widgets.graph_model import GraphModel, Node
+from tidegate_widgets.graph_model import GraphModel
+from tidegate_widgets.node import Node
 
 
 class AtWork:

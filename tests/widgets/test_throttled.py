@@ -11,7 +11,8 @@ from support.flows import engine_over, flow, in_time, opened, task
 from tidegate import Throttled
 from tidegate.model.events import Event
 from tidegate.store.memory import MemoryStore
-from tidegate_widgets.graph_model import GraphModel, Node
+from tidegate_widgets.graph_model import GraphModel
+from tidegate_widgets.node import Node
 from tidegate_widgets.wording import detail, node_line
 
 

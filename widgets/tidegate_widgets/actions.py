@@ -20,8 +20,9 @@ from tidegate.saving import context_of
 
 from .boxes import Boxes
 from .dials import dials, turn
-from .graph_model import GraphModel, Node
+from .graph_model import GraphModel
 from .members import label, member_state
+from .node import Node
 from .protocol import Action, Dial
 
 

@@ -8,8 +8,9 @@ notebook.  Two pages that open and close at once do no harm: each says what it w
 
 from __future__ import annotations
 
-from .graph_model import RUN_STEP, GraphModel, Node
+from .graph_model import RUN_STEP, GraphModel
 from .level import Level
+from .node import Node
 
 MAX_NODES = 400
 """Nodes drawn at most, the first ones; the counts of the header go on."""

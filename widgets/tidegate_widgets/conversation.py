@@ -16,9 +16,10 @@ from tidegate.rules.outcome import describe
 from .actions import Actions
 from .drawing import Drawing
 from .form import sentence
-from .graph_model import TASK_RUNS, GraphModel, Node
+from .graph_model import TASK_RUNS, GraphModel
 from .member import Record, look, told
 from .members import page
+from .node import Node
 from .protocol import Ack, Action, Sort, Verb, View
 from .subflows import Subflows
 from .timeline import timeline

@@ -7,7 +7,7 @@ from tidegate.errors import NotRunning, UsageError
 from tidegate.run.called import Called
 from tidegate.run.flow_run import FlowRun
 
-from .graph_model import Node
+from .node import Node
 from .protocol import Dial
 
 BY = "you"

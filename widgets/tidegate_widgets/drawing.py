@@ -12,8 +12,9 @@ from tidegate.model.states import StateType
 
 from .boxes import MAX_NODES, Boxes
 from .form import Form
-from .graph_model import GraphModel, Node
+from .graph_model import GraphModel
 from .level import TITLE, Box, Level
+from .node import Node
 from .protocol import VERSION, Delta, EdgeView, NodeView, QuestionView, RunView, Verb, View
 from .wording import answered, counts_view, note, state_view
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import groupby
 
 from tidegate.model.events import (
@@ -27,23 +26,21 @@ from tidegate.model.events import (
 from tidegate.model.states import TERMINAL, State, StateType
 
 from .artifacts import Artifacts
+from .node import PENDING, Member, Node
 from .picture_svg import shortened
-from .same_errors import SameErrors
+from .same_errors import only_told, traceback_text
 
 KEPT_FAILURES = 20
 """Failed members of a node whose story is kept; the others are counted."""
+
+KEPT_TRACEBACKS = 100
+"""Failures of a run whose traceback is kept; those of the others are looked up in the log."""
 
 MOST_ATTEMPTS = 255
 """Attempts of a task run that are told apart."""
 
 _ROOM = 1024
 """So many task runs the columns grow by."""
-
-LETTERS = "wradfc"
-"""Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
-
-WORST_FIRST = "fcarwd"
-"""The same, what needs a look before what does not."""
 
 _ENDED = "dfc"
 _WAITING = "wa"
@@ -62,8 +59,6 @@ _LETTER = {
 
 _ODD = frozenset({"NotReady", "Throttled"})
 
-PENDING = State(StateType.PENDING, "Pending")
-
 TASK_RUNS = frozenset((TaskCreated, TaskState))
 """The events of task runs: nearly all that come."""
 
@@ -71,45 +66,10 @@ RUN_STEP = 1 << 24
 """What the page calls a node or a task run of a subflow: its number, and so many for each number of the flow run."""
 
 
-@dataclass(slots=True)
-class Member:
-    """The story of one task run that did not complete."""
-
-    number: int
-    state: State
-
-
-@dataclass(slots=True)
-class Node:
-    """All task runs of one call site."""
-
-    site: int
-    task: str
-    subflow: bool
-    first_index: int
-    first_created: float
-    members: list[int] = field(default_factory=list)
-    in_a_row: bool = True
-    """True if the members are numbered one after the other, so that a slice has all of them."""
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LETTERS, 0))
-    """By letter.  No `Counter`: adding to one takes three times as long, and was a third of the cost of a task run."""
-    state: State = PENDING
-    """Of the only member, where there is one; else of the last that changed."""
-    attempts: int = 0
-    first_started: float | None = None
-    seconds: float = 0.0
-    """Spent in all by members that have ended."""
-    ended: int = 0
-    failures: list[Member] = field(default_factory=list)
-    errors: SameErrors = field(default_factory=SameErrors)
-    not_ready: int = 0
-    versions: dict[str, int] = field(default_factory=dict)
-    """Digests of the code that its members ran with, each with its number from 1."""
-    throttled: int = 0
-
-
 class GraphModel:
     """What is known of one flow run.  Feed it events in order with `apply`; it is no more thread-safe than a list.
+
+    It keeps nothing that the run returned or raised: a graph stays in the notebook long after its run.
 
     `base` is what the page hears beyond the numbers of its task runs and call sites: 0 for the run that is shown, a
     multiple of `RUN_STEP` for a subflow that is opened in it.
@@ -155,6 +115,7 @@ class GraphModel:
         self._odd: dict[int, str] = {}
         """Task runs that are NotReady or Throttled: the letter alone does not tell them."""
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
+        self._tracebacks = 0
 
     @property
     def asked(self) -> InputAsked | None:
@@ -260,7 +221,7 @@ class GraphModel:
             if self.started is not None:  # it is resumed; the time in between was none of its own
                 self.started += event.at - self.ended
             self.ended = None
-        self.state, self.by = state, event.by or (self.by if state.is_suspended() else "")
+        self.state, self.by = only_told(state), event.by or (self.by if state.is_suspended() else "")
         if state.type is StateType.RUNNING and self.started is None:
             self.started = event.at
         if state.is_at_rest():
@@ -336,6 +297,7 @@ class GraphModel:
         # What is looked up once here is paid for by each of ten thousand task runs otherwise.
         nodes, letters, attempts, since, until = self._nodes, self._letters, self._attempts, self._since, self._until
         odd, total, last = self._odd, self.total, None
+        touched = []
         for event in events:
             number, state = event.task_run, event.state
             node = nodes[number] if number <= total else None
@@ -347,7 +309,7 @@ class GraphModel:
             counts[before] -= 1
             counts[after] += 1
             if node is not last:
-                self.dirty.add(node.site)
+                touched.append(node)
                 last = node
             if before in _ENDED:
                 self._again(node, number)
@@ -368,6 +330,9 @@ class GraphModel:
                     self._ended(node, event)
             if odd or after in _WAITING:
                 self._count_odd(node, number, state.name)
+        for node in touched:
+            self.dirty.add(node.site)
+            node.state = only_told(node.state)
 
     def _again(self, node: Node, number: int) -> None:
         """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
@@ -393,4 +358,9 @@ class GraphModel:
         if self._letters[event.task_run] == "f":
             node.errors.add(event.state, event.task_run, node.members)
             if len(node.failures) < KEPT_FAILURES:
-                node.failures.append(Member(event.task_run, event.state))
+                node.failures.append(Member(event.task_run, only_told(event.state), self._traceback(event.state)))
+
+    def _traceback(self, state: State) -> str:
+        text = traceback_text(state) if self._tracebacks < KEPT_TRACEBACKS else ""
+        self._tracebacks += bool(text)
+        return text

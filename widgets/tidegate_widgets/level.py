@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .graph_model import WORST_FIRST, GraphModel, Node
+from .graph_model import GraphModel
 from .layout import layout
+from .node import WORST_FIRST, Node
 from .palette import node_size
 from .protocol import EdgeView, NodeView
 from .wording import box_line, counts_view, node_alert, node_line, node_state, state_view

@@ -21,11 +21,12 @@ from tidegate.registry import registered
 from tidegate.results.blob import read_head, why_unsaved
 from tidegate.results.keeper import reference_of
 
-from .graph_model import GraphModel, Node
+from .graph_model import GraphModel
 from .members import label, member_state, steps
+from .node import Node
 from .protocol import Action, Fact, InputView, LogView, Member
 from .same_errors import error_text
-from .wording import state_view, traceback_text
+from .wording import state_view
 
 LOG_LINES = 200
 """Lines of a log that are shown at most."""
@@ -80,6 +81,7 @@ def told(model: GraphModel, number: int, record: Record, actions: Sequence[Actio
     if row is not None and row.state.type is state.type and not state.message:
         state = row.state
     failed = state.is_failed() or state.is_crashed()
+    story = node.failure(number) if failed else None
     result, result_note = _result(row)
     return {
         "number": model.base + number,
@@ -91,7 +93,7 @@ def told(model: GraphModel, number: int, record: Record, actions: Sequence[Actio
         "facts": _facts(model, node, number, row),
         "inputs": _inputs(model, row),
         "error": error_text(state) if failed else "",
-        "traceback": traceback_text(state) or _traceback(record.lines) if failed else "",
+        "traceback": ((story and story.traceback) or _traceback(record.lines)) if failed else "",
         "logs": [_line(line) for line in record.lines[:LOG_LINES]],
         "more": len(record.lines) > LOG_LINES,
         "result": result,

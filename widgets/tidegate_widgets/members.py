@@ -5,7 +5,8 @@ from __future__ import annotations
 from tidegate.model.states import State, StateType
 from tidegate.moments import duration
 
-from .graph_model import WORST_FIRST, GraphModel, Node
+from .graph_model import GraphModel
+from .node import WORST_FIRST, Node
 from .protocol import PAGE, MemberPage, MemberRow, Sort, Steps
 from .same_errors import error_text
 from .wording import state_view
@@ -32,8 +33,8 @@ def member_state(model: GraphModel, node: Node, number: int) -> State:
     """The state of a task run, as near as the model knows it."""
     if len(node.members) == 1:
         return node.state
-    kept = next((each.state for each in node.failures if each.number == number), None)
-    return kept if kept is not None and kept.is_final() else _STATES[model.letter(number)]
+    kept = node.failure(number)
+    return kept.state if kept is not None and kept.state.is_final() else _STATES[model.letter(number)]
 
 
 def page(model: GraphModel, node: Node, first: int, only: str, sort: Sort = "place") -> MemberPage:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import anywidget
 import traitlets
@@ -69,8 +71,11 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
                 model.apply(recorded(run.engine.store, run.number))
         graph = cls(model, live=True)
         graph._run = graph.conversation.actions.run = run
-        graph.conversation.subflows.follow(Follower(run.engine, run.number, graph._news, graph.context))
+        graph.conversation.subflows.follow(graph._follower(run))
         return graph
+
+    def _follower(self, run: FlowRun) -> Follower:
+        return Follower(run.engine, run.number, partial(self._news, ref(run)), self.context)
 
     def offer_resume(self, resume: Callable[[], None]) -> None:
         """Let the page go on with a run that no process has any more: `resume` begins that, or raises why it cannot."""
@@ -82,7 +87,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         """Follow the same run, which has just begun once more in this process."""
         self._run = self.conversation.actions.run = run
         self.conversation.drawing.live = True
-        self.soon(self.conversation.subflows.follow, Follower(run.engine, run.number, self._news, self.context))
+        self.soon(self.conversation.subflows.follow, self._follower(run))
 
     @classmethod
     def of_record(cls, engine: Engine, number: int) -> RunGraph:
@@ -111,28 +116,23 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
         if verb in ("resume", "retry") and self._model.state.is_at_rest() and self._resume is not None:
             self._resume()
-        elif self._run is None or verb == "retry":
+        elif (run := self._run) is None or verb == "retry":
             raise NotRunning("The run has ended.")
         elif verb == "resume" and "input" in message:
-            return _answer(self._asker(message.get("flow_run")), message.get("key"), message["input"])
+            return _answer(_asker(run, message.get("flow_run")), message.get("key"), message["input"])
         else:
-            getattr(self._run, verb)()
+            getattr(run, verb)()
         return None, {}
-
-    def _asker(self, number: object) -> FlowRun | None:
-        """The flow run of that number, if it is this one or below it, and has not ended."""
-        found = run = self._run.engine.live.get(number) if self._run and isinstance(number, int) else None
-        while run is not None and run is not self._run:
-            run = None if run.tracking is None else run.tracking.flow_run
-        return found if run is not None else None
 
     # What the engine says, on its loop -----------------------------------------------------------------------------
 
-    def _news(self, events: Sequence[Event]) -> None:
+    def _news(self, run: ref[FlowRun], events: Sequence[Event]) -> None:
         asked = list(self._model.questions.values())
         talk = self.conversation
         talk.news(events)
         over = self._model.state.is_at_rest()
+        if over and self._run is run():  # what a run holds is not to live as long as its graph
+            self._run = talk.actions.run = None
         if list(self._model.questions.values()) != asked and not over and self.on_question is not None:
             self.on_question(self.view)
         now = time.time()
@@ -157,6 +157,14 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         created = self._model.created
         name = created.flow if created and not re.fullmatch(r"cell-\d+", created.flow) else ""
         return f"RunGraph({name!r})" if name else "RunGraph()"
+
+
+def _asker(above: FlowRun, number: object) -> FlowRun | None:
+    """The flow run of that number, if it is this one or below it, and has not ended."""
+    found = run = above.engine.live.get(number) if isinstance(number, int) else None
+    while run is not None and run is not above:
+        run = None if run.tracking is None else run.tracking.flow_run
+    return found if run is not None else None
 
 
 def _answer(run: FlowRun | None, key: object, given: object) -> Refusal:

@@ -6,10 +6,14 @@ Errors are the same if they differ in nothing but numbers and addresses, ``bad r
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
+import tidegate
 from tidegate.model.states import State
 from tidegate.rules.outcome import describe
 
@@ -20,6 +24,8 @@ EXAMPLES = 5
 """Task runs that are named for an error."""
 
 OTHERS = "Other errors"
+
+_OURS = str(Path(tidegate.__file__).parent)
 
 _VARIES = re.compile(r"0x[0-9a-fA-F]+|\d+(?:[.,]\d+)*")
 
@@ -69,7 +75,30 @@ class SameErrors:
             same.places.pop(number, None)
 
 
+def only_told(state: State) -> State:
+    """The state without what it holds; what that says is its message, where it has none."""
+    bare = state.bare()
+    if bare.message or not isinstance(state.data, BaseException):
+        return bare
+    return replace(bare, message=describe(state.data))
+
+
 def error_text(state: State) -> str:
     """The error of a failed state in one line; the record's words where only the record is left."""
     held = state.data
     return describe(held) if isinstance(held, BaseException) else state.message
+
+
+def traceback_text(state: State) -> str:
+    """The traceback of a failed state, from the user's first frame on; empty where only the record is left."""
+    try:
+        error = state.error()
+    except ValueError:
+        return ""
+    frames: Any = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
+        frames = frames.tb_next
+    if frames is None:
+        return ""
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    return text if len(text) <= 8_000 else "…" + text[-8_000:]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from .graph_model import GraphModel, Node
+from .graph_model import GraphModel
+from .node import Node
 from .protocol import Bar, Lane, Timeline
 
 FEW = 24

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-import tidegate
 from tidegate.model.events import InputAsked, InputGiven
 from tidegate.model.states import State, StateType
 from tidegate.moments import duration
@@ -18,12 +14,11 @@ from tidegate.plurals import counted
 from tidegate.sampling import SAMPLED
 
 from .form import Form, told
-from .graph_model import GraphModel, Node
+from .graph_model import GraphModel
+from .node import Node
 from .picture_svg import shortened
 from .protocol import Counts, Detail, Dial, ErrorView, Fact, Family, StateView
 from .same_errors import SameError
-
-_OURS = str(Path(tidegate.__file__).parent)
 
 _FAMILY: dict[StateType, Family] = {
     StateType.SCHEDULED: "attention",
@@ -230,7 +225,7 @@ def detail(model: GraphModel, node: Node, dials: Sequence[Dial] = ()) -> Detail:
 
 def _error(model: GraphModel, node: Node, same: SameError) -> ErrorView:
     runs = same.examples(node.members)
-    first = next((each.state for each in node.failures if each.number == runs[0][0]), None)
+    first = node.failure(runs[0][0])
     many = len(node.members) > 1
     return {
         "error": same.text,
@@ -239,20 +234,5 @@ def _error(model: GraphModel, node: Node, same: SameError) -> ErrorView:
             {"number": model.base + number, "label": f"{node.task}[{place}]" if many else node.task}
             for number, place in runs
         ],
-        "traceback": traceback_text(first) if first is not None else "",
+        "traceback": "" if first is None else first.traceback,
     }
-
-
-def traceback_text(state: State) -> str:
-    """The traceback of a failed state, from the user's first frame on; empty where only the record is left."""
-    try:
-        error = state.error()
-    except ValueError:
-        return ""
-    frames: Any = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
-        frames = frames.tb_next
-    if frames is None:
-        return ""
-    text = "".join(traceback.format_exception(type(error), error, frames))
-    return text if len(text) <= 8_000 else "…" + text[-8_000:]

@@ -38,6 +38,7 @@ from .task_run import TaskRun
 
 if TYPE_CHECKING:
     from ..engine import Engine
+    from ..failed_inputs import FailedInputs
     from ..flow import Flow
     from ..inputs import Inputs
     from ..ports import Runner
@@ -107,7 +108,7 @@ class FlowRun(Controlled):
         """How many members of each mapped call of its function are run; null for all."""
         self.cuts: list[Cut] = []
         """The mapped calls of which not all were."""
-        self.failed_inputs: dict[int, dict[str, Any]] = {}
+        self.failed_inputs: FailedInputs = {}
         """The inputs of the first task runs that failed, by number, as long as somebody holds this run."""
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
