@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,9 @@ class SameErrors:
 
 def only_told(state: State) -> State:
     """The state without what it holds; what that says is its message, where it has none."""
-    bare = state.bare()
-    if bare.message or not isinstance(state.data, BaseException):
-        return bare
-    return replace(bare, message=describe(state.data))
+    if isinstance(state.data, BaseException) and not state.message:
+        state = state.copy(message=describe(state.data))
+    return state.without_data()
 
 
 def error_text(state: State) -> str:

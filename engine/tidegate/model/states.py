@@ -104,12 +104,6 @@ class State:
             not isinstance(self.data, Unloaded) and is_untrackable(self.data),
         )
 
-    def bare(self) -> State:
-        """The same without what it holds: for whoever only shows it, and must not keep the user's objects alive."""
-        if self.data is _NOTHING:
-            return self
-        return State(self.type, self.name, self.message, self.timestamp, _NOTHING, self.scheduled_time, self.origin)
-
     def is_scheduled(self) -> bool:
         """True for every kind of SCHEDULED."""
         return self.type is StateType.SCHEDULED
