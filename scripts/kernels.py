@@ -1,4 +1,4 @@
-"""Put several ipykernel versions, and the oldest JupyterLab, beside the virtual environment, each as a thin overlay.
+"""Put several ipykernels, and several JupyterLabs, beside the virtual environment, each as a thin overlay.
 
 An overlay ``.kernels/<version>/`` holds ipykernel and the little that this version needs and the environment lacks,
 ``.kernels/jupyterlab-<version>/`` a JupyterLab.  In front of everything else on ``PYTHONPATH`` it makes the same
@@ -31,7 +31,8 @@ VERSIONS: dict[str, tuple[str, ...]] = {
     "7.3.0": (),
     "7.4.0": (),
 }
-LABS: tuple[str, ...] = ("4.2.7",)
+# The last release of each that is promised, the oldest first; the newest is in the environment.
+LABS: tuple[str, ...] = ("4.2.7", "4.3.8", "4.4.10", "4.5.11")
 _COMPLETE = "complete.txt"
 
 
@@ -116,10 +117,10 @@ def reported_version(version: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Make the overlays named on the command line, or all; return the exit status."""
     parser = argparse.ArgumentParser(
-        description="Make overlays of several ipykernel versions, and of the oldest JupyterLab."
+        description="Make overlays of several ipykernel versions, and of several JupyterLabs."
     )
     parser.add_argument(
-        "versions", nargs="*", metavar="VERSION", help=f"of {', '.join(VERSIONS)}; all, and the JupyterLab, if none"
+        "versions", nargs="*", metavar="VERSION", help=f"of {', '.join(VERSIONS)}; all, and the JupyterLabs, if none"
     )
     parser.add_argument("--check", action="store_true", help="also start each kernel and ask for its version")
     options = parser.parse_args(arguments)

@@ -127,6 +127,11 @@ class Page:
         """Interrupt the kernel, without a look for the button."""
         self.raw.evaluate(f"() => {_PANEL}.context.sessionContext.session.kernel.interrupt()")
 
+    def restart(self) -> None:
+        """Restart the kernel and wait until the new one is idle."""
+        self.raw.evaluate(f"() => {_PANEL}.context.sessionContext.session.kernel.restart()")
+        self.wait_idle()
+
     def press_stop(self) -> None:
         """Press the stop button in the toolbar of the notebook."""
         self.raw.locator(".jp-Toolbar [data-jp-item-name=interrupt] :is(jp-button, button)").first.click()
