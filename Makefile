@@ -7,7 +7,7 @@
 # make reliability-nightly   the same with the counts of a night
 # make screenshots   the pictures of docs/gallery.md, in a real JupyterLab
 # make bench   what a task costs, beside the raw limits of this machine
-# make bench-page   what it costs to watch 10,000 task runs, in a real JupyterLab
+# make bench-page   what it costs to watch 10,000 task runs, and how long a click takes, in a real JupyterLab
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -31,11 +31,16 @@ def step(x):
 async def nap(x):
     await asyncio.sleep(0.02)
     return x + 1
+def enough(): return Path("enough").exists()
 """
-UNTIL_TOLD = "%%flow\nx = 0\nwhile not Path('enough').exists(): x = step(x)\n'enough'"
+UNTIL_TOLD = {
+    "chain": "x = step(x)",
+    "map": "step.map(range(100)).wait()",
+    "awaits": "x = await nap(x)",
+}
 CELLS = {
     "setup": SETUP,
-    "until told": UNTIL_TOLD,
+    **{kind: f"%%flow\nx = 0\nwhile not enough(): {call}\n'enough'" for kind, call in UNTIL_TOLD.items()},
     "sync": "%%flow\nx = 0\nwhile True: x = step(x)",
     "awaiting": "%%flow\nx = 0\nwhile True: x = await nap(x)",
     "next": "6 * 7",
@@ -75,17 +80,21 @@ def shoot(page: Page, request: pytest.FixtureRequest, name: str) -> None:
     page.screenshot(SHOTS / f"{name}-{app}-{version or 'present'}.png")
 
 
-def test_pause_and_resume_are_heard_while_the_cell_runs(page: Page, request: pytest.FixtureRequest) -> None:
-    cell = NUMBERS["until told"]
+@pytest.mark.parametrize("kind", UNTIL_TOLD)
+def test_pause_and_resume_are_heard_while_the_cell_runs(page: Page, request: pytest.FixtureRequest, kind: str) -> None:
+    cell, enough = NUMBERS[kind], page.path.parent / "enough"
+    enough.unlink(missing_ok=True)
     page.run(cell)
-    expect(part(page, "until told", "[data-node]")).to_have_count(1)
-    part(page, "until told", "[data-verb=pause]").click()
-    page.wait_text("Paused by you at", cell=cell)
-    expect(page.cell(cell).locator(".panel")).to_contain_text("No new task run starts.")
-    shoot(page, request, "buttons-paused")
-    part(page, "until told", "[data-verb=resume]").click()
-    expect(part(page, "until told", "[data-verb=pause]")).to_be_visible()
-    (page.path.parent / "enough").touch()
+    expect(part(page, kind, "[data-node]").first).to_be_visible()
+    for _ in range(2):
+        part(page, kind, "[data-verb=pause]").click()
+        page.wait_text("Paused by you at", cell=cell)
+        expect(page.cell(cell).locator(".panel")).to_contain_text("No new task run starts.")
+        shoot(page, request, f"buttons-paused-{kind}")
+        part(page, kind, "[data-verb=resume]").click()
+        expect(part(page, kind, "[data-verb=pause]")).to_be_visible()
+        expect(part(page, kind, "header .pill")).not_to_have_text("Paused")
+    enough.touch()
     page.wait_text("Completed", cell=cell)
     page.wait_idle()
     assert "'enough'" in page.outputs(cell)[-1]
