@@ -37,6 +37,8 @@ async def same_async(x): return x
 def runs(): return asyncio.run(give(5))
 @task
 async def runs_async(): return asyncio.run(give(6))
+@task
+async def runs_held(): return asyncio.run(held())
 @flow
 def nested_whole(): return runs()
 @flow
@@ -206,3 +208,17 @@ def test_an_interrupt_or_a_cancel_ends_the_inner_loop_too(nested: FrontEnd, cell
     name, state = {"interrupt": ("KeyboardInterrupt", "Interrupted"), "cancel": ("CancelledRun", "Cancelled")}[way]
     assert (reply.ename, newest_run(nested)[3]) == (name, state), reply.content
     assert nested.run("%%flow\nasyncio.run(give(1)), same(2)").result == "(1, 2)"
+
+
+@pytest.mark.parametrize("body", ["asyncio.run(held())", "asyncio.run(nested_held())", "await runs_held()"])
+@pytest.mark.parametrize("way", ["page", "handle"])
+def test_a_cancel_of_a_detached_cell_ends_its_inner_loop_too(nested: FrontEnd, body: str, way: str) -> None:
+    cell = nested.run(f"%%flow --detach\nawait same_async(1)\n{body}")
+    nested.wait_text(cell.msg_id, "here")
+    if way == "page":
+        click(nested, graph(nested, cell.msg_id), "cancel")
+    else:
+        nested.run("run.cancel()")
+    assert nested.value("getattr(run.wait(8), 'name', 'at work')") == "Cancelled"
+    assert nested.run("%%flow --detach\nasyncio.run(give(1)), await same_async(2)").status == "ok"
+    assert nested.value("run.result()") == (1, 2)

@@ -56,14 +56,22 @@ def interrupt(body: Handled) -> None:
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:
-    coroutine = task.get_coro()
-    if getattr(coroutine, "cr_running", False) and on_main_thread() and guard.hears():
-        # Its code is at work, and yet its loop called this: it has entered the loop once more, and would hear of a
-        # cancellation only after that.
+    if not _is_running(task):
+        task.cancel()
+        return
+    # Its code is at work, and yet its loop called this: it has entered the loop once more, and would hear of a
+    # cancellation only after that.  What is raised here, the inner loop hands on to the code that runs it.
+    if on_main_thread() and guard.hears():
         guard.keep()
         guard.reopen(guard.is_open)
+    elif any(_is_running(other) for other in asyncio.all_tasks() if other is not task):
+        task.cancel()  # several loops, one in the other: the innermost may be run by somebody else's code
     else:
-        task.cancel()
+        raise KeyboardInterrupt
+
+
+def _is_running(task: asyncio.Task[Any]) -> bool:
+    return bool(getattr(task.get_coro(), "cr_running", False))
 
 
 def quiet(body: Handled) -> None:
