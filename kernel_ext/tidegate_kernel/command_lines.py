@@ -51,7 +51,7 @@ def _going_on(name: str, about: str) -> LineParser:
 COMMANDS: dict[str, LineParser] = {
     "runs": _runs(),
     "show": _made("show", "shows the graph of a run of the record.", RUN),
-    "attach": _made("attach", "brings a graph back, of the newest run by default; it can resume the run.", f"[{RUN}]"),
+    "attach": _made("attach", "brings back the graph of a run, to resume it, and the handle of a cell.", f"[{RUN}]"),
     "pause": _made("pause", "lets no new task run begin; what has started goes on.", f"[{RUN}]"),
     "resume": _going_on("resume", "lets a paused run go on, or one that did not complete: what completed is kept."),
     "retry": _going_on("retry", "resumes a run that failed."),

@@ -25,6 +25,7 @@ from tidegate.settings import settings
 
 from .cell import Body, outcome
 from .command_lines import COMMANDS, given, help_text, usage
+from .detached import DetachedCell
 from .failure import Failure
 from .records import found, newest, title, told
 from .session import Again, Session
@@ -89,11 +90,8 @@ class Commands:
     def _show(self, run: str) -> None:
         self._session.show_record(found(run).number)
 
-    def _attach(self, run: str | None) -> None:
-        if run is not None:
-            self._session.attach(found(run))
-            return
-        self._session.attach(newest("attach to"))
+    def _attach(self, run: str | None) -> DetachedCell | None:
+        return self._session.attach(newest("attach to") if run is None else found(run))
 
     def _record(self, run: str | None, out: str | None, allow_pickle: bool) -> None:
         row = newest("record") if run is None else found(run)

@@ -214,23 +214,22 @@ class Session:
         """A place of its own for a static picture, in the output of the present cell."""
         return display(HTML(html), display_id=True) if hasattr(self._shell, "kernel") else _Nowhere()
 
-    def attach(self, row: FlowRow) -> None:
+    def attach(self, row: FlowRow) -> DetachedCell | None:
         """Bring the graph of a run back: of one that this kernel runs as it goes on, else from the record, with a
-        button that resumes it."""
+        button that resumes it.  Returns the handle of a detached cell that goes on here."""
         last = self._last.get(row.number)
         if last is not None and row.number in engine().live:
             display(last.graph)
-            return
+            return self._handles.get(row.number)
         look(engine(), row)
         self._keep(self.show_record(row.number), row.number)
+        return None
 
     # Runs on threads of their own -----------------------------------------------------------------------------------
 
     def detach(self, flow: Flow[..., Any], body: Body) -> DetachedCell:
         """Run a cell on a thread of its own, its graph under the present cell.  Raises `StoreError`."""
-        run = self.begin_detached(partial(new_flow_run, flow, (), {}))
-        handle = self._handles[run.number] = DetachedCell(run, body)
-        return handle
+        return self._handle(self.begin_detached(partial(new_flow_run, flow, (), {})), body)
 
     def begin_detached(self, make: Callable[[], FlowRun]) -> FlowRun:
         """Make a root flow run and start it on a thread of its own; its output and its graph are those of this cell."""
@@ -311,6 +310,7 @@ class Session:
         if known is None:
             known = self._handles[run.number] = DetachedCell(run, body)
         known.goes_on(run, body)
+        run.finished.on_done(known.done)  # by which it is held until then, for whoever asks for it once more
         return known
 
     async def _carry_on_beside(

@@ -27,10 +27,20 @@ LOOP = "for i in range(10**6):\n    same(i); began.set(); time.sleep(0.001)"
 @pytest.fixture
 def here(newest: FrontEnd) -> FrontEnd:
     """The newest kernel, with the tasks above."""
-    if newest.expr("'fails' in globals()") != "True":
-        assert newest.run(TASKS).status == "ok"
-    newest.run("gate.clear(); began.clear()\nglobals().pop('run', None);")
-    return newest
+    return with_tasks(newest)
+
+
+@pytest.fixture
+def ready(kernel: FrontEnd) -> FrontEnd:
+    """A kernel of every version, with the tasks above."""
+    return with_tasks(kernel)
+
+
+def with_tasks(kernel: FrontEnd) -> FrontEnd:
+    if kernel.expr("'fails' in globals()") != "True":
+        assert kernel.run(TASKS).status == "ok"
+    kernel.run("gate.clear(); began.clear()\nglobals().pop('run', None);")
+    return kernel
 
 
 @pytest.fixture
@@ -206,15 +216,15 @@ def test_tab_offers_commands_flags_runs_and_tasks(kernel: FrontEnd) -> None:
     assert offered(kernel, "%%flow --durability po") == ["power"]
 
 
-def test_record_makes_a_cassette_of_the_newest_run_or_of_a_named_one(here: FrontEnd, tmp_path: Path) -> None:
-    here.run("%%flow --name taped\nsame.map([1, (2, 3)]).wait()")
+def test_record_makes_a_cassette_of_the_newest_run_or_of_a_named_one(ready: FrontEnd, tmp_path: Path) -> None:
+    ready.run("%%flow --name taped\nsame.map([1, (2, 3)]).wait()")
     out = tmp_path / "tape.json"
     for words in ("", "taped "):
         out.unlink(missing_ok=True)
-        said = here.run(f"%tidegate record {words}-o {out}")
+        said = ready.run(f"%tidegate record {words}-o {out}")
         assert said.text == f"{out} has 2 calls of tasks.\n"
         assert '{"returned": {"$tuple": [2, 3]}}' in out.read_text()
-    replayed = here.run(
+    replayed = ready.run(
         f"from tidegate import use_cassette\nwith use_cassette({str(out)!r}, 'none'):\n"
         "    [flow(lambda: same(1), name='taped-again')(), flow(lambda: same(9), name='taped-again')()]"
     )

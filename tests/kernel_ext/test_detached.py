@@ -172,6 +172,17 @@ def test_two_runs_at_once_and_a_flow_cell_beside_them(here: FrontEnd) -> None:
     assert here.run("%%flow\n(await run) + 'e'").result == "'ace'"
 
 
+def test_attach_gives_the_handle_of_a_run_once_more(here: FrontEnd) -> None:
+    here.run("%%flow --detach -o one\nsay.submit('a').result() + '!'")
+    number = here.value("one.number")
+    assert here.run("%%flow --detach -o one\nsame(1)").status == "ok"
+    here.run("one.wait(20)\n%reset -f out\nimport gc; gc.collect();")
+    again = here.run(f"first = %tidegate attach {number}")
+    assert (again.status, len(graphs(here, again.msg_id))) == ("ok", 1)
+    assert here.value("(first.number, first.done(), gate.set(), first.result())") == (number, False, None, "a!")
+    assert here.run(f"%tidegate attach {number}").result is None, "the value of a run that has ended is in the record"
+
+
 @pytest.mark.parametrize("wait", ["own.wait()", "await own"])
 def test_a_run_that_waits_for_itself_is_told(here: FrontEnd, wait: str) -> None:
     here.run(f"%%flow --detach -o own\nwhile 'own' not in globals(): time.sleep(0.001)\n{wait}")
