@@ -19,6 +19,7 @@ from typing import Any
 from .errors import RunError, UsageError
 from .model.states import State, StateType
 from .plain_values import NotPlain, Plain, error_from_plain, error_to_plain, from_plain, to_plain
+from .plurals import counted
 from .results.serializers import PICKLE
 from .rules.outcome import describe
 
@@ -52,6 +53,30 @@ class Call:
         return told_call(self.task, self.inputs)
 
 
+@dataclass(slots=True)
+class Answer:
+    """A pause of a flow run that was passed, and what was answered if it asked."""
+
+    key: str
+    """Which pause of its flow run it is."""
+    title: str
+    """What was asked, for people; empty if nothing was."""
+    given: Plain = None
+    """The answer as JSON."""
+    missing: str = ""
+    """Why the answer could not be recorded; empty if it could."""
+
+    @classmethod
+    def of(cls, key: str, title: str, text: str, whole: bool) -> Answer:
+        """An answer as the record has it, which is not `whole` if it cannot be read back from that."""
+        if not whole:
+            return cls(key, title, missing="it holds a secret, or does not come back from JSON as it was")
+        return cls(key, title, json.loads(text))
+
+    def __str__(self) -> str:
+        return f"The answer to {self.title!r}"
+
+
 Key = tuple[str, str, int]
 
 
@@ -65,6 +90,8 @@ class Cassette:
         self.path = path
         self.runs: dict[str, dict[Key, Call]] = {}
         """By a name that says which flow run of a program it is: ``enrich#1`` is the first one of the flow `enrich`."""
+        self.answers: dict[str, dict[str, Answer]] = {}
+        """The pauses that were passed, by run and by key."""
 
     def __str__(self) -> str:
         """The file, from the working folder on if it lies below."""
@@ -85,6 +112,9 @@ class Cassette:
                 for order, each in enumerate(calls):
                     call = Call(each["task"], each["inputs"], each["key"], each["nth"], each["ends"], order)
                     known[call.task, call.key, call.nth] = call
+            for name, passed in data.get("answers", {}).items():
+                for each in passed:
+                    made.answer(name, Answer(each["key"], each["title"], each.get("given"), each.get("missing", "")))
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -108,20 +138,27 @@ class Cassette:
         """That call of the run, added if it is not there."""
         return self.runs.setdefault(run, {}).setdefault((call.task, call.key, call.nth), call)
 
-    def missing(self) -> Iterator[tuple[Call, str]]:
-        """Calls whose value could not be recorded, and why."""
+    def answer(self, run: str, answer: Answer) -> None:
+        """Keep that a pause of the run was passed."""
+        self.answers.setdefault(run, {})[answer.key] = answer
+
+    def missing(self) -> Iterator[tuple[Call | Answer, str]]:
+        """Calls whose value could not be recorded, and answers, and why."""
         for calls in list(self.runs.values()):
             for call in list(calls.values()):
                 yield from ((call, end["missing"]) for end in call.ends if "missing" in end)
+        for passed in list(self.answers.values()):
+            yield from ((each, each.missing) for each in list(passed.values()) if each.missing)
 
     def is_empty(self) -> bool:
-        """True if it has no call."""
-        return not any(self.runs.values())
+        """True if it has no call, and no answer."""
+        return not any(self.runs.values()) and not any(self.answers.values())
 
     def summary(self) -> str:
         """What is in it, in a line."""
-        calls = sum(map(len, self.runs.values()))
-        return f"{self} has {calls:,} {'call' if calls == 1 else 'calls'} of tasks."
+        answers = sum(map(len, self.answers.values()))
+        told = f"{self} has {counted(sum(map(len, self.runs.values())), 'call')} of tasks"
+        return f"{told} and {counted(answers, 'passed pause')}." if answers else f"{told}."
 
     def write(self) -> None:
         """Replace the file in one step.
@@ -129,7 +166,10 @@ class Cassette:
         Raises `UsageError` if it cannot be written, or if a secret of the environment would be in it.
         """
         runs = {name: _in_order(calls) for name, calls in self.runs.items()}
-        text = _laid_out({"cassette": FORMAT, "runs": {name: runs[name] for name in runs if runs[name]}}) + "\n"
+        whole: dict[str, Plain] = {"cassette": FORMAT, "runs": {name: runs[name] for name in runs if runs[name]}}
+        if self.answers:
+            whole["answers"] = {name: list(map(_told, passed.values())) for name, passed in self.answers.items()}
+        text = _laid_out(whole) + "\n"
         self._check_secrets(text)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +202,11 @@ def _in_order(calls: Mapping[Key, Call]) -> list[Plain]:
         {"task": each.task, "inputs": each.inputs, "key": each.key, "nth": each.nth, "ends": each.ends}
         for each in ended
     ]
+
+
+def _told(answer: Answer) -> Plain:
+    how = {"missing": answer.missing} if answer.missing else {"given": answer.given}
+    return {"key": answer.key, "title": answer.title, **(how if answer.title else {})}
 
 
 def _laid_out(data: Plain, indent: int = 0) -> str:

@@ -39,7 +39,7 @@ def pause_flow_run(
       was given is given again.  By default pauses are counted.
     - ``poll_interval``: not needed, nothing is polled; accepted for code that comes from elsewhere.
 
-    Raises `OutsideFlow` outside of a flow and in a task.
+    Raises `OutsideFlow` outside of a flow and in a task, and `NotRecorded` in a replay that has no answer.
     """
     if flow_run is not None:
         find(flow_run).pause()
@@ -52,6 +52,8 @@ def pause_flow_run(
     limit = settings().pause_timeout_seconds if timeout is _AS_SET else timeout
     name = key or run.pauses.next_key()
     question = None if wait_for_input is None else Question.of(wait_for_input, name)
+    if run.replay is not None:
+        run.replay.paused(run, name, question)
     if run.flow.is_async:
         return _pause_async(run, name, question, limit)
     while not run.pauses.has_passed(name, question):  # it may have been paused for another question meanwhile
@@ -64,7 +66,7 @@ def pause_flow_run(
         finally:
             step_in(here, out)
         run.go_no_further()
-    return run.pauses.answer(name)
+    return _passed(run, name, question)
 
 
 def suspend_flow_run(
@@ -112,7 +114,14 @@ async def _pause_async(run: FlowRun, name: str, question: Question | None, limit
         if not await wait_async(run.moved, limit):
             _timed_out(run, limit)
         run.go_no_further()
-    return run.pauses.answer(name)
+    return _passed(run, name, question)
+
+
+def _passed(run: FlowRun, name: str, question: Question | None) -> Any:
+    answer = run.pauses.answer(name)
+    if run.replay is not None:
+        run.replay.passed(name, question, answer)
+    return answer
 
 
 def _pause(run: FlowRun, name: str, question: Question | None) -> None:

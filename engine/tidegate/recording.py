@@ -1,4 +1,5 @@
-"""A cassette of a flow run that the store has: of each task run the last end, as far as its result was saved."""
+"""A cassette of a flow run that the store has: of each task run the last end, as far as its result was saved, and the
+answers that were given."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from .cassette import Call, Cassette, end_of
+from .cassette import Answer, Call, Cassette, end_of
 from .engine import Engine
 from .errors import UsageError
+from .model.events import FlowState, InputAsked, InputGiven
 from .model.states import StateType
 from .model.views import FlowRow
 from .replay import name_of_root, name_of_subflow
@@ -38,6 +40,7 @@ def cassette_of(engine: Engine, row: FlowRow, path: Path, *, allow_pickle: bool 
 
 
 def _add(made: Cassette, engine: Engine, row: FlowRow, name: str, allow_pickle: bool) -> None:
+    _add_answers(made, engine, row.number, name)
     for each in engine.store.task_runs(row.number):
         if each.parent:
             continue
@@ -52,3 +55,18 @@ def _add(made: Cassette, engine: Engine, row: FlowRow, name: str, allow_pickle: 
             end = end_of(engine.saving.recorded(each), each.attempts, allow_pickle)
         if end is not None:
             made.call(name, Call(each.task, None, each.key, each.nth, [end], each.number))
+
+
+def _add_answers(made: Cassette, engine: Engine, number: int, name: str) -> None:
+    titles: dict[str, str] = {}
+    given: dict[str, InputGiven] = {}
+    for _, event in engine.store.events(number):
+        match event:
+            case InputAsked():
+                titles[event.key] = event.title
+            case InputGiven():
+                given[event.key] = event
+            case FlowState(pause=key) if key in given:
+                made.answer(name, Answer.of(key, titles[key], given[key].answer, given[key].whole))
+            case FlowState(pause=key) if key:
+                made.answer(name, Answer(key, ""))

@@ -7,6 +7,7 @@ how the outer one ended.  Each end is kept, so that what is retried, by a flow o
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections import Counter
@@ -20,13 +21,15 @@ from .engine import Engine, engine
 from .errors import InvalidOption, NotRecorded, UsageError
 from .futures import TaskFuture
 from .hits import Hit
+from .model.events import InputGiven
 from .model.record_modes import RECORD_MODES, RecordMode
 from .model.states import Failed, State, StateType
 from .rules.outcome import of_error
 from .settings import settings
 
 if TYPE_CHECKING:
-    from .cassette import Call, Cassette
+    from .cassette import Answer, Call, Cassette
+    from .questions import Question
     from .run.flow_run import FlowRun
     from .run.task_run import TaskRun
 
@@ -140,6 +143,11 @@ class Replay:
             ends = self.cassette.call(name, call).ends
             ends[before : before + 1] = [end]  # one that could not be recorded may be there
 
+    def keep_answer(self, name: str, answer: Answer) -> None:
+        """A pause of that run was passed."""
+        with self._lock:
+            self.cassette.answer(name, answer)
+
     def _save(self) -> None:
         """Keep what there is, after each root run: a kernel that is tested is killed at the end."""
         try:
@@ -151,14 +159,16 @@ class Replay:
             warnings.warn(problem, stacklevel=2)
 
     def _left_out(self) -> str:
+        from .cassette import Answer
+
         left = list(self.cassette.missing()) if self.records else []
         if not left:
             return ""
-        (call, why), more = left[0], f" Neither are {len(left) - 1} more." if len(left) > 1 else ""
-        return (
-            f"{call} is not in the cassette {self.cassette}: {why}.{more} "
-            "Return plain data, or keep it as a pickle with allow_pickle=True."
-        )
+        (what, why), more = left[0], f" Neither are {len(left) - 1} more." if len(left) > 1 else ""
+        told = f"{what} is not in the cassette {self.cassette}: {why}.{more}"
+        if isinstance(what, Answer):
+            return told
+        return f"{told} Return plain data, or keep it as a pickle with allow_pickle=True."
 
     def write(self) -> None:
         """Write what was recorded.  Raises `UsageError`."""
@@ -189,6 +199,15 @@ class Replay:
             tasks = sorted({each.task for calls in self.cassette.runs.values() for each in calls.values()})
             known = f"It has no call of that task, but of {', '.join(tasks[:NAMED])}." if tasks else "It is empty."
         return self._unmet(f"{call} is not in the cassette {self.cassette}. {known} {_how('new_episodes')}")
+
+    def unanswered(self, question: Question, known: Answer | None) -> NotRecorded:
+        """The error of a question to which the cassette has no answer, or, if that pause is `known`, none that fits."""
+        if not self._is_there:
+            told = f"{question.title!r} cannot be answered: there is no cassette {self.cassette}."
+            return self._unmet(f"{told} {_how('once')}")
+        why = "it was not asked" if known is None else known.missing or "another question was asked"
+        told = f"The answer to {question.title!r} is not in the cassette {self.cassette}: {why}."
+        return self._unmet(f"{told} {_how('new_episodes')}")
 
     def unusable(self, call: Call, why: str) -> NotRecorded:
         """The error of a call whose result cannot be had."""
@@ -230,6 +249,29 @@ class RunReplay:
         self._calls[run.number] = call
         if not (known or replay.records):
             raise replay.miss(call)
+
+    def paused(self, run: FlowRun, key: str, question: Question | None) -> None:
+        """The flow comes to a pause; one that is in the cassette is passed at once.
+
+        Raises `NotRecorded` for a question that is to be answered from there, and cannot be.
+        """
+        replay, pauses = self._replay, run.pauses
+        if not replay.plays or pauses.has_passed(key, question):
+            return
+        known = replay.cassette.answers.get(self.name, {}).get(key)
+        if known is not None and not known.missing:
+            text = json.dumps(known.given)
+            pauses.remember(key, InputGiven(run.number, run.now(), key, text, "the cassette") if known.title else None)
+        if question is not None and not pauses.has_passed(key, question) and not replay.records:
+            raise replay.unanswered(question, known)
+
+    def passed(self, key: str, question: Question | None, answer: Any) -> None:
+        """The flow has passed a pause: record it."""
+        if self._replay.records:
+            from .cassette import Answer
+
+            made = Answer(key, "") if question is None else Answer.of(key, question.title, *question.to_json(answer))
+            self._replay.keep_answer(self.name, made)
 
     def hit(self, run: TaskRun) -> Hit | None:
         """How a task run is to end without running, or what there was for it before.  Raises `NotRecorded`."""

@@ -48,7 +48,11 @@ class Pauses:
             if isinstance(event, InputGiven):
                 given[event.key] = event
             elif isinstance(event, FlowState) and event.pause:
-                self._recorded[event.pause] = given.get(event.pause)
+                self.remember(event.pause, given.get(event.pause))
+
+    def remember(self, key: str, given: InputGiven | None) -> None:
+        """That pause was passed elsewhere, with this answer if there was a question."""
+        self._recorded[key] = given
 
     def has_passed(self, key: str, question: Question | None) -> bool:
         """True if the pause was resumed before, and the answer, if there is a question, can still be read."""
