@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextvars import copy_context
+from queue import SimpleQueue
 
 import pytest
 
-from support.flows import flow, opened
+from support.flows import SOON, flow, opened
 from tidegate.engine import Engine, using
 from tidegate.errors import StoreError
-from tidegate.model.events import Event, FlowState, SavingChanged
+from tidegate.model.events import Event, FlowState, SavingChanged, TaskCreated
+from tidegate.model.states import Completed, Paused, Running
 from tidegate.run.flow_run import FlowRun
 from tidegate.store.memory import MemoryStore
+from tidegate_widgets import follow
 from tidegate_widgets.follow import Follower
 
 
@@ -47,10 +50,10 @@ def test_an_end_that_is_not_saved_is_not_the_last_that_is_heard(unsaved: bool) -
         if any(isinstance(each, SavingChanged) and not each.problem for each in news):
             saved.set()
 
-    def follow(run: FlowRun) -> None:
+    def begin(run: FlowRun) -> None:
         Follower(engine, run.number, draw, copy_context())
 
-    engine.observers.append(follow)
+    engine.observers.append(begin)
     with using(engine):
         flow(lambda: 1, name="work")()
     opened(ended, "the end")
@@ -63,3 +66,28 @@ def test_an_end_that_is_not_saved_is_not_the_last_that_is_heard(unsaved: bool) -
     engine.portal.after(0.0, done.set)  # behind what drew it
     opened(done)
     assert 1 not in engine._subscribers, "nobody listens any more"
+
+
+def test_a_state_of_the_run_is_drawn_in_the_middle_of_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "INTERVAL", 3600.0)
+    engine, drawn = Engine(MemoryStore()), SimpleQueue[Sequence[Event]]()
+    follower = Follower(engine, 1, drawn.put, copy_context())
+
+    def happens(*events: Event) -> None:
+        for event in events:
+            follower._note((event,))
+
+    first, second = (TaskCreated(1, 0.0, number, "step", 1, number - 1, {}) for number in (1, 2))
+    of_subflow, paused = FlowState(2, 0.0, Running()), FlowState(1, 0.0, Paused())
+    happens(first)
+    assert drawn.get(timeout=SOON) == [first]
+    happens(second, of_subflow)
+    for _ in range(3):  # whatever was to come of it has come
+        done = threading.Event()
+        engine.portal.after(0.0, done.set)
+        opened(done)
+    assert drawn.empty(), "what is not pressing waits for its time"
+    happens(paused)
+    assert drawn.get(timeout=SOON) == [second, of_subflow, paused]
+    happens(FlowState(1, 0.0, Completed()))
+    assert drawn.get(timeout=SOON)

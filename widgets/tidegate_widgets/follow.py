@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context
 
 from tidegate.engine import Engine
@@ -23,12 +24,15 @@ log = logging.getLogger(__name__)
 INTERVAL = 0.1
 """Seconds between two drawings at least."""
 
+_URGENT = frozenset((FlowState, InputAsked))
+
 
 class Follower:
     """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
     what a person is asked there.
 
-    The first drawing of a burst comes at once, so that a click is answered when it is heard; the end comes at once too.
+    The first drawing of a burst comes at once, and so do a state of the run and a question in the middle of one: a
+    person has clicked, or is to answer.
     """
 
     def __init__(
@@ -38,6 +42,8 @@ class Follower:
         self._draw = draw
         self._news: deque[Event] = deque()
         self._asleep = True
+        self._hurry = asyncio.Event()
+        """Set, on the loop, when the next drawing is not to wait for its time."""
         self._loop = engine.portal.loop()
         self._last = 0.0
         self._ended = self._unsaved = False
@@ -61,6 +67,8 @@ class Follower:
         if self._asleep:
             self._asleep = False
             self._loop.call_soon_threadsafe(self._wake)
+        elif type(events[-1]) in _URGENT and self._is_urgent(events[-1]):
+            self._loop.call_soon_threadsafe(self._hurry.set)
 
     def _wake(self) -> None:
         spawn(self._loop, self._follow(), self._context)
@@ -68,8 +76,11 @@ class Follower:
     async def _follow(self) -> None:
         while True:
             wait = self._last + INTERVAL - self._loop.time()
-            if wait > 0 and not self._urgent():
-                await asyncio.sleep(wait)
+            if wait > 0 and not (self._news and self._is_urgent(self._news[-1])):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._hurry.wait()
+            self._hurry.clear()
             self._last = self._loop.time()
             news = self._take()
             if news:
@@ -101,8 +112,9 @@ class Follower:
         claimed, self._asleep = self._asleep, False
         return claimed
 
-    def _urgent(self) -> bool:
-        return bool(self._news) and isinstance(self._news[-1], (FlowState, InputAsked))
+    def _is_urgent(self, event: Event) -> bool:
+        # The states of subflows are not: there may be thousands.
+        return type(event) is InputAsked or (type(event) is FlowState and event.flow_run == self._flow_run)
 
     def _take(self) -> list[Event]:
         # Others append meanwhile, so it is neither copied nor exchanged.
