@@ -33,6 +33,7 @@ from .errors import (
     CancelledRun,
     ControlError,
     CrashedRun,
+    DeploymentNotFound,
     FailedRun,
     FlowNotFound,
     InvalidInput,
@@ -80,6 +81,7 @@ from .recovery import ResumePlan, fork, rerun, resume, resume_plan, retry_failed
 from .replay import use_cassette
 from .retries import exponential_backoff
 from .run.flow_run import FlowRun
+from .run_deployments import DeploymentRun, run_deployment
 from .settings import temporary_settings
 from .tag_limits import (
     concurrency_limits,
@@ -99,6 +101,8 @@ __all__ = (
     "ConcurrentTaskRunner",
     "ControlError",
     "CrashedRun",
+    "DeploymentNotFound",
+    "DeploymentRun",
     "DetachedRun",
     "DoneAndNotDone",
     "FailedRun",
@@ -175,6 +179,7 @@ __all__ = (
     "resume_flow_run",
     "resume_plan",
     "retry_failed",
+    "run_deployment",
     "set_concurrency",
     "set_rate",
     "suspend_flow_run",

@@ -34,6 +34,8 @@ class CallFace:
 
     kind = "task"
     rerun: Rerun = "always"
+    known = True
+    """Whether others find it by its name."""
     durability: Durability | None
 
     def __init__(self, fn: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -72,7 +74,8 @@ class CallFace:
         self.run_name: RunName | None = options[f"{kind}_run_name"]
         open_ended = any(each.kind is each.VAR_KEYWORD for each in self.signature.parameters.values())
         check_run_name(self.run_name, f"{kind}_run_name", name, self.names, open_ended)
-        register(self)
+        if self.known:
+            register(self)
 
     def _signature(self, fn: Callable[..., Any]) -> None:
         self.signature = _signature(fn)

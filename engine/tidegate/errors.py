@@ -14,6 +14,7 @@
     + SettingsError                    (also ValueError)  a setting or a profile that cannot be, or is not there
     + FlowNotFound                     (also LookupError) no flow of that name, or none at all, where one was looked for
     + LimitNotFound                    (also LookupError) no concurrency limit of that tag
+    + DeploymentNotFound               (also LookupError) no deployment of that name, or several
     + UnspecifiedFlow                  several flows to choose from, and none named
     + ScriptError                      the script or notebook raised while it was loaded
     + VisualizationError               (also TypeError)   a flow whose graph needs a result that nothing has run for
@@ -103,6 +104,10 @@ class FlowNotFound(UsageError, LookupError):
 
 class LimitNotFound(UsageError, LookupError):
     """The tag has no concurrency limit; the text lists those that have one."""
+
+
+class DeploymentNotFound(UsageError, LookupError):
+    """There is no such deployment, or several; the text lists those that there are."""
 
 
 class UnspecifiedFlow(UsageError):

@@ -70,7 +70,7 @@ def new_flow_run(
             now(),
             uuid.uuid4().hex,
             flow.name,
-            name or _slug(),
+            name or slug(),
             as_json(parameters),
             None if tracking is None else (tracking.flow_run.number, tracking.number),
             flow.version or "",
@@ -176,7 +176,8 @@ def _refusal(flow: Flow[..., Any], error: Exception, now: float) -> State:
     return Failed(error, message=told, at=now)
 
 
-def _slug() -> str:
+def slug() -> str:
+    """Two random words."""
     from coolname import generate_slug  # a word list of its own: not needed to import Tidegate
 
     return str(generate_slug(2))
@@ -207,7 +208,7 @@ def create_flow_run(
     except (TypeError, ValueError) as error:
         raise UsageError(f"The parameters of a run that is created ahead must be JSON: {error}.") from None
     labels = tuple(sorted(current_tags() | tags_of(tags, "a flow run")))
-    created = FlowCreated(0, now, uuid.uuid4().hex, flow, name or _slug(), recorded, None, "", labels, target or "")
+    created = FlowCreated(0, now, uuid.uuid4().hex, flow, name or slug(), recorded, None, "", labels, target or "")
     number = here.create(created)
     state = Pending(at=now) if scheduled_time is None else Scheduled(scheduled_time, at=now)
     here.commit(FlowState(number, now, state))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from .model.deployments import Deployment, Dispatch, Place, WorkQueue
 from .model.events import ArtifactMade, CacheEntry, Event, FlowCreated, LogLine
 from .model.requests import Request
+from .model.states import State
 from .model.tag_limits import Holder, TagLimit
 from .model.views import FlowRow, TaskRow
 from .rules.decide import RetryPolicy
@@ -77,6 +79,82 @@ class SlotStore(Protocol):
         ...
 
 
+class DeploymentStore(Protocol):
+    """Keeps deployments, what agents need to know of their runs, and the work queues that were changed.
+
+    Every method may be called from any thread, is atomic for all processes that use the store, and raises `StoreError`.
+    Deployments are named by their whole name, ``flow/name``.
+    """
+
+    def put(self, deployment: Deployment) -> None:
+        """Make a deployment, or change the one of its name; what its schedules had made and nobody began is cancelled
+        if anything is another."""
+        ...
+
+    def all(self) -> list[Deployment]:
+        """All deployments by name."""
+        ...
+
+    def get(self, name: str) -> Deployment | None:
+        """One deployment."""
+        ...
+
+    def pause(self, name: str, paused: bool, now: float) -> bool:
+        """Pause it, which cancels what its schedules made and nobody began, or resume it; false if there is none."""
+        ...
+
+    def delete(self, name: str, now: float) -> bool:
+        """Drop it, and cancel what its schedules had made and nobody began; false if there is none."""
+        ...
+
+    def create_run(self, created: FlowCreated, dispatch: Dispatch, state: State) -> tuple[int, bool]:
+        """Keep the first event of a run of a deployment, its state and its dispatch; the number given to it, and true.
+
+        If there is one of the same deployment and key: its number, and false.
+        """
+        ...
+
+    def dispatch(self, flow_run: int) -> Dispatch | None:
+        """What there is to know of a run; null for one that came from no deployment."""
+        ...
+
+    def open_runs(self, queues: Collection[str]) -> list[tuple[FlowRow, Dispatch]]:
+        """The runs of these queues that are not at rest, in the order in which they are due.  Asked once a second."""
+        ...
+
+    def planned(self, now: float) -> Mapping[str, Collection[float]]:
+        """The moments after `now` for which schedules have made a run, by deployment."""
+        ...
+
+    def move(self, row: FlowRow, state: State, by: str = "") -> bool:
+        """Put a run into another state, with no owner, whoever has it; false if it is no longer as `row`.
+
+        Nothing is kept any more of what its owner still does with it.
+        """
+        ...
+
+    def claim(self, row: FlowRow, state: State, agent: str) -> bool:
+        """As `move`, for the process `agent`, which is going to start it; false also if its queue is paused, or has no
+        room.  No process is known of it then."""
+        ...
+
+    def adopt(self, dispatch: Dispatch, agent: str) -> bool:
+        """Have the process `agent` see to a run; false if another one does than `dispatch` says."""
+        ...
+
+    def put_place(self, flow_run: int, place: Place) -> None:
+        """Record the process of a run."""
+        ...
+
+    def put_queue(self, queue: WorkQueue) -> None:
+        """Change a queue."""
+        ...
+
+    def queues(self) -> list[WorkQueue]:
+        """The queues that were changed or that a deployment names, by name."""
+        ...
+
+
 class EventStore(Protocol):
     """Keeps events and the rows they fold to.  Every method may be called from any thread.
 
@@ -90,6 +168,11 @@ class EventStore(Protocol):
 
     results_folder: Path | None
     slots: SlotStore
+
+    @property
+    def deployments(self) -> DeploymentStore:
+        """Keeps deployments.  Raises `StoreError` where no other process could know of them."""
+        ...
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Keep the first event of a flow run, whose `flow_run` is still 0, and return the number given to it.

@@ -99,6 +99,10 @@ def _carry_out(run: FlowRun, request: Request) -> str:
 # The process that asks ------------------------------------------------------------------------------------------------
 
 
+class Unanswered(NotRunning):
+    """No process has answered, and none will carry it out later."""
+
+
 def ask(
     store: EventStore,
     flow_run: int,
@@ -129,7 +133,7 @@ def ask(
         if answer is None and _was_done(store, asked):
             return
     if answer is None:
-        raise NotRunning(_unanswered(store, flow_run))
+        raise Unanswered(_unanswered(store, flow_run))
     if answer:
         raise NotRunning(answer)
 

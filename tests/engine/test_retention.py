@@ -131,12 +131,13 @@ EVERYWHERE = {
     "cache": "flow_run",
     "request": "flow_run",
     "tag_slot": "flow_run",
+    "dispatch": "flow_run",
 }
 
 
 def test_every_table_is_thought_of(store: SQLiteStore) -> None:
     tables = {name for (name,) in tampered(store.path, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    assert tables == {*EVERYWHERE, "tag_limit"}
+    assert tables == {*EVERYWHERE, "tag_limit", "deployment", "work_queue"}
 
 
 # Files of results -----------------------------------------------------------------------------------------------------

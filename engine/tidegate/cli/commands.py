@@ -8,7 +8,9 @@ import click
 
 from ..errors import TidegateError, UsageError
 from ..settings import temporary_settings, use_profile
+from .agent import agent
 from .control import cancel, pause, resume, suspend
+from .deployments import deploy, deployment
 from .diff import diff
 from .graph import graph
 from .logs import logs
@@ -57,5 +59,8 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
         context.with_resource(temporary_settings({"home": home}))
 
 
-for each in (run, record, runs, show, graph, diff, logs, pause, resume, suspend, cancel, store, settings, profile):
+for each in (
+    *(run, record, runs, show, graph, diff, logs, pause, resume, suspend, cancel),
+    *(deploy, deployment, agent, store, settings, profile),
+):
     main.add_command(each)

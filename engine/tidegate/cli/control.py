@@ -60,12 +60,32 @@ def suspend(run: int) -> None:
 def cancel(run: int) -> None:
     """Cancel a flow run.
 
-    Nothing new begins, and what is at work is told to end. A suspended run just ends.
+    Nothing new begins, and what is at work is told to end. A run that is suspended, or has not begun, just ends. Where
+    the process of a deployed run does not answer, an agent ends it.
     """
+    from ..requests import Unanswered
+
     if _called_off(run):
         click.echo(f"Flow run {run} is cancelled.")
         return
-    click.echo(f"{_asked(run, 'cancel')} is being cancelled.")
+    try:
+        told = _asked(run, "cancel")
+    except Unanswered:
+        queue = _given_up(run)
+        if not queue:
+            raise
+        told = f"The process of flow run {run} does not answer. An agent of the queue {queue!r} ends it: the run"
+    click.echo(f"{told} is being cancelled.")
+
+
+def _given_up(run: int) -> str:
+    """Leave a deployed run to its agent; the queue of that, or nothing."""
+    from ..dead_runs import give_up
+    from ..engine import Engine
+
+    with opened() as store:
+        dispatch = store.deployments.dispatch(run)
+        return dispatch.queue if dispatch is not None and give_up(Engine(store), find(store, run), BY) else ""
 
 
 def _called_off(run: int) -> bool:

@@ -60,6 +60,7 @@ def stats() -> None:
         ("log lines", f"{counts['log']:,}"),
         ("artifacts", f"{counts['artifact']:,}"),
         ("cache", f"{counts['cache']:,}"),
+        ("deployed", f"{counts['deployment']:,}"),
     ]
     for name, text in facts:
         click.echo(f"{name:<10} {text}")

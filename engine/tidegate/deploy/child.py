@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -101,5 +102,14 @@ def _exit_code(row: FlowRow, state: State, log: logging.Logger) -> int:
     return 1
 
 
+def _interrupted(*_: object) -> None:
+    """What an agent, or the machine, asks by SIGTERM is what Ctrl-C does: end, and save what is done.
+
+    Its default would end the process on the spot.
+    """
+    signal.raise_signal(signal.SIGINT)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupted)
     sys.exit(main())

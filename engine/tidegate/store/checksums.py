@@ -11,7 +11,7 @@ quarter of the price of a text.  A test holds that it stays the same.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from marshal import dumps
 from typing import Any
 from zlib import crc32
@@ -24,10 +24,17 @@ TABLES = {
     "created, at, started, ended, scheduled, ran, name, tags, key, nth, source, version, seq, result",
     "event": "flow_run, seq, task_run, kind, at, detail",
     "cache": "key, at, flow_run, task_run, attempt, task, expires, parts",
+    "deployment": "name, flow, target, folder, parameters, schedules, tags, queue, paused, created",
+    "dispatch": "flow_run, deployment, queue, due, folder, planned, key, agent, host, pid, began",
 }
 """The columns that are summed, in order; they are all but the sum itself, which is the last, `crc`."""
 
-COLUMNS = "".join(f"ALTER TABLE {table} ADD COLUMN crc INTEGER;\n" for table in TABLES)
+_HAD_NONE = ("flow_run", "task_run", "event", "cache")
+
+COLUMNS = "".join(f"ALTER TABLE {table} ADD COLUMN crc INTEGER;\n" for table in _HAD_NONE)
+
+SINCE = 3
+"""The version of the schema that brought them."""
 
 _FORMAT = 2
 
@@ -59,7 +66,12 @@ def seal_flow_run(connection: sqlite3.Connection, number: int) -> None:
     connection.execute(f"UPDATE flow_run SET crc = row_crc({TABLES['flow_run']}) WHERE number = ?", (number,))
 
 
-def seal_all(connection: sqlite3.Connection) -> None:
-    """Give all rows a checksum that have none: a store of an older version."""
-    for table, columns in TABLES.items():
-        connection.execute(f"UPDATE {table} SET crc = row_crc({columns}) WHERE crc IS NULL")
+def seal_dispatch(connection: sqlite3.Connection, flow_run: int) -> None:
+    """The row of what was dispatched has been changed."""
+    connection.execute(f"UPDATE dispatch SET crc = row_crc({TABLES['dispatch']}) WHERE flow_run = ?", (flow_run,))
+
+
+def seal_all(connection: sqlite3.Connection, tables: Iterable[str] = _HAD_NONE) -> None:
+    """Give all rows a checksum that have none: by default those of a store of a version before `SINCE`."""
+    for table in tables:
+        connection.execute(f"UPDATE {table} SET crc = row_crc({TABLES[table]}) WHERE crc IS NULL")

@@ -29,8 +29,11 @@ class Fence:
         self._claims = b""
 
     def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
-        """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""
-        if parent:
+        """The run is this process's from now on; `parent` is the run that called it, if it is a subflow.
+
+        One whose caller is another process's, which has had it run by its deployment, is by itself.
+        """
+        if parent and (parent in self._owners or parent in self._roots or parent in self.taken):
             self._roots[flow_run] = self._root(parent)
         else:
             self._owners[flow_run] = owner

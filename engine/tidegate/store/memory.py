@@ -9,11 +9,12 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
+from ..errors import StoreError
 from ..model.events import ArtifactMade, Event, FlowCreated, FlowState, LogLine, LogLines, TaskCreated, TaskState
 from ..model.requests import Request
 from ..model.states import TERMINAL
 from ..model.views import FlowRow, TaskRow, new_flow_row, new_task_row
-from ..ports import CacheHit, SlotStore
+from ..ports import CacheHit, DeploymentStore, SlotStore
 from ..rules.decide import RetryPolicy
 from .memory_slots import MemorySlots
 
@@ -40,6 +41,11 @@ class MemoryStore:
         self._claimed: set[int] = set()
         self._answers: dict[int, str] = {}
         self._artifacts: dict[tuple[int, int], ArtifactMade] = {}
+
+    @property
+    def deployments(self) -> DeploymentStore:
+        """Raises `StoreError`: what other processes are to run must be where they find it."""
+        raise StoreError("Deployments need a store on the disk; this one is in memory, where no agent finds them.")
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Number the flow runs from 1."""

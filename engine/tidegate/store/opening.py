@@ -188,7 +188,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been quicker
     making.step_up(connection, version)
-    checksums.seal_all(connection)
+    if version < checksums.SINCE:  # later, a row without one is damaged
+        checksums.seal_all(connection)
     connection.execute("COMMIT")
 
 

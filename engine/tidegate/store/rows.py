@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..model.events import ArtifactMade, CacheEntry, Event, FlowState, LogLines, TaskCreated, TaskState
+from ..model.events import ArtifactMade, CacheEntry, Event, FlowCreated, FlowState, LogLines, TaskCreated, TaskState
 from ..model.states import TERMINAL, State, StateType
 from . import artifact_table, checksums, codec, schema
 
@@ -173,6 +173,23 @@ def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
 def _name_and_message(state: State) -> tuple[str | None, str | None]:
     name = None if state.name == codec.NAMES[state.type] else codec.clean(state.name)
     return name, codec.clean(state.message) if state.message else None
+
+
+def insert_flow(connection: sqlite3.Connection, created: FlowCreated) -> int:
+    """Make the row of a new flow run, Pending, and let SQLite number it."""
+    names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
+    more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
+    parent = created.parent or (None, None)
+    row = (*names, created.source, *parent, _PENDING, codec.encode_tags(created.tags), *more)
+    cursor = connection.execute(
+        "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
+        "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (*row, created.durability or None, created.forked_from or None, created.at, created.at),
+    )
+    number = int(cursor.lastrowid or 0)
+    checksums.seal_flow_run(connection, number)
+    return number
 
 
 def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:

@@ -27,6 +27,12 @@ from .sql_errors import SQL_ERRORS
 _OF_RUNS = ("task_run", "event", "log", "artifact")
 """The tables whose rows belong to a flow run, and have a number within it."""
 
+_BY_RUN = ("cache", "dispatch")
+"""Those that name a flow run, and are known by something else or by that alone."""
+
+_BY_NAME = ("tag_limit", "deployment", "work_queue")
+"""Those that belong to no flow run; some are not there in an older store."""
+
 _PAGE = 2048
 """Bytes of a page of a store."""
 _HEADER = 100
@@ -175,16 +181,18 @@ def _head(path: Path) -> bytes:
 
 def _copied(source: sqlite3.Connection, target: sqlite3.Connection, damaged: Path) -> Salvaged:
     """Take over what can be read, in a transaction of the target."""
-    tables = {name: _Table(source, target, name) for name in ("flow_run", *_OF_RUNS, "cache", "tag_limit")}
+    tables = {name: _Table(source, target, name) for name in ("flow_run", *_OF_RUNS, *_BY_RUN, *_BY_NAME)}
     runs = tables["flow_run"]
     numbers = [row[0] for row in runs.take(runs.rows(""))]
     for name in _OF_RUNS:
         for number in numbers:
             tables[name].take(tables[name].rows("WHERE flow_run = ?", number))
-    known, cache = set(numbers), tables["cache"]
-    of_run = cache.columns.index("flow_run")
-    cache.take(row for row in cache.rows("") if row[of_run] in known)
-    tables["tag_limit"].take(tables["tag_limit"].rows(""))
+    known = set(numbers)
+    for table in [tables[name] for name in _BY_RUN if tables[name].columns]:
+        of_run = table.columns.index("flow_run")
+        table.take(row for row in table.rows("") if row[of_run] in known)
+    for table in [tables[name] for name in _BY_NAME if tables[name].columns]:
+        table.take(table.rows(""))
     return Salvaged(damaged, len(numbers), tables["task_run"].kept, sum(each.dropped for each in tables.values()))
 
 

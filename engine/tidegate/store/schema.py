@@ -96,10 +96,52 @@ _TARGETS = "ALTER TABLE flow_run ADD COLUMN target TEXT;\n"
 
 _DURABILITY = "ALTER TABLE flow_run ADD COLUMN durability TEXT;\nALTER TABLE flow_run ADD COLUMN forked_from INTEGER;\n"
 
+# What is not at rest is found without a look at all that ever ran: an agent asks each second.
+_DEPLOYMENTS = """
+CREATE TABLE deployment(
+    name TEXT NOT NULL PRIMARY KEY,
+    flow TEXT NOT NULL,
+    target TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    schedules TEXT NOT NULL,
+    tags TEXT,
+    queue TEXT NOT NULL,
+    paused INTEGER NOT NULL,
+    created REAL NOT NULL,
+    crc INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dispatch(
+    flow_run INTEGER PRIMARY KEY,
+    deployment TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    due REAL NOT NULL,
+    folder TEXT NOT NULL,
+    planned INTEGER NOT NULL,
+    key TEXT,
+    agent TEXT,
+    host TEXT,
+    pid INTEGER,
+    began TEXT,
+    crc INTEGER
+) STRICT;
+CREATE UNIQUE INDEX dispatch_key ON dispatch(deployment, key) WHERE key IS NOT NULL;
+CREATE INDEX dispatch_planned ON dispatch(due) WHERE planned = 1;
+CREATE INDEX flow_run_open ON flow_run(number) WHERE state < 5;
+
+CREATE TABLE work_queue(
+    name TEXT NOT NULL PRIMARY KEY,
+    places INTEGER,
+    paused INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
 STEPS = (
     _RUNS_AND_EVENTS,
     _RESULTS + log_table.TABLE + _TARGETS + request_table.TABLE + slot_table.TABLES + artifact_table.TABLE,
     _DURABILITY + checksums.COLUMNS,
+    _DEPLOYMENTS,
 )
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 

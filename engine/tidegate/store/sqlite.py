@@ -25,9 +25,10 @@ from ..model.events import Event, FlowCreated
 from ..model.requests import Request
 from ..model.states import StateType
 from ..model.views import FlowRow
-from ..ports import CacheHit, SlotStore
+from ..ports import CacheHit, DeploymentStore, SlotStore
 from ..rules.decide import RetryPolicy
-from . import checksums, codec, processes, reader, request_table
+from . import checksums, codec, processes, reader, request_table, rows
+from .deployment_table import DeploymentTable
 from .fence import TAKEN
 from .looks import Looks
 from .slot_table import SlotTable
@@ -62,6 +63,7 @@ class SQLiteStore(Looks):
         self._file = WriteConnection(path, self._stir)
         self._lock = self._file.lock
         self._levels, self._fence = self._file.levels, self._file.fence
+        self.deployments: DeploymentStore = DeploymentTable(self._reading, self._alone, self._file)
         self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -76,24 +78,13 @@ class SQLiteStore(Looks):
 
     def create_flow_run(self, created: FlowCreated) -> int:
         """Insert the flow run and let SQLite number it."""
-        parent = created.parent or (None, None)
-        code = codec.CODES[StateType.PENDING]
-        names = (codec.clean(each) for each in (created.uuid, created.flow, created.name, created.parameters))
-        more = [codec.clean(each) or None for each in (created.target, created.owner, created.body)]
-        row = (*names, created.source, *parent, code, codec.encode_tags(created.tags), *more)
+        parent, _ = created.parent or (0, 0)
         with self._alone() as connection:
-            if self._fence.refuses(parent[0] or 0):
+            if self._fence.refuses(parent):
                 raise StoreError(TAKEN)
-            cursor = connection.execute(
-                "INSERT INTO flow_run(uuid, flow, name, parameters, source, parent_flow_run, "
-                "parent_task_run, state, tags, target, owner, body, durability, forked_from, created, at) "
-                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (*row, created.durability or None, created.forked_from or None, created.at, created.at),
-            )
-            number = int(cursor.lastrowid or 0)
-            checksums.seal_flow_run(connection, number)
+            number = rows.insert_flow(connection, created)
             if created.owner:
-                self._file.own(number, created.owner, parent[0] or 0)
+                self._file.own(number, created.owner, parent)
             self._levels.created(created, number)
             self._file.write([replace(created, flow_run=number)])
         return number

@@ -25,6 +25,7 @@ _OF_RUNS = {
     "cache": "length(parts), 120",
     "request": "length(detail), 60",
     "tag_slot": "80",
+    "dispatch": "length(folder), 120",
 }
 """The tables with rows of flow runs, and what a row takes, in bytes and about."""
 
@@ -179,7 +180,7 @@ class Upkeep:
 
 def _wrong_rows(connection: sqlite3.Connection, table: str) -> Iterator[str]:
     columns = checksums.TABLES[table]
-    place = columns.split(", ")[: 1 if table == "flow_run" else 2]
+    place = columns.split(", ")[: 1 if table in ("flow_run", "deployment", "dispatch") else 2]
     for row in connection.execute(f"SELECT {columns}, crc FROM {table}"):
         if not checksums.fits(row):
             where = ", ".join(f"{name} {row[name]}" for name in place)
