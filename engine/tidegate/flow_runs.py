@@ -24,7 +24,7 @@ from .run.drivers import drive, drive_async
 from .run.flow_run import FlowRun
 from .run.lifecycles import flow_life
 from .run.recall import Recall
-from .run.terms import Terms
+from .run.terms import USUAL, Terms
 from .run_names import fill_in
 from .saving import saving_of
 from .settings import settings
@@ -218,10 +218,11 @@ def create_flow_run(
 def run_created(flow: Flow[..., Any], row: FlowRow) -> State:
     """Run, here and now, a flow run that was created ahead of time; blocks until its end and returns the final state.
 
-    Its parameters are validated as those of a call.  Raises `NotStartable` if it has begun or ended already.
+    Its parameters are validated as those of a call.  One that is to be tried again goes on where it was.  Raises
+    `NotStartable` if it has begun or ended already.
     """
     check_startable(row)
-    make = partial(of_record, flow, row, {})
+    make = partial(of_record, flow, row, {}, resumed=USUAL if row.attempts else None)
     return asyncio.run(carry_out_async(make)) if flow.is_async else carry_out(make)
 
 

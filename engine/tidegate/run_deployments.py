@@ -14,7 +14,7 @@ from . import host
 from .calls import call_site
 from .context import Frame, blocked, frame, sketching
 from .engine import Engine, engine
-from .errors import DeploymentNotFound, StoreError, UsageError
+from .errors import DeploymentNotFound, NotStartable, StoreError, UsageError
 from .flow import Flow
 from .flow_runs import slug
 from .futures import wait_async
@@ -22,9 +22,11 @@ from .interrupts import guard
 from .latch import Latch
 from .model.deployments import Deployment, Dispatch
 from .model.events import FlowCreated
-from .model.states import Completed, Scheduled, State
+from .model.states import AwaitingRetry, Completed, Scheduled, State
 from .model.views import FlowRow
 from .ports import EventStore
+from .rules.agents import Recorded
+from .rules.decide import NEVER, Accept, decide
 from .run.task_run import TaskRun
 from .tags import NONE, current_tags, tags_of
 
@@ -41,7 +43,7 @@ def run_deployment(
     tags: Iterable[str] | None = None,
     idempotency_key: str | None = None,
     timeout: float | None = None,
-) -> DeploymentRun | Any:
+) -> Any:
     """Make a run of a deployment, wait until it has ended, and return its handle; in an async flow, await it.
 
     An agent (``tidegate agent``) of its work queue runs it, in a process of its own.  That it failed raises nothing:
@@ -223,6 +225,28 @@ def deployment_named(store: EventStore, name: str) -> Deployment:
     if fitting:
         raise DeploymentNotFound(f"There are several deployments {name!r}: {known}. Give the whole name.")
     raise DeploymentNotFound(f"There is no deployment {name!r}. There are: {known}.")
+
+
+def try_again(here: Engine, flow_run: int) -> FlowRow:
+    """Have an agent run a run of a deployment once more that did not complete: what did is kept, as for `resume`.
+
+    Raises `NotStartable` for a run that came from no deployment, that completed or that has not ended, and
+    `StoreError`.
+    """
+    row = here.store.flow_run(flow_run)
+    if row is None:
+        raise NotStartable(f"There is no flow run {flow_run}.")
+    told = f"The flow run {flow_run} ({row.name})"
+    if here.store.deployments.dispatch(flow_run) is None:
+        raise NotStartable(f"{told} came from no deployment. `tidegate run FILE[:FLOW] --resume {flow_run}` goes on.")
+    now = here.now()
+    facts = Recorded(row.state, row.attempts)
+    decision = decide(facts, AwaitingRetry(now, message=row.state.message, at=now), NEVER, now, deployed=True)
+    if row.state.is_completed() or not isinstance(decision, Accept):
+        raise NotStartable(f"{told} is {row.state.name}: there is nothing to try again.")
+    if not here.store.deployments.move(row, decision.state):
+        raise NotStartable(f"{told} has just been gone on with by somebody else.")
+    return row
 
 
 # In a flow ------------------------------------------------------------------------------------------------------------

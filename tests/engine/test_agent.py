@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import signal
 import sys
@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from support.agents import FLOWS, LONG, AgentProcess, agents, deployed, ordered, row_of
-from support.flows import states_in_store
+from support.agents import FLOWS, LONG, AgentProcess, agents, deployed, ordered, row_of, until
+from support.flows import flow, states_in_store, task
 from support.modules import forgotten
 from tidegate import DeploymentRun, recovery, run_deployment
+from tidegate.cli import main
 from tidegate.deploy import jobs
 from tidegate.deploy.loading import load_flow
 from tidegate.engine import Engine, using
 from tidegate.model.deployments import Place, WorkQueue
+from tidegate.model.states import Cancelling, Pending, State
 from tidegate.requests import ask
 from tidegate.store.sqlite import SQLiteStore
 
@@ -61,6 +64,11 @@ def ended(here: Engine, number: int) -> str:
     return state.name
 
 
+def call(*arguments: str) -> Result:
+    """The command in this process, over the same store."""
+    return CliRunner().invoke(main, ["--home", "home", *arguments])
+
+
 # Runs -----------------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +106,6 @@ def test_of_two_agents_one_starts_each_run_of_the_queues_that_they_watch(
         assert len(said) == 1
     assert (folder / "calls").read_text() == "x" * 6
     assert states_in_store(store, left) == ["Scheduled"], "nobody watches its queue, not even to call it late"
-    assert store.deployments.dispatch(left) == store.deployments.dispatch(left)
     agent("--queue", "gpu")
     assert ended(here, left) == "Completed"
 
@@ -116,8 +123,7 @@ def test_a_queue_holds_its_limit_and_its_pause_for_all_agents(
     one.says(f"Flow run {waiting} (", "is started")
     agent("--queue", "default", "--queue", "gpu")
     # What comes behind it in the same look has been decided on: both are late, and neither is begun.
-    while states_in_store(store, held) != ["Scheduled", "Late"]:
-        pass
+    until(lambda: states_in_store(store, held) == ["Scheduled", "Late"], "late")
     assert states_in_store(store, next_one) == ["Scheduled", "Late"]
     (folder / "go").touch()
     assert ended(here, next_one) == "Completed"
@@ -155,8 +161,7 @@ def test_a_process_that_cannot_be_started_leaves_its_run_failed(
 def began(store: SQLiteStore, number: int) -> int:
     """Wait until the body of a run is at work; its process."""
     path = Path("began")
-    while not (path.exists() and path.read_text()):
-        assert not row_of(store, number).state.is_at_rest(), row_of(store, number).state
+    until(lambda: (path.exists() and path.read_text()) or row_of(store, number).state.is_at_rest(), "the body")
     pid = int(path.read_text())
     path.unlink()
     return pid
@@ -206,3 +211,187 @@ def test_a_process_that_hears_ends_its_run_itself(here: Engine, store: SQLiteSto
     ask(store, number, "cancel", by="the test")
     assert ended(here, number) == "Cancelled"
     assert row_of(store, number).state.message == "Cancelled by the test."
+
+
+@pytest.mark.conforms("B209")
+def test_sigterm_is_heard_as_ctrl_c_and_what_completed_is_saved(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    number = ordered(store, deployed(store, "etl.py:waiting"))
+    agent()
+    os.kill(began(store, number), signal.SIGTERM)
+    assert ended(here, number) == "Interrupted"
+
+
+@pytest.mark.conforms("B208", "B209")
+def test_a_process_that_answers_nobody_loses_its_run_and_is_killed(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    number = ordered(store, deployed(store, "etl.py:waiting"))
+    agent("--grace", "1")
+    pid = began(store, number)
+    os.kill(pid, signal.SIGSTOP)
+    said = call("cancel", str(number))
+    assert said.exit_code == 0, said.output
+    assert "does not answer. An agent of the queue 'default' ends it" in said.output
+    assert ended(here, number) == "Cancelled"
+    assert row_of(store, number).state.message == "Cancelled by the command line. Its process had to be killed."
+    assert states_in_store(store, number)[-2:] == ["Cancelling", "Cancelled"]
+    assert {row.state.name for row in store.task_runs(number)} == {"Cancelled"}
+    assert not jobs.is_there(Place(jobs.host(), pid, jobs.beginning_of(pid)))
+
+
+def cancelling(store: SQLiteStore, place: Place | None) -> int:
+    """A run that was begun, whose process is this one by record, and that somebody has cancelled."""
+    number = ordered(store, deployed(store, "etl.py:nightly"))
+    assert store.deployments.claim(row_of(store, number), Pending(at=1.0), "")
+    if place is not None:
+        store.deployments.put_place(number, place)
+    assert store.deployments.move(row_of(store, number), Cancelling("Cancelled by the test.", at=2.0), "the test")
+    return number
+
+
+@pytest.mark.conforms("B209", "B210", "B211")
+def test_what_is_cancelled_and_has_no_process_here(here: Engine, store: SQLiteStore, agent: Start) -> None:
+    mine = Place(jobs.host(), os.getpid(), jobs.beginning_of(os.getpid()))
+    gone = cancelling(store, Place(mine.host, mine.pid, "the number was another process's"))
+    unknown = cancelling(store, None)
+    elsewhere = cancelling(store, Place("another-machine", mine.pid, mine.began))
+    working = agent()
+    assert (ended(here, gone), ended(here, unknown)) == ("Cancelled", "Cancelled")
+    assert row_of(store, gone).state.message == "Cancelled by the test. Its process has ended."
+    assert row_of(store, unknown).state.message == (
+        "Cancelled by the test. No process of it was recorded: that its code has ended cannot be guaranteed."
+    )
+    (line,) = working.says(f"Flow run {elsewhere} (", "cannot be ended")
+    assert f"its process {mine.pid} is on another-machine, and this agent on {mine.host}" in line
+    later = ordered(store, deployed(store, "etl.py:nightly", name="later"))
+    assert ended(here, later) == "Completed"
+    assert row_of(store, elsewhere).state.is_cancelling()
+    assert len(working.says("cannot be ended")) == 1, "it is said once"
+
+
+def test_a_run_that_has_not_begun_is_cancelled_at_once(store: SQLiteStore) -> None:
+    number = ordered(store, deployed(store, "etl.py:nightly"), due=4e9)
+    said = call("cancel", str(number))
+    assert said.output == f"Flow run {number} is cancelled.\n"
+    assert states_in_store(store, number) == ["Scheduled", "Cancelled"]
+
+
+# Schedules, and the morning after -------------------------------------------------------------------------------------
+
+
+@pytest.mark.conforms("B289")
+def test_each_moment_of_a_schedule_is_run_once_by_two_agents(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    deployed(store, "etl.py:nightly", interval=1.0)
+    two = [agent(), agent()]
+    until(lambda: (folder / "calls").exists() and len((folder / "calls").read_text()) >= 4, "four runs")
+    for one in two:
+        one.stop()
+    for row in store.flow_runs():
+        if not row.state.is_scheduled():
+            assert ended(here, row.number) == "Completed"
+    dues = [store.deployments.dispatch(row.number) for row in store.flow_runs()]
+    moments = [each.due for each in dues if each is not None]
+    assert len(moments) == len(set(moments)) == len(store.flow_runs())
+    assert sorted(moments) == [min(moments) + at for at in range(len(moments))], "none is left out"
+    completed = [row for row in store.flow_runs() if row.state.is_completed()]
+    assert len((folder / "calls").read_text()) == len(completed)
+
+
+def test_a_failed_night_run_is_taken_over_here_and_keeps_what_completed(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    number = ordered(store, deployed(store, "etl.py:failing", parameters={"x": 3}))
+    working = agent()
+    assert ended(here, number) == "Failed"
+    assert working.stop().endswith("has stopped.")
+    (folder / "mended").touch()
+    state = recovery.resume(number, load_flow("etl.py:failing"))
+    assert isinstance(state, State)
+    assert (state.name, state.result()) == ("Completed", 12)
+    assert (folder / "calls").read_text() == "xx", "the first task run is not run again"
+
+
+@pytest.mark.conforms("B268")
+def test_a_run_that_failed_is_tried_again_by_an_agent_any_number_of_times(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    number = ordered(store, deployed(store, "etl.py:failing"))
+    agent()
+    for times in (1, 2, 3):
+        until(lambda: states_in_store(store, number).count("Failed") == times, "the end of an attempt")  # noqa: B023
+        if times == 3:
+            (folder / "mended").touch()
+        assert call("deployment", "retry", str(number)).exit_code == 0
+    until(lambda: row_of(store, number).state.is_completed(), "the end")
+    again = ["AwaitingRetry", "Pending", "Running"]
+    assert states_in_store(store, number) == [
+        *("Scheduled", "Late", "Pending", "Running", "Failed"),
+        *(*again, "Failed", *again, "Failed", *again, "Completed"),
+    ]
+    assert (folder / "calls").read_text() == "xx", "what completed is kept"
+    said = call("deployment", "retry", str(number))
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert "is Completed: there is nothing to try again." in said.stderr
+
+
+# In a flow ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.conforms("B198")
+def test_in_a_flow_a_run_is_tracked_by_a_task_run_with_its_inputs(
+    here: Engine, store: SQLiteStore, agent: Start
+) -> None:
+    deployed(store, "etl.py:nightly")
+    agent()
+
+    @task
+    def make() -> int:
+        return 5
+
+    @flow
+    def outer() -> int:
+        run = run_deployment("nightly/now", {"x": make.submit()})
+        return int(run.result())
+
+    assert outer() == 10
+    parent, child = sorted(store.flow_runs(), key=lambda row: row.number)
+    tracking = store.task_runs(parent.number)[1]
+    assert child.parent == (parent.number, tracking.number)
+    assert (tracking.task, tracking.subflow, tracking.name) == ("nightly", True, child.name)
+    assert tracking.links == {"x": (("future", 1, 1),)}
+    assert tracking.state.name == child.state.name == "Completed"
+    assert child.parameters == '{"x": 5}'
+
+
+@pytest.mark.conforms("B198")
+def test_in_an_async_flow_it_is_awaited_and_a_failure_counts(here: Engine, store: SQLiteStore, agent: Start) -> None:
+    deployed(store, "etl.py:failing")
+    agent()
+
+    @flow
+    async def outer() -> None:
+        run = await run_deployment("failing/now")
+        assert run.state.is_failed()
+
+    state = asyncio.run(outer(return_state=True))
+    assert (state.name, state.message) == ("Failed", "1/1 states failed.")
+
+
+@pytest.mark.conforms("B287")
+def test_a_flow_that_does_not_wait_goes_on_and_so_does_the_run(here: Engine, store: SQLiteStore) -> None:
+    deployed(store, "etl.py:nightly")
+
+    @flow
+    def outer() -> int:
+        return int(run_deployment("nightly/now", timeout=0).number)
+
+    number = outer()
+    assert row_of(store, number).state.name == "Scheduled"
+    (tracking,) = store.task_runs(row_of(store, number).parent[0])  # type: ignore[index]
+    assert tracking.state.message == f"Flow run {number} goes on by itself."
+    run = run_deployment("nightly/now", timeout=0)
+    assert (run.state.name, run.wait(0.01)) == ("Scheduled", None)

@@ -149,6 +149,17 @@ def test_every_pair(present: str) -> None:
                 assert "\n" not in decision.reason, case
 
 
+@pytest.mark.parametrize("present", sorted(ENDED))
+@pytest.mark.conforms("B268")
+def test_a_deployed_run_that_has_ended_may_be_tried_again_and_nothing_else(present: str) -> None:
+    run = Run(PRESENT[present], attempts=9)
+    for proposed in (*PROPOSED.values(), State(StateType.SCHEDULED, "Scheduled", scheduled_time=NOW)):
+        decision = decide(run, proposed, RetryPolicy(), NOW, deployed=True)
+        again = proposed.name == "AwaitingRetry"
+        assert told(decision) == (("Accept", "AwaitingRetry") if again else ("Abort", "")), proposed
+        assert told(decide(run, proposed, RetryPolicy(), NOW)) == ("Abort", ""), "of no deployment"
+
+
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("name", ["Scheduled", "AwaitingRetry"])
 @pytest.mark.parametrize("ahead", [-5.0, 0.0, 0.25, 5.0])

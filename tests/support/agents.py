@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tidegate.deploy import jobs
 from tidegate.deploy.deploying import deploy
 from tidegate.engine import Engine
 from tidegate.flow_runs import slug
@@ -141,8 +143,6 @@ def agents(home: Path) -> Iterator[Callable[..., AgentProcess]]:
         for row in store.flow_runs():
             dispatch = store.deployments.dispatch(row.number)
             if dispatch is not None and dispatch.place is not None:
-                from tidegate.deploy import jobs
-
                 jobs.send(dispatch.place, signal.SIGKILL)
         store.close()
 
@@ -157,6 +157,14 @@ def ordered(store: SQLiteStore, deployment: Deployment, due: float = 0.0, **more
     created = new_run(deployment, slug(), due)
     dispatch = Dispatch(0, deployment.full_name, deployment.queue, due, deployment.folder, **more)
     return store.deployments.create_run(created, dispatch, Scheduled(due, at=due))[0]
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Look at what another process does until a condition holds that must come to hold."""
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come within {LONG:g} s"
+        time.sleep(0.02)
 
 
 def row_of(store: SQLiteStore, number: int) -> FlowRow:

@@ -11,7 +11,7 @@ from ..model.deployments import DEFAULT_QUEUE
 from ..moments import moment
 from . import tables
 from .run import CODES, parsed, report
-from .stores import opened
+from .stores import RUN, opened
 
 if TYPE_CHECKING:
     from ..model.deployments import Deployment
@@ -136,6 +136,21 @@ def run(context: click.Context, name: str, given: tuple[str, ...], seconds: floa
             made.wait()
             report(store, made.number, made.state)
             context.exit(CODES[made.state.type])
+
+
+@deployment.command()
+@click.argument("run", type=RUN)
+def retry(run: int) -> None:
+    """Have an agent go on with a run that did not complete.
+
+    What completed in it is kept, as for `tidegate run --resume`.
+    """
+    from ..engine import Engine
+    from ..run_deployments import try_again
+
+    with opened() as store:
+        row = try_again(Engine(store), run)
+    click.echo(f"Flow run {run} ({row.name}) waits for an agent.")
 
 
 @deployment.command()

@@ -217,7 +217,7 @@ class Agent:
         except StoreError as error:
             self._say(f"How flow run {number} has ended cannot be recorded: {error}")
 
-    def _finish(self, row: FlowRow, why: str = "", how: str = "ended") -> None:
+    def _finish(self, row: FlowRow, why: str = "", how: str = "has ended") -> None:
         """Record the end of a run that no process has any more."""
         if row.state.is_cancelling():
             put_to_rest(self._here, row, why or f"Its process {how}.")

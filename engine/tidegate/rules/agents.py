@@ -41,7 +41,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class _Facts:
+class Recorded:
     """A run that no process has, for `decide`."""
 
     state: State
@@ -175,7 +175,7 @@ def _start(seen: Seen, view: View) -> Start | None:
         return None
     if seen.state.is_pending():
         return Start(seen, None)
-    decision = decide(_Facts(seen.state, seen.row.attempts), Pending(at=view.now), NEVER, view.now)
+    decision = decide(Recorded(seen.state, seen.row.attempts), Pending(at=view.now), NEVER, view.now)
     return Start(seen, decision.state) if isinstance(decision, Accept) else None
 
 

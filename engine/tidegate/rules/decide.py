@@ -99,15 +99,20 @@ def decide(
     now: float,
     draw: float = 0.5,
     cached: State | None = None,
+    *,
+    deployed: bool = False,
 ) -> Decision:
     """What becomes of `proposed`, now.
 
     `now` is in seconds since the epoch; `draw` is a random number in [0, 1), used for jitter alone; `cached` is the
-    state in which an earlier run with the same cache key ended.
+    state in which an earlier run with the same cache key ended; `deployed` is true for a flow run that came from a
+    deployment, which may be tried again by hand however often it has ended.
     """
     current = run.state.type
     kind = proposed.type
     if current in TERMINAL and (kind is not StateType.RUNNING or not run.reopened):
+        if deployed and kind is StateType.SCHEDULED and proposed.awaits_retry():
+            return Accept(proposed)
         return Abort(f"The run has ended: it is {run.state.name}.")
     if kind is StateType.RUNNING:
         if run.reopened and run.state.is_at_rest():
