@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import outputs
 from .errors import MissingResult, StoreError
 from .results.keeper import Reference, reference_of
 from .results.storage import FileStorage
@@ -74,12 +75,13 @@ def prune(store: SQLiteStore, runs: Sequence[EndedRun], now: float) -> Pruned:
 
     A run that was begun again meanwhile stays.  Raises `StoreError`; what was done until then stays done.
     """
-    deleted = sum(store.upkeep.delete(run) for run in runs)
+    deleted = [run for run in runs if store.upkeep.delete(run)]
+    outputs.remove(store.path.parent, (member for run in deleted for member in run.members))
     files, size = sweep(store, now)
     stats = store.upkeep.stats()
     if stats.free > ROOM * stats.size:
         store.upkeep.vacuum()
-    return Pruned(deleted, files, size)
+    return Pruned(len(deleted), files, size)
 
 
 def sweep(store: SQLiteStore, now: float, *, pretend: bool = False) -> tuple[int, int]:

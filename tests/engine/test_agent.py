@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tidegate.deploy.loading import load_flow
 from tidegate.engine import Engine, using
 from tidegate.model.deployments import Place, WorkQueue
 from tidegate.model.states import Cancelling, Pending, State
+from tidegate.outputs import output_of
 from tidegate.requests import ask
 from tidegate.store.sqlite import SQLiteStore
 
@@ -87,7 +89,7 @@ def test_a_run_that_is_asked_for_by_name_is_run_by_an_agent(here: Engine, store:
     working.says(f"Flow run {run.number} (first): Completed.")
     assert working.stop() == working.lines[-1]
     assert working.lines[-1].endswith("The agent has stopped.")
-    assert "x is 4\n" in jobs.output_of(store.path.parent, run.number).read_text()
+    assert "x is 4\n" in output_of(store.path.parent, run.number).read_text()
 
 
 @pytest.mark.conforms("B211", "B288")
@@ -181,6 +183,17 @@ def test_what_an_agent_has_started_outlives_it_and_the_next_one_sees_to_it(
     (folder / "go").touch()
     assert ended(here, number) == "Completed"
     assert (folder / "calls").read_text() == "x"
+
+
+@pytest.mark.conforms("B288")
+def test_a_run_whose_agent_died_before_it_was_begun_is_begun_by_another(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    number = ordered(store, deployed(store, "etl.py:nightly"))
+    assert store.deployments.claim(row_of(store, number), Pending(at=1.0), "0" * 32)
+    agent()
+    assert ended(here, number) == "Completed"
+    assert states_in_store(store, number) == ["Scheduled", "Pending", "Running", "Completed"]
 
 
 # Cancel ---------------------------------------------------------------------------------------------------------------
@@ -395,3 +408,44 @@ def test_a_flow_that_does_not_wait_goes_on_and_so_does_the_run(here: Engine, sto
     assert tracking.state.message == f"Flow run {number} goes on by itself."
     run = run_deployment("nightly/now", timeout=0)
     assert (run.state.name, run.wait(0.01)) == ("Scheduled", None)
+
+
+OUTER = """
+from tidegate import flow, run_deployment
+
+@flow
+def outer():
+    return run_deployment("waiting/now").result()
+"""
+
+
+@pytest.mark.conforms("B198")
+def test_a_flow_that_goes_on_in_another_process_waits_for_the_run_that_it_had_made(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    (folder / "outer.py").write_text(OUTER)
+    deployed(store, "etl.py:waiting")
+    agent()
+    command = [sys.executable, "-m", "tidegate", "--home", "home", "run", "outer.py"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until(lambda: len(store.flow_runs()) == 2, "the run of the deployment")
+        child, parent = (row.number for row in store.flow_runs())
+        began(store, child)
+        process.kill()
+    (folder / "go").touch()
+    state = recovery.resume(parent, load_flow("outer.py"))
+    assert isinstance(state, State)
+    assert (state.name, state.result()) == ("Completed", 2)
+    assert [row.number for row in store.flow_runs()] == [child, parent]
+    assert (folder / "calls").read_text() == "x"
+
+
+def test_it_can_be_sketched(store: SQLiteStore, here: Engine) -> None:
+    deployed(store, "etl.py:nightly")
+
+    @flow
+    def outer() -> None:
+        run_deployment("nightly/now", {"x": 1})
+
+    assert [each.name for each in outer.visualize().nodes] == ["nightly"]
+    assert store.flow_runs() == []

@@ -23,6 +23,7 @@ from tidegate.errors import DeploymentNotFound, StoreError, UsageError
 from tidegate.model.deployments import Deployment, Dispatch, Place, Schedule, WorkQueue
 from tidegate.model.events import FlowCreated, FlowState
 from tidegate.model.states import Completed, Pending, Scheduled
+from tidegate.outputs import output_of
 from tidegate.retention import Limits, plan, prune
 from tidegate.store.memory import MemoryStore
 from tidegate.store.opening import salvage_store
@@ -192,6 +193,18 @@ def test_a_run_of_a_deployment_goes_with_its_row(store: SQLiteStore) -> None:
     assert store.flow_run(newest) is not None
 
 
+def test_what_its_process_has_printed_goes_with_a_run(store: SQLiteStore) -> None:
+    number = ordered(store, deployed(store, "etl.py:nightly"))
+    output = output_of(store.path.parent, number)
+    output.parent.mkdir()
+    output.write_text("x is 1")
+    assert f"deployment  nightly/now, queue default\noutput      {output}\n" in said("show", str(number))
+    store.commit(FlowState(number, 1.0, Completed(at=1.0), attempt=1))
+    store.create_flow_run(FlowCreated(0, 1.0, "u", "f", "n", "{}"))
+    prune(store, plan(store, Limits(days=1), 1e9), 1e9)
+    assert not output.exists()
+
+
 def everything(store: SQLiteStore) -> tuple[list[Deployment], Dispatch | None, list[WorkQueue]]:
     return store.deployments.all(), store.deployments.dispatch(1), store.deployments.queues()
 
@@ -244,6 +257,18 @@ def test_the_commands_name_list_show_pause_and_remove(store: SQLiteStore) -> Non
     assert asked == f"Flow run 1 ({row_of(store, 1).name}) waits for an agent of the queue gpu.\n"
     assert row_of(store, 1).parameters == '{"x": 5}'
     assert said("deployment", "rm", "early") == "nightly/early is gone.\n"
+
+
+def test_the_commands_limit_and_pause_queues(store: SQLiteStore) -> None:
+    assert said("queue", "ls").startswith("No deployment names a queue.")
+    deployed(store, "etl.py:nightly")
+    assert said("queue", "limit", "gpu", "2") == "At most 2 of the runs of the queue gpu may be at work.\n"
+    assert said("queue", "pause", "gpu").startswith("The queue gpu is paused.")
+    assert store.deployments.queues() == [WorkQueue("default"), WorkQueue("gpu", 2, True)]
+    assert said("queue", "ls").splitlines()[2].split() == ["gpu", "2", "yes"]
+    assert said("queue", "resume", "gpu") == "The queue gpu goes on.\n"
+    assert said("queue", "limit", "gpu") == "Any number of the runs of the queue gpu may be at work.\n"
+    assert store.deployments.queues()[1] == WorkQueue("gpu")
 
 
 def test_a_name_that_is_not_there_or_not_enough_is_told(store: SQLiteStore, folder: Path) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 from tidegate.deploy import jobs
 from tidegate.deploy.deploying import deploy
+from tidegate.deployed_runs import new_run
 from tidegate.engine import Engine
 from tidegate.flow_runs import slug
 from tidegate.model.deployments import Deployment, Dispatch
 from tidegate.model.states import Scheduled
 from tidegate.model.views import FlowRow
-from tidegate.run_deployments import new_run
 from tidegate.store.sqlite import SQLiteStore
 
 LONG = 60.0

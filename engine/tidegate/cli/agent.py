@@ -40,9 +40,12 @@ def agent(queues: tuple[str, ...], limit: int | None, grace: float, prefetch: fl
     """
     from ..deploy.agent import Agent
     from ..engine import Engine
+    from ..housekeeping import look_after
+    from ..settings import settings
 
     with opened(make=True) as store:
         here = Engine(store)
+        look_after(store, settings())
         made = Agent(
             here, store.path.parent, queues or (DEFAULT_QUEUE,), limit=limit, grace=grace, prefetch=prefetch, say=_say
         )

@@ -15,6 +15,7 @@ from .diff import diff
 from .graph import graph
 from .logs import logs
 from .profiles import profile
+from .queues import queue
 from .record import record
 from .run import run
 from .runs import runs, show
@@ -61,6 +62,6 @@ def main(context: click.Context, profile_name: str | None, home: str | None) -> 
 
 for each in (
     *(run, record, runs, show, graph, diff, logs, pause, resume, suspend, cancel),
-    *(deploy, deployment, agent, store, settings, profile),
+    *(deploy, deployment, queue, agent, store, settings, profile),
 ):
     main.add_command(each)

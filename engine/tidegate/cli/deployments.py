@@ -145,8 +145,8 @@ def retry(run: int) -> None:
 
     What completed in it is kept, as for `tidegate run --resume`.
     """
+    from ..deployed_runs import try_again
     from ..engine import Engine
-    from ..run_deployments import try_again
 
     with opened() as store:
         row = try_again(Engine(store), run)
@@ -156,7 +156,10 @@ def retry(run: int) -> None:
 @deployment.command()
 @click.argument("name")
 def pause(name: str) -> None:
-    """Make no more runs by its schedule; those to come are cancelled."""
+    """Make no more runs by its schedule.
+
+    Those that it has made and nobody has begun are cancelled.
+    """
     with opened() as store:
         found = named(store, name)
         store.deployments.pause(found.full_name, True, time.time())
@@ -186,7 +189,7 @@ def remove(name: str) -> None:
 
 def named(store: SQLiteStore, name: str) -> Deployment:
     """The deployment of that name.  Raises `UsageError` if there is none, or several."""
-    from ..run_deployments import deployment_named
+    from ..deployed_runs import deployment_named
 
     return deployment_named(store, name)
 

@@ -16,6 +16,7 @@ from .stores import RUN, find, opened
 
 if TYPE_CHECKING:
     from ..ports import EventStore
+    from ..store.sqlite import SQLiteStore
 
 PAGE = 200
 """Rows that are read at first where only some of them are wanted."""
@@ -78,11 +79,12 @@ def show(run: int, limit: int, failed: bool, as_json: bool) -> None:
         row = find(store, run)
         look(Engine(store), row)
         tasks = store.task_runs(run)
+        more = _deployed(store, run)
     wanted = [each for each in tasks if each.state.type in (StateType.FAILED, StateType.CRASHED)] if failed else tasks
     if as_json:
         click.echo(json.dumps({**tables.flow_json(row), "task_runs": [tables.task_json(each) for each in wanted]}))
         return
-    for name, text in _facts(row):
+    for name, text in [*_facts(row), *more]:
         click.echo(f"{name:<11} {text}")
     if tasks:
         click.echo(f"\n{tables.by_task(tasks)}")
@@ -110,6 +112,15 @@ def _facts(row: FlowRow) -> list[tuple[str, str]]:
         ("parent", f"flow run {row.parent[0]}, task run {row.parent[1]}" if row.parent else ""),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _deployed(store: SQLiteStore, run: int) -> list[tuple[str, str]]:
+    """What there is to say of a run that came from a deployment."""
+    from ..outputs import output_of
+
+    dispatch, output = store.deployments.dispatch(run), output_of(store.path.parent, run)
+    facts = [] if dispatch is None else [("deployment", f"{dispatch.deployment}, queue {dispatch.queue}")]
+    return [*facts, *([("output", str(output))] if output.exists() else [])]
 
 
 def _line(row: TaskRow) -> tuple[Any, ...]:

@@ -13,16 +13,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from ..dead_runs import bury, put_to_rest
+from ..deployed_runs import new_run
 from ..engine import Engine
 from ..errors import StoreError
 from ..flow_runs import slug
-from ..model.deployments import DEFAULT_QUEUE, Deployment, Dispatch
+from ..model.deployments import DEFAULT_QUEUE, Deployment, Dispatch, Place
 from ..model.states import Crashed, Failed, Scheduled
 from ..model.views import FlowRow
 from ..plurals import counted
 from ..rules import agents as rules
 from ..rules.schedules import owed
-from ..run_deployments import new_run
 from ..task_runners.worker_process import ended_how
 from . import jobs
 
@@ -66,8 +66,8 @@ class Agent:
         self._me = here.store.process
         self._news: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
         """The ends of jobs, as number and exit code; null where somebody wants it to stop."""
-        self._jobs: set[int] = set()
-        """The runs whose process was started here and has not ended, as far as is known."""
+        self._jobs: dict[int, Place] = {}
+        """The processes that were started here and have not ended, as far as is known, by the number of their run."""
         self._told_to_end: dict[int, float] = {}
         """When the process of a run was told to end, by the clock that nobody sets."""
         self._killed: set[int] = set()
@@ -197,7 +197,7 @@ class Agent:
             if fresh is not None and self._table.move(fresh, Failed(message=told, at=here.now())):
                 self._say(f"{_told(row)} has failed. {told}")
             return
-        self._jobs.add(row.number)
+        self._jobs[row.number] = job.place
         self._table.put_place(row.number, job.place)
         self._say(f"{_told(row)} is started, in process {job.place.pid}.")
 
@@ -205,7 +205,7 @@ class Agent:
 
     def _ended(self, number: int, code: int) -> None:
         """A process that was started here has ended."""
-        self._jobs.discard(number)
+        self._jobs.pop(number, None)
         self._told_to_end.pop(number, None)
         try:
             row = self._here.store.flow_run(number)
@@ -228,7 +228,8 @@ class Agent:
 
     def _end(self, seen: rules.Seen) -> None:
         """Tell its process to end, and kill it once its time is up."""
-        place, number, now = seen.dispatch.place, seen.row.number, self._here.monotonic()
+        number, now = seen.row.number, self._here.monotonic()
+        place = self._jobs.get(number) or seen.dispatch.place  # which could not be kept, where the disk was full
         if place is None:
             return
         if number not in self._told_to_end:

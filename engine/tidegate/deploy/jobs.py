@@ -13,12 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..model.deployments import Place
+from ..outputs import output_of
 from ..settings import settings
 
 MODULE = "tidegate.deploy.child"
-
-OUTPUT = "output"
-"""The folder beside the store in which a file for each run has what its process writes to the standard streams."""
 
 
 def host() -> str:
@@ -50,11 +48,6 @@ class Job:
         wait = threading.Thread(target=lambda: ended(flow_run, self._process.wait()), daemon=True)
         wait.name = f"tidegate-job-{flow_run}"
         wait.start()
-
-
-def output_of(home: Path, flow_run: int) -> Path:
-    """Where what the process of a run writes is kept."""
-    return home / OUTPUT / f"{flow_run}.txt"
 
 
 def _environment(home: Path) -> dict[str, str]:
