@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from .model.deployments import Deployment, Dispatch, Place, WorkQueue
 from .model.events import ArtifactMade, CacheEntry, Event, FlowCreated, LogLine
 from .model.requests import Request
 from .model.states import State
@@ -15,6 +14,9 @@ from .model.tag_limits import Holder, TagLimit
 from .model.views import FlowRow, TaskRow
 from .rules.decide import RetryPolicy
 from .rules.slots import A, Answer
+
+if TYPE_CHECKING:  # what only agents need is not loaded by every program
+    from .model.deployments import Deployment, Dispatch, Place, WorkQueue
 
 
 class Clock(Protocol):
@@ -107,10 +109,13 @@ class DeploymentStore(Protocol):
         """Drop it, and cancel what its schedules had made and nobody began; false if there is none."""
         ...
 
-    def create_run(self, created: FlowCreated, dispatch: Dispatch, state: State) -> tuple[int, bool]:
+    def create_run(
+        self, created: FlowCreated, dispatch: Dispatch, state: State, of: Deployment | None = None
+    ) -> tuple[int, bool]:
         """Keep the first event of a run of a deployment, its state and its dispatch; the number given to it, and true.
 
-        If there is one of the same deployment and key: its number, and false.
+        If there is one of the same deployment and key: its number, and false.  If the deployment is no longer as `of`:
+        0, and false.
         """
         ...
 

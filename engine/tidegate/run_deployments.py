@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import host
 from .calls import call_site
 from .context import Frame, blocked, frame, sketching
-from .deployed_runs import Order, deployment_named
 from .engine import Engine, engine
 from .errors import StoreError, UsageError
 from .flow import Flow
@@ -21,6 +20,9 @@ from .model.states import Completed, State
 from .model.views import FlowRow
 from .run.task_run import TaskRun
 from .tags import tags_of
+
+if TYPE_CHECKING:
+    from .deployed_runs import Order
 
 LOOK = 0.25
 """Seconds between two looks at a run that another process has."""
@@ -55,6 +57,8 @@ def run_deployment(
     __tracebackhide__ = True
     if blocked.get():  # code is loaded to find flows
         return None
+    from .deployed_runs import Order, deployment_named  # with what those need, in programs that have deployments
+
     here = frame.get()
     ours = engine() if here is None else here.flow_run.engine
     found = deployment_named(ours.store, name)
@@ -162,6 +166,8 @@ class _Call(Flow[..., Any]):
         self._order = order
         super().__init__(_body(given, awaited), name=order.deployment.flow, version=order.deployment.target)
         self.key = order.deployment.full_name
+        self._found = 0
+        """The number of its run, once that is made."""
 
     def made(self, here: Frame, given: dict[str, Any]) -> Any:
         """Its handle, in an async flow once it is awaited."""
@@ -176,11 +182,13 @@ class _Call(Flow[..., Any]):
 
     def _handle(self, state: State) -> DeploymentRun:
         here = self._order.engine
-        runs = here.store.subflow_runs(*state.origin) if state.origin is not None else []
-        if not runs:  # it was cancelled before it was made, or could not be
+        if not self._found and state.origin is not None:  # kept from an earlier process of this flow run
+            runs = here.store.subflow_runs(*state.origin)
+            self._found = runs[0].number if runs else 0
+        if not self._found:  # it was cancelled before it was made, or could not be
             state.result()
             raise StoreError("The run of the deployment is not in the store.")
-        return DeploymentRun(here, runs[0].number)
+        return DeploymentRun(here, self._found)
 
     def _run_tracked(self, tracking: TaskRun, /, *_args: Any, **given: Any) -> State:
         number = self._number(tracking, given)
@@ -213,6 +221,7 @@ class _Call(Flow[..., Any]):
             assert found is not None
             row = found
         tracking.given_name = row.name
+        self._found = row.number
         return row.number
 
     def _state(self, number: int, ended: bool) -> State:

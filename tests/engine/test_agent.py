@@ -80,7 +80,8 @@ def test_a_run_that_is_asked_for_by_name_is_run_by_an_agent(here: Engine, store:
     working = agent()
     run = run_deployment("nightly/now", flow_run_name="first", tags=["mine"], idempotency_key="a")
     assert run.result() == 8
-    assert states_in_store(store, run.number) == ["Scheduled", "Pending", "Running", "Completed"]
+    states = [each for each in states_in_store(store, run.number) if each != "Late"]  # as it is on a busy machine
+    assert states == ["Scheduled", "Pending", "Running", "Completed"]
     row = row_of(store, run.number)
     assert (row.name, row.tags) == ("first", ("eu", "mine"))
     again = run_deployment("now", {"x": 5}, idempotency_key="a")
@@ -243,6 +244,7 @@ def test_a_process_that_answers_nobody_loses_its_run_and_is_killed(
     number = ordered(store, deployed(store, "etl.py:waiting"))
     agent("--grace", "1")
     pid = began(store, number)
+    until(lambda: [row.state.name for row in store.task_runs(number)] == ["Running"], "the record of the task run")
     os.kill(pid, signal.SIGSTOP)
     said = call("cancel", str(number))
     assert said.exit_code == 0, said.output
@@ -438,6 +440,20 @@ def test_a_flow_that_goes_on_in_another_process_waits_for_the_run_that_it_had_ma
     assert (state.name, state.result()) == ("Completed", 2)
     assert [row.number for row in store.flow_runs()] == [child, parent]
     assert (folder / "calls").read_text() == "x"
+
+
+@pytest.mark.conforms("B198", "B287")
+def test_two_calls_in_a_flow_with_one_key_are_of_one_run(store: SQLiteStore, here: Engine, agent: Start) -> None:
+    deployed(store, "etl.py:nightly")
+    agent()
+
+    @flow
+    def outer() -> list[int]:
+        return [run_deployment("nightly/now", idempotency_key="a").number for _ in range(2)]
+
+    first, second = outer()
+    assert first == second
+    assert [row.number for row in store.flow_runs()] == [2, 1]
 
 
 def test_it_can_be_sketched(store: SQLiteStore, here: Engine) -> None:

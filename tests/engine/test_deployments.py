@@ -18,6 +18,7 @@ from support.modules import forgotten
 from tidegate import run_deployment
 from tidegate.cli import main
 from tidegate.dead_runs import call_off
+from tidegate.deployed_runs import new_run
 from tidegate.engine import Engine, using
 from tidegate.errors import DeploymentNotFound, StoreError, UsageError
 from tidegate.model.deployments import Deployment, Dispatch, Place, Schedule, WorkQueue
@@ -105,6 +106,17 @@ def test_what_makes_no_sense_is_refused_in_one_line(store: SQLiteStore, argument
     assert store.deployments.all() == []
 
 
+def test_a_validator_of_the_user_that_raises_is_told_in_one_line(store: SQLiteStore, folder: Path) -> None:
+    (folder / "strict.py").write_text(
+        "from typing import Annotated\nimport pydantic\nfrom tidegate import flow\n"
+        "def odd(value): raise RuntimeError('the wrong moon')\n"
+        "@flow\ndef load(day: Annotated[str, pydantic.AfterValidator(odd)] = 'x'): ...\n"
+    )
+    result = call("deploy", "strict.py", "--name", "nightly", "-p", "day=Monday")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "The parameters of 'load' cannot be used. RuntimeError: the wrong moon" in result.stderr
+
+
 def test_a_flow_that_needs_parameters_needs_them_if_nobody_gives_them_later(store: SQLiteStore, folder: Path) -> None:
     (folder / "needs.py").write_text("from tidegate import flow\n@flow\ndef load(day: str): ...\n")
     with pytest.raises(UsageError, match="load expects the parameters day"):
@@ -143,6 +155,15 @@ def test_what_was_planned_is_called_off_and_may_be_planned_anew(store: SQLiteSto
     assert row_of(store, planned).state.message.startswith("Its deployment was ")
     assert store.deployments.planned(0.0) == {}
     assert ordered(store, made, 4e9, planned=True, key="schedule 4e9") not in (planned, asked_for)
+
+
+def test_a_run_that_an_agent_is_about_to_plan_is_not_made_once_its_deployment_is_paused(store: SQLiteStore) -> None:
+    made = deployed(store, "etl.py:nightly", cron="0 3 * * *")
+    said("deployment", "pause", "now")
+    created = new_run(made, "late-otter", 1.0)
+    dispatch = Dispatch(0, made.full_name, made.queue, 4e9, made.folder, planned=True, key="schedule 4e9")
+    assert store.deployments.create_run(created, dispatch, Scheduled(4e9, at=1.0), made) == (0, False)
+    assert store.flow_runs() == []
 
 
 def test_what_somebody_cancelled_is_not_planned_anew(store: SQLiteStore) -> None:

@@ -64,8 +64,8 @@ class Agent:
         self._say = say
         self._table = here.store.deployments
         self._me = here.store.process
-        self._news: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
-        """The ends of jobs, as number and exit code; null where somebody wants it to stop."""
+        self._news: SimpleQueue[tuple[int, Place, int] | None] = SimpleQueue()
+        """The ends of processes, each with its run and its exit code; null where somebody wants it to stop."""
         self._jobs: dict[int, Place] = {}
         """The processes that were started here and have not ended, as far as is known, by the number of their run."""
         self._told_to_end: dict[int, float] = {}
@@ -163,7 +163,7 @@ class Agent:
         """Make a run that a schedule owes, unless another agent has."""
         created = new_run(deployment, slug(), now)
         dispatch = Dispatch(0, deployment.full_name, deployment.queue, due, deployment.folder, True, f"schedule {due}")
-        self._table.create_run(created, dispatch, Scheduled(due, at=now))
+        self._table.create_run(created, dispatch, Scheduled(due, at=now), deployment)
 
     def _carry_out(self, action: rules.Action) -> bool:
         row = action.seen.row
@@ -198,15 +198,18 @@ class Agent:
                 self._say(f"{_told(row)} has failed. {told}")
             return
         self._jobs[row.number] = job.place
+        self._told_to_end.pop(row.number, None)
+        self._killed.discard(row.number)
         self._table.put_place(row.number, job.place)
         self._say(f"{_told(row)} is started, in process {job.place.pid}.")
 
     # Ends -------------------------------------------------------------------------------------------------------------
 
-    def _ended(self, number: int, code: int) -> None:
+    def _ended(self, number: int, place: Place, code: int) -> None:
         """A process that was started here has ended."""
-        self._jobs.pop(number, None)
-        self._told_to_end.pop(number, None)
+        if self._jobs.get(number) != place:
+            return  # its run has been tried again meanwhile, and has another
+        del self._jobs[number]
         try:
             row = self._here.store.flow_run(number)
             if row is not None and not row.state.is_at_rest() and not self._here.store.is_alive(row.owner):

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import Engine
-from ..errors import InvalidName, UsageError
+from ..errors import InvalidName, TidegateError, UsageError
 from ..flow import Flow
 from ..model.deployments import DEFAULT_QUEUE, Deployment, Schedule
 from ..parameters import check_names, validated
 from ..rules import schedules
+from ..rules.outcome import describe
 from ..tags import tags_of
 from .loading import FILE
 from .targets import load_with
@@ -82,11 +83,16 @@ def deploy(
 def _check(flow: Flow[..., Any], arguments: Mapping[str, Any], whole: bool) -> None:
     """Raise for parameters that a run could not be given; those that are missing matter if it is to be run as it is."""
     takes = flow.signature.parameters
-    needed = {name: each.default for name, each in takes.items() if each.default is each.empty}
-    absent = {} if whole else {name: None for name in needed if name not in arguments}
+    absent = {} if whole else {name: None for name, each in takes.items() if each.default is each.empty}
     check_names(flow, {**absent, **arguments})
-    if flow.validate_parameters:
+    if not flow.validate_parameters:
+        return
+    try:
         validated(flow, {name: value for name, value in arguments.items() if name in takes})
+    except TidegateError:
+        raise
+    except Exception as error:  # of a validator of the user's
+        raise UsageError(f"The parameters of {flow.name!r} cannot be used. {describe(error)}") from error
 
 
 def _whole(target: str, flow: Flow[..., Any]) -> str:

@@ -25,9 +25,10 @@ def host() -> str:
 
 
 class Job:
-    """The process of a flow run that was started here; `ended` is called with its exit code, on a thread."""
+    """The process of a flow run that was started here; `ended` is called with the run, the process and its exit code,
+    on a thread."""
 
-    def __init__(self, flow_run: int, folder: Path, home: Path, ended: Callable[[int, int], None]) -> None:
+    def __init__(self, flow_run: int, folder: Path, home: Path, ended: Callable[[int, Place, int], None]) -> None:
         output = output_of(home, flow_run)
         output.parent.mkdir(mode=0o700, exist_ok=True)
         with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
@@ -44,8 +45,8 @@ class Job:
                 start_new_session=True,
             )
         pid = self._process.pid
-        self.place = Place(host(), pid, beginning_of(pid))
-        wait = threading.Thread(target=lambda: ended(flow_run, self._process.wait()), daemon=True)
+        self.place = place = Place(host(), pid, beginning_of(pid))
+        wait = threading.Thread(target=lambda: ended(flow_run, place, self._process.wait()), daemon=True)
         wait.name = f"tidegate-job-{flow_run}"
         wait.start()
 

@@ -43,6 +43,8 @@ class DeploymentTable:
         self._reading = reading
         self._writing = writing
         self._file = file
+        self._told: set[str] = set()
+        """The damaged deployments of which this process has said so: agents ask again and again."""
 
     # Deployments ------------------------------------------------------------------------------------------------------
 
@@ -59,14 +61,12 @@ class DeploymentTable:
     def all(self) -> list[Deployment]:
         """By name; a damaged one is left out with a warning."""
         with self._reading() as connection:
-            rows_ = connection.execute(f"SELECT {_DEPLOYMENT}, crc FROM deployment ORDER BY name").fetchall()
-        found = []
-        for row in rows_:
-            if checksums.fits(row):
-                found.append(_deployment(row))
-            else:
-                _log.warning("A deployment (%.80s) is damaged and left out. Deploy it again.", row["name"])
-        return found
+            there = connection.execute(f"SELECT {_DEPLOYMENT}, crc FROM deployment ORDER BY name").fetchall()
+        damaged = [row["name"] for row in there if not checksums.fits(row)]
+        for name in set(damaged) - self._told:
+            _log.warning("The deployment %.80s is damaged and left out. Delete it, and deploy it again.", name)
+        self._told.update(damaged)
+        return [_deployment(row) for row in there if row["name"] not in damaged]
 
     def get(self, name: str) -> Deployment | None:
         """The deployment of that whole name."""
@@ -94,19 +94,22 @@ class DeploymentTable:
     def _call_off(self, connection: sqlite3.Connection, name: str, why: str, now: float) -> None:
         """Cancel the planned runs that nobody has begun; the same moments may be planned anew."""
         sql = f"""SELECT f.number FROM flow_run f JOIN dispatch d ON d.flow_run = f.number
-            WHERE f.{_OPEN} AND f.state = ? AND f.owner IS NULL AND d.deployment = ? AND d.planned = 1"""
+            WHERE f.{_OPEN} AND f.state = ? AND f.started IS NULL AND d.deployment = ? AND d.planned = 1"""
         numbers = connection.execute(sql, (codec.CODES[StateType.SCHEDULED], name)).fetchall()
         for (number,) in numbers:
-            self._file.write([FlowState(number, now, Cancelled(why, at=now))])
-            self._file.disown(number)
+            self._write(FlowState(number, now, Cancelled(why, at=now)))
             connection.execute("UPDATE dispatch SET key = NULL, planned = 0 WHERE flow_run = ?", (number,))
             checksums.seal_dispatch(connection, number)
 
     # Runs -------------------------------------------------------------------------------------------------------------
 
-    def create_run(self, created: FlowCreated, dispatch: Dispatch, state: State) -> tuple[int, bool]:
+    def create_run(
+        self, created: FlowCreated, dispatch: Dispatch, state: State, of: Deployment | None = None
+    ) -> tuple[int, bool]:
         """Make a run, unless there is one of that key; its number, and whether it is new."""
         with self._writing() as connection:
+            if of is not None and _one(connection, of.full_name) != of:
+                return 0, False
             if dispatch.key is not None:
                 sql = "SELECT flow_run FROM dispatch WHERE deployment = ? AND key = ?"
                 known = connection.execute(sql, (dispatch.deployment, codec.clean(dispatch.key))).fetchone()
@@ -167,10 +170,14 @@ class DeploymentTable:
         if row.owner:
             connection.execute("UPDATE flow_run SET owner = NULL WHERE number = ?", (row.number,))
             self._file.note_claim()  # a process that still has it writes no more to it
-        self._file.disown(row.number)  # its events may have been numbered by others since
-        self._file.write([FlowState(row.number, state.timestamp, state, by, row.attempts)])
-        self._file.disown(row.number)
+        self._write(FlowState(row.number, state.timestamp, state, by, row.attempts))
         return True
+
+    def _write(self, event: FlowState) -> None:
+        """A state of a run that is not this process's: others may have numbered events of it, and will."""
+        self._file.disown(event.flow_run)
+        self._file.write([event])
+        self._file.disown(event.flow_run)
 
     def claim(self, row: FlowRow, state: State, agent: str) -> bool:
         """Put a run that is due into a state in which this agent starts it; false if it is no longer as `row`, or if

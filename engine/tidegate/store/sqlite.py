@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from .. import forks
@@ -63,7 +64,7 @@ class SQLiteStore(Looks):
         self._file = WriteConnection(path, self._stir)
         self._lock = self._file.lock
         self._levels, self._fence = self._file.levels, self._file.fence
-        self.deployments: DeploymentStore = DeploymentTable(self._reading, self._alone, self._file)
+        self.deployments: DeploymentStore = DeploymentTable(self._reading, partial(self._alone, True), self._file)
         self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
@@ -272,10 +273,10 @@ class SQLiteStore(Looks):
         return problem
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[sqlite3.Connection]:
-        """A transaction for what is no event."""
+    def _alone(self, synced: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction for what is no event; `synced` if it is to be on the disk at its end."""
         try:
-            with self._lock, self._file as connection:
+            with self._lock, self._file.synced(synced) as connection:
                 yield connection
         except SQL_ERRORS as error:
             raise StoreError(self._problem(error)) from error
