@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.agents import FLOWS, LONG, AgentProcess, agents, deployed, ordered, row_of, until
-from support.flows import flow, states_in_store, task
+from support.flows import flow, seeded, states_in_store, task
 from support.modules import forgotten
 from tidegate import DeploymentRun, recovery, run_deployment
 from tidegate.cli import main
@@ -87,6 +88,8 @@ def test_a_run_that_is_asked_for_by_name_is_run_by_an_agent(here: Engine, store:
     again = run_deployment("now", {"x": 5}, idempotency_key="a")
     assert (again.number, again.result()) == (run.number, 8)
     assert run_deployment("now", {"x": 5}).result() == 10
+    said = call("deployment", "run", "now", "-p", "x=6", "--watch")
+    assert (said.exit_code, "of nightly: Completed" in said.stdout) == (0, True)
     working.says(f"Flow run {run.number} (first): Completed.")
     assert working.stop() == working.lines[-1]
     assert working.lines[-1].endswith("The agent has stopped.")
@@ -195,6 +198,25 @@ def test_a_run_whose_agent_died_before_it_was_begun_is_begun_by_another(
     agent()
     assert ended(here, number) == "Completed"
     assert states_in_store(store, number) == ["Scheduled", "Pending", "Running", "Completed"]
+
+
+@pytest.mark.conforms("B288")
+def test_agents_that_are_killed_lose_no_run_and_begin_none_twice(
+    here: Engine, store: SQLiteStore, agent: Start, folder: Path
+) -> None:
+    chance = seeded("killed agents")
+    deployment = deployed(store, "etl.py:nightly")
+    numbers = [ordered(store, deployment) for _ in range(8)]
+    for moment in ("is started", "looks for runs", "looks for runs"):
+        victim = agent("--limit", "2")
+        victim.says(moment)
+        time.sleep(chance.random() * 0.5)  # into the claims and starts that follow
+        victim.kill()
+    begun = [each for each in numbers if states_in_store(store, each)[-1] not in ("Scheduled", "Late")]
+    assert begun, "nobody was killed in the middle of it"
+    agent()
+    assert [ended(here, each) for each in numbers] == ["Completed"] * 8
+    assert (folder / "calls").read_text() == "x" * 8
 
 
 # Cancel ---------------------------------------------------------------------------------------------------------------

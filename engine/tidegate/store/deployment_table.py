@@ -26,6 +26,8 @@ from .write_connection import WriteConnection
 
 _DEPLOYMENT = checksums.TABLES["deployment"]
 _DISPATCH = checksums.TABLES["dispatch"]
+# CROSS keeps SQLite from looking through all that was ever dispatched, of which a few are not at rest.
+_RUNS = "flow_run f CROSS JOIN dispatch d ON d.flow_run = f.number"
 _OPEN = "state < 5"
 """As the index of what is not at rest has it; see `codec.TYPES`."""
 _SUSPENDED = f"state = {codec.CODES[StateType.PAUSED]} AND state_name = 'Suspended'"
@@ -93,7 +95,7 @@ class DeploymentTable:
 
     def _call_off(self, connection: sqlite3.Connection, name: str, why: str, now: float) -> None:
         """Cancel the planned runs that nobody has begun; the same moments may be planned anew."""
-        sql = f"""SELECT f.number FROM flow_run f JOIN dispatch d ON d.flow_run = f.number
+        sql = f"""SELECT f.number FROM {_RUNS}
             WHERE f.{_OPEN} AND f.state = ? AND f.started IS NULL AND d.deployment = ? AND d.planned = 1"""
         numbers = connection.execute(sql, (codec.CODES[StateType.SCHEDULED], name)).fetchall()
         for (number,) in numbers:
@@ -133,7 +135,7 @@ class DeploymentTable:
     def open_runs(self, queues: Collection[str]) -> list[tuple[FlowRow, Dispatch]]:
         """The runs of these queues that are not at rest, in the order in which they are due."""
         marks = ", ".join("?" * len(queues))
-        sql = f"""SELECT f.number FROM flow_run f JOIN dispatch d ON d.flow_run = f.number
+        sql = f"""SELECT f.number FROM {_RUNS}
             WHERE f.{_OPEN} AND d.queue IN ({marks}) ORDER BY d.due, f.number"""
         found = []
         with self._reading() as connection:
@@ -228,7 +230,7 @@ def _queue_of(connection: sqlite3.Connection, flow_run: int) -> WorkQueue:
 
 def _at_work(connection: sqlite3.Connection, queue: str) -> int:
     """The runs of a queue that an agent or a process has."""
-    sql = f"""SELECT count(*) FROM flow_run f JOIN dispatch d ON d.flow_run = f.number
+    sql = f"""SELECT count(*) FROM {_RUNS}
         WHERE f.{_OPEN} AND NOT ({_SUSPENDED}) AND (f.owner IS NOT NULL OR f.state IN (?, ?)) AND d.queue = ?"""
     codes = (codec.CODES[StateType.PENDING], codec.CODES[StateType.CANCELLING])
     (many,) = connection.execute(sql, (*codes, queue)).fetchone()
