@@ -31,6 +31,7 @@ from .detached import DetachedRun
 from .dials import set_concurrency, set_rate
 from .errors import (
     CancelledRun,
+    ConflictingOptions,
     ControlError,
     CrashedRun,
     DeploymentNotFound,
@@ -92,15 +93,24 @@ from .tag_limits import (
 )
 from .tags import tags
 from .task import Task, task
-from .task_runners import ConcurrentTaskRunner, ProcessTaskRunner, SequentialTaskRunner
+from .task_runners import (
+    ConcurrentTaskRunner,
+    DaskTaskRunner,
+    ProcessTaskRunner,
+    RayTaskRunner,
+    SequentialTaskRunner,
+    remote_options,
+)
 
 __all__ = (
     "AsCompleted",
     "AsyncTaskFuture",
     "CancelledRun",
     "ConcurrentTaskRunner",
+    "ConflictingOptions",
     "ControlError",
     "CrashedRun",
+    "DaskTaskRunner",
     "DeploymentNotFound",
     "DeploymentRun",
     "DetachedRun",
@@ -131,6 +141,7 @@ __all__ = (
     "PauseTimeout",
     "PausedRun",
     "ProcessTaskRunner",
+    "RayTaskRunner",
     "ReservedArgument",
     "ResumePlan",
     "RunError",
@@ -173,6 +184,7 @@ __all__ = (
     "pause_flow_run",
     "quote",
     "read_concurrency_limit",
+    "remote_options",
     "rerun",
     "reset_concurrency_limit",
     "resume",

@@ -3,6 +3,7 @@
 * TidegateError
   . UsageError                       asked for something that makes no sense
     + InvalidOption                    (also TypeError)   a value that an option does not take
+    + ConflictingOptions               (also ValueError)  options that contradict each other
     + InvalidName                      (also ValueError)  a name or a key that cannot be one
     + ReservedArgument                 (also TypeError)   a parameter called `return_state` or `wait_for`
     + ParameterBindError               (also TypeError)   arguments that do not fit the signature
@@ -60,6 +61,10 @@ class UsageError(TidegateError):
 
 class InvalidOption(UsageError, TypeError):
     """An option was given something that it does not take; the text says what it takes."""
+
+
+class ConflictingOptions(UsageError, ValueError):
+    """Options were given that contradict each other; the text says which."""
 
 
 class InvalidName(UsageError, ValueError):

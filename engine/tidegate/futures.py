@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from . import host
+from .ended_run import Ended, EndedRun
 from .errors import InvalidOption, UsageError
 from .latch import AllOf, Latch
 
@@ -23,7 +24,8 @@ R = TypeVar("R")
 class TaskFuture(Generic[R]):
     """A task run that was submitted: wait for it, ask for its state, get its result.  Safe from any thread.
 
-    Waiting never holds a worker: a task that waits for another one lends its place in the pool.
+    Waiting never holds a worker: a task that waits for another one lends its place in the pool.  Once its task run has
+    ended it can be pickled: what comes of that has the same end, in any process.
     """
 
     __slots__ = ("__weakref__", "_run")
@@ -118,12 +120,21 @@ class TaskFuture(Generic[R]):
         """The same task run goes on as `run`: whoever holds this future has that one from now on."""
         self._run = run
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With its end, which is the same wherever it is unpickled.  Raises `NotSendable` before that."""
+        return _pickled, (type(self), Ended.of(self._run))
+
     def __bool__(self) -> bool:
         warnings.warn(f"A future is always true. Did you mean `{self.name}.result()`?", UserWarning, stacklevel=2)
         return True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+
+def _pickled(kind: type[TaskFuture[R]], ended: Ended) -> TaskFuture[R]:
+    run: Any = EndedRun(ended)
+    return kind(run)
 
 
 class AsyncTaskFuture(TaskFuture[R]):

@@ -8,6 +8,8 @@ from contextvars import copy_context
 from typing import Any
 
 from .context import Frame, frame
+from .ended_run import EndedRun
+from .errors import UsageError
 from .futures import AsyncTaskFuture, TaskFuture
 from .inputs import scan
 from .recovery import rerun_here
@@ -26,7 +28,12 @@ def retry(futures: Sequence[TaskFuture[Any]]) -> Coroutine[Any, Any, None] | Non
 
     Null once they have begun, or, where their flow run was taken up, have ended; of an async flow to be awaited.
     """
+    first: TaskRun | EndedRun = futures[0].task_run
     flow_run = futures[0].task_run.flow_run
+    if isinstance(first, EndedRun):
+        raise UsageError(
+            "These futures were pickled: they hold ends alone. Retry where the flow ran, or resume its run."
+        )
     if flow_run.finished.done():
         return _taken_up(flow_run, futures)
     here = frame.get()

@@ -332,8 +332,10 @@ class EventStore(Protocol):
 class Runner(Protocol):
     """Where submitted sync task runs go.
 
-    One that runs their code in other processes has a method ``attempt(task_run)`` besides: it is called on the thread
-    of the job, has the code of the task run called once, and returns the state that the end of that proposes.
+    One that runs their code in other processes has one of two methods besides, called on the thread of the job.
+    ``attempt(task_run)`` has the code of the task run called once, and returns the state that the end of that proposes.
+    ``hand_over(task_run, go_on)`` does not wait for the end: it never raises, and ``go_on(state)`` is called from a
+    later job.  With it may come `places`, a `ConcurrencyLimit`: how many calls it takes at once.
     """
 
     def submit(self, job: Callable[[], Any]) -> None:

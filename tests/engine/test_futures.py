@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.flows import SOON, flow, in_time, opened, task
+from tidegate import NotSendable, UpstreamNotCompleted, UsageError
 from tidegate.engine import Engine
 
 
@@ -114,3 +116,83 @@ def test_the_results_of_a_map_keep_the_order_of_its_items(engine: Engine, kind: 
         return [each.number for each in futures.result()]
 
     assert in_time(work) == [0, 1, 2, 3]
+
+
+class Unlike(Exception):
+    """An error of the user's."""
+
+
+@pytest.mark.conforms("B088")
+def test_a_future_is_pickled_with_its_end(stored: Engine) -> None:
+    """What comes of it has the same name, place and end, and needs neither the store nor the run."""
+
+    @task(retries=1)
+    def step(x: int) -> Any:
+        if x < 0:
+            raise Unlike(x)
+        return [x]
+
+    @flow
+    def work() -> list[bytes]:
+        one, bad = step.submit(1), step.submit(-1)
+        never = step.submit(bad)
+        mapped = step.map([3, 4])
+        for each in (one, bad, never, *mapped):
+            each.wait()
+        return [pickle.dumps(each) for each in (one, bad, never, mapped)]
+
+    one, bad, never, mapped = (pickle.loads(each) for each in in_time(lambda: work(return_state=True)).data)
+    assert (one.name, one.flow_run, one.number, one.attempts) == ("step-0", 1, 1, 1)
+    assert one.done()
+    assert one.result() == one.wait().result() == [1]
+    assert (bad.state.name, bad.attempts) == ("Failed", 2)
+    with pytest.raises(Unlike):
+        bad.result()
+    assert never.state.name == "NotReady"
+    with pytest.raises(UpstreamNotCompleted):
+        never.result()
+    assert mapped.result() == [[3], [4]]
+    with pytest.raises(UsageError, match="were pickled"):
+        type(mapped)([bad]).retry()
+    again = pickle.loads(pickle.dumps(one))
+    assert again.result() == [1]
+
+    @flow
+    def other() -> int:
+        return int(task(len).submit(one).result())
+
+    assert in_time(other) == 1
+
+
+@pytest.mark.conforms("B088")
+def test_a_future_that_has_not_ended_is_not_pickled(engine: Engine, gate: threading.Event) -> None:
+    @task
+    def step() -> None:
+        opened(gate)
+
+    @flow
+    def work() -> None:
+        future = step.submit()
+        with pytest.raises(NotSendable, match="cannot be pickled before its task run has ended") as caught:
+            pickle.dumps(future)
+        assert "\n" not in str(caught.value)
+        gate.set()
+        future.wait()
+        assert pickle.loads(pickle.dumps(future)).state.is_completed()
+
+    in_time(work)
+
+
+@pytest.mark.conforms("B088")
+def test_an_awaited_future_is_pickled_as_one(engine: Engine) -> None:
+    @task
+    async def step() -> int:
+        return 1
+
+    @flow
+    async def work() -> int:
+        future = await step.submit()
+        await future.wait()
+        return int(await pickle.loads(pickle.dumps(future)).result())
+
+    assert in_time(lambda: asyncio.run(work())) == 1

@@ -35,7 +35,13 @@ class StateType(Enum):
 TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 UNSUCCESSFUL = frozenset({StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 
-_NOTHING: Any = object()
+
+class _Nothing:
+    def __reduce__(self) -> str:
+        return "_NOTHING"  # one and the same, wherever a state is unpickled
+
+
+_NOTHING: Any = _Nothing()
 
 
 class Unloaded:

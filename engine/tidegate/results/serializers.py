@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from math import isfinite
 from typing import Any, ClassVar, Protocol
@@ -127,11 +127,12 @@ class PickleSerializer:
         return pickle.loads(data)
 
 
-def _cloud_dumps() -> Callable[[Any], bytes]:
-    """cloudpickle's `dumps`, but for open files: it would make a copy of the text of each and hand that back."""
+@cache
+def cloud_pickler() -> Any:
+    """cloudpickle's class, but for open files: it would make a copy of the text of each and hand that back."""
     import io
     from collections import ChainMap
-    from pickle import HIGHEST_PROTOCOL, PicklingError
+    from pickle import PicklingError
 
     import cloudpickle
 
@@ -149,9 +150,18 @@ def _cloud_dumps() -> Callable[[Any], bytes]:
 
         dispatch_table: ClassVar[Any] = ChainMap({io.TextIOWrapper: refuse}, usual)
 
+    return Pickler
+
+
+def _cloud_dumps() -> Callable[[Any], bytes]:
+    from io import BytesIO
+    from pickle import HIGHEST_PROTOCOL
+
+    pickler = cloud_pickler()
+
     def dumps(value: Any) -> bytes:
-        with io.BytesIO() as file:
-            Pickler(file, protocol=HIGHEST_PROTOCOL).dump(value)
+        with BytesIO() as file:
+            pickler(file, protocol=HIGHEST_PROTOCOL).dump(value)
             return file.getvalue()
 
     return dumps

@@ -97,9 +97,14 @@ def of_error(error: BaseException, cancelling: bool, now: float, *, ours: bool =
     return Crashed(error, message=f"Ended by {describe(error)}", at=now)
 
 
-def of_death(death: WorkerDied, now: float) -> State:
-    """The state that the death of its own worker process proposes; whoever is told of it later merely failed."""
-    return Crashed(death, message=str(death), at=now)
+def of_death(state: State, death: WorkerDied | None) -> State:
+    """The state that an attempt elsewhere proposes: Crashed if what it failed by is the death of its own process.
+
+    Whoever is told of that later merely failed.
+    """
+    if death is None or state.data is not death:
+        return state
+    return Crashed(death, message=str(death), at=state.timestamp)
 
 
 def may_be_tried_again(state: State) -> bool:

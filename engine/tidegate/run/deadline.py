@@ -79,7 +79,7 @@ class Deadline:
 
     def end(self) -> bool:
         """The attempt has ended, and nothing will interrupt it any more; false if it was left behind before."""
-        if self._thread != threading.get_ident():
+        if self._desert is not None and self._thread != threading.get_ident():
             return False  # the deadline of a later attempt: this one was left behind
         with self._lock:
             self._over = True

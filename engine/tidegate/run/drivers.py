@@ -93,6 +93,27 @@ def attempt(body: Body, handle: Any = None) -> State:
     return body.judge(value, failure)
 
 
+def settled(body: Body, outcome: Callable[[], Any]) -> State:
+    """The state that a call proposes which was made elsewhere and is over; `outcome` gives or raises what came of it.
+
+    What it said is said within that, in the scope of the run.
+    """
+    here = body.frame
+    token = frame.set(here)
+    value: Any = None
+    failure: BaseException | None = None
+    with printing(here):
+        try:
+            value = outcome()
+        except BaseException as error:
+            failure = error
+        body.left()
+    if failure is not None:
+        raised(here, failure)
+    frame.reset(token)
+    return body.judge(value, failure)
+
+
 def advance(run: TaskRun, answer: Any = None) -> None:
     """Carry a submitted sync task run on, on a worker thread, until it has to wait; then let the worker go.
 
@@ -103,12 +124,16 @@ def advance(run: TaskRun, answer: Any = None) -> None:
             return  # its flow run has ended without it, while it waited for this worker
         run.lifecycle = task_life(run)
         run.context = run.context.copy()
-        if run.task.limit_seconds is not None and _elsewhere(run) is None:  # a process is ended, and not left behind
+        if run.task.limit_seconds is not None and not _is_elsewhere(run):  # a process is ended, and not left behind
             run.carry_on = partial(advance, run)
     # Handed over after the context is left: another worker may enter it at once, and two cannot be in one.
     effect = run.context.run(_turn, run, answer)
     engine = run.flow_run.engine
     if effect is None:
+        return
+    if isinstance(effect, Attempt):
+        runner: Any = run.flow_run.runner
+        runner.hand_over(run, partial(advance, run))
         return
     if isinstance(effect, Save):
         go_on = partial(advance, run)
@@ -124,8 +149,8 @@ def advance(run: TaskRun, answer: Any = None) -> None:
     woken.on_done(lambda: run.flow_run.runner.submit(lambda: advance(run, latch.done())))
 
 
-def _turn(run: TaskRun, answer: Any) -> Save | Wait | None:
-    """The lifecycle up to where it has to wait; null at its end."""
+def _turn(run: TaskRun, answer: Any) -> Save | Wait | Attempt | None:
+    """The lifecycle up to where it has to wait, or an attempt is to be handed over; null at its end."""
     lifecycle = run.lifecycle
     assert lifecycle is not None
     try:
@@ -135,8 +160,10 @@ def _turn(run: TaskRun, answer: Any) -> Save | Wait | None:
                 tell(effect, run.flow_run.engine)
                 effect = next(lifecycle)
                 continue
-            elsewhere = _elsewhere(run)
-            state = attempt(effect.body) if elsewhere is None else elsewhere(run)
+            runner: Any = run.flow_run.runner
+            if hasattr(runner, "hand_over"):
+                return effect
+            state = runner.attempt(run) if hasattr(runner, "attempt") else attempt(effect.body)
             if run.carry_on is not None and run.flow_run.runner.is_deserted():
                 return None  # its time was up: somebody else goes on with the run, and this outcome comes too late
             effect = lifecycle.send(state)
@@ -145,9 +172,9 @@ def _turn(run: TaskRun, answer: Any) -> Save | Wait | None:
     return effect
 
 
-def _elsewhere(run: TaskRun) -> Callable[[TaskRun], State] | None:
-    """How its runner makes an attempt in another process; null if the code runs on the worker thread itself."""
-    return getattr(run.flow_run.runner, "attempt", None)
+def _is_elsewhere(run: TaskRun) -> bool:
+    """True if its runner has the code called in another process, false if it runs on the worker thread itself."""
+    return hasattr(run.flow_run.runner, "attempt") or hasattr(run.flow_run.runner, "hand_over")
 
 
 async def drive_async(lifecycle: Lifecycle, engine: Engine) -> None:

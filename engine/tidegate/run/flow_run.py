@@ -203,7 +203,8 @@ class FlowRun(Controlled):
         """What this run keeps about a task."""
         found = self._tasks.get(task)
         if found is None:
-            found = self._tasks.setdefault(task, TaskHere(task, self.saving))
+            places = getattr(self.runner, "places", None)
+            found = self._tasks.setdefault(task, TaskHere(task, self.saving, places))
         return found
 
     # Body -----------------------------------------------------------------------------------------------------------

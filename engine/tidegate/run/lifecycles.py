@@ -101,18 +101,19 @@ def _kept(run: TaskRun | FlowRun, final: State) -> tuple[State, Event]:
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
     limit, pace = run.here.limit, run.task.pace
+    places = None if run.lifecycle is None else run.here.places  # which are for those that the runner carries
     slots = run.flow_run.engine.tag_slots
     tags = slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
-    queues = limit is not None or tags or pace is not None  # and takes no place while it waits for something else
-    decision = _decide_running(run) if queues else _enter_running(run)
+    queues = limit is not None or places is not None or tags or pace is not None
+    decision = _decide_running(run) if queues else _enter_running(run)  # no place is taken by who has to wait anyway
     if not isinstance(decision, Accept):
         return (yield from _not_now(run, decision))
     if pace is not None:
-        return (yield from _at_its_turn(run, pace, limit, tags))
-    return (yield from (_queued(run, limit, tags) if queues else _body(run)))
+        return (yield from _at_its_turn(run, pace, tags))
+    return (yield from (_queued(run, tags) if queues else _body(run)))
 
 
-def _at_its_turn(run: TaskRun, pace: Pace, limit: ConcurrencyLimit | None, tags: frozenset[str]) -> Part:
+def _at_its_turn(run: TaskRun, pace: Pace, tags: frozenset[str]) -> Part:
     """An attempt of a task that has a rate: it waits for its turn, holding nothing, and keeps it until it begins."""
     flow_run = run.flow_run
     turn = pace.ask(flow_run.engine.portal.after)
@@ -121,20 +122,25 @@ def _at_its_turn(run: TaskRun, pace: Pace, limit: ConcurrencyLimit | None, tags:
             yield Wait(AnyOf(turn, flow_run.stopped))
             if not turn.done():
                 return None
-        return (yield from _queued(run, limit, tags, turn))
+        return (yield from _queued(run, tags, turn))
     finally:
         turn.leave()
 
 
-def _queued(run: TaskRun, limit: ConcurrencyLimit | None, tags: frozenset[str], turn: Turn | None = None) -> Part:
-    """An attempt that needs a place, or slots."""
-    if limit is not None:
-        return (yield from _in_place(run, limit, tags, turn))
-    return (yield from (_with_slots(run, tags, turn) if tags else _begin(run, turn)))
+def _queued(run: TaskRun, tags: frozenset[str], turn: Turn | None = None) -> Part:
+    """An attempt that needs places, or slots: first of its task, then of its tags, then of the cluster."""
+    here, rest = run.here, _begin(run, turn)
+    if here.places is not None and run.lifecycle is not None:
+        rest = _in_place(here.places, rest)
+    if tags:
+        rest = _with_slots(run, tags, rest)
+    if here.limit is not None:
+        rest = _in_place(here.limit, rest)
+    return (yield from rest)
 
 
-def _in_place(run: TaskRun, limit: ConcurrencyLimit, tags: frozenset[str], turn: Turn | None) -> Part:
-    """An attempt of a task that has a limit of its own."""
+def _in_place(limit: ConcurrencyLimit, rest: Part) -> Part:
+    """The rest of an attempt, once there is a place for it."""
     place = limit.take()
     if not place.done():
         try:
@@ -143,13 +149,13 @@ def _in_place(run: TaskRun, limit: ConcurrencyLimit, tags: frozenset[str], turn:
             place.on_done(limit.give)  # the place may still come, and somebody else can use it
             raise
     try:
-        return (yield from (_with_slots(run, tags, turn) if tags else _begin(run, turn)))
+        return (yield from rest)
     finally:
         limit.give()
 
 
-def _with_slots(run: TaskRun, tags: frozenset[str], turn: Turn | None) -> Part:
-    """An attempt of a run with tags that have a limit: it holds a slot of each, or waits holding none."""
+def _with_slots(run: TaskRun, tags: frozenset[str], rest: Part) -> Part:
+    """The rest of an attempt of a run with tags that have a limit: it holds a slot of each, or waits holding none."""
     flow_run = run.flow_run
     slots = flow_run.engine.tag_slots
     ticket = run.ticket = slots.ask(Holder(flow_run.number, run.number), run.tags, tags)
@@ -161,7 +167,7 @@ def _with_slots(run: TaskRun, tags: frozenset[str], turn: Turn | None) -> Part:
             return None
         if isinstance(answer, Closed):
             return Cancelled(f"The concurrency limit of its tag {answer.tag!r} is 0.", at=run.now())
-        return (yield from _begin(run, turn))
+        return (yield from rest)
     finally:
         run.ticket = None
         slots.leave(ticket)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 class TaskHere:
     """A task in one flow run: made at its first call there."""
 
-    __slots__ = ("limit", "saving", "source")
+    __slots__ = ("limit", "places", "saving", "source")
 
-    def __init__(self, task: Called, saving: Saving) -> None:
+    def __init__(self, task: Called, saving: Saving, places: ConcurrencyLimit | None = None) -> None:
         self.limit = None if task.concurrency is None else ConcurrencyLimit(task.concurrency)
         """How many may be at work at once; null for any."""
+        self.places = places
+        """How many calls of all tasks the runner takes at once; null where its threads are the limit."""
         self.saving = saving_of(task, saving)
         self.source = source_digest(task.fn)
         """The version of its code, helpers included."""

@@ -70,6 +70,7 @@ class TaskRun(Latch):
         "inputs",
         "kwargs",
         "lifecycle",
+        "native",
         "number",
         "reopened",
         "seconds",
@@ -82,10 +83,8 @@ class TaskRun(Latch):
     )
 
     def __init__(self, flow_run: FlowRun, number: int, index: int, task: Called) -> None:
-        self._done = False
-        self._callbacks = None
-        self.flow_run = flow_run
-        self.number = number
+        self._done, self._callbacks = False, None
+        self.flow_run, self.number = flow_run, number
         self.task = task
         self.fn = task.body
         self.index = index
@@ -121,6 +120,7 @@ class TaskRun(Latch):
         """Goes on with the lifecycle at the end of an attempt; for runs on workers that have a time limit."""
         self.deadline: Deadline | None = None
         self.lifecycle: Lifecycle | None = None
+        self.native: Any = None  # where a cluster has what it returned as well
         self.context: Context
         """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
         Shared by all runs of a map until `advance` takes a copy of its own."""

@@ -65,12 +65,12 @@ class ProcessPool(WorkerPool):
         except Exception as error:  # not sendable, or no more processes
             run.fn = partial(_raise, error)
             try:
-                return _judged(attempt(run), error)
+                return of_death(attempt(run), error if isinstance(error, WorkerDied) else None)
             finally:
                 run.fn = run.task.body
         run.fn = call
         try:
-            return _judged(attempt(run, call), call.death)
+            return of_death(attempt(run, call), call.death)
         finally:
             run.fn = run.task.body
             self._processes.give(call.worker, again=call.leaves_a_worker)
@@ -161,11 +161,6 @@ class Processes:
 def _see_off(workers: list[WorkerProcess]) -> None:
     for each in workers:
         each.see_end(LAST_WORDS)
-
-
-def _judged(state: State, death: Exception | None) -> State:
-    """The state of an attempt whose process has died."""
-    return of_death(death, state.timestamp) if isinstance(death, WorkerDied) and state.data is death else state
 
 
 def _raise(error: Exception, *args: Any, **kwargs: Any) -> None:

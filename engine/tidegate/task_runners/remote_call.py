@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotSendable, WorkerDied
+from ..errors import WorkerDied
 from ..printing import NOTHING, unheard
 from ..rules.outcome import describe
 from .run_picture import RunPicture
-from .sending import dumps, exception_of, inputs_as_bytes, loads
+from .sending import dumps, exception_of, inputs_as_bytes, read_back
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -73,8 +71,8 @@ class RemoteCall:
             self.death = WorkerDied(f"Its worker process {how}.")
             raise self.death from None
         if kind == "returned":
-            return _read_back("What {} returned", run.name, data)
-        raise exception_of(_read_back("What {} raised", run.name, data))
+            return read_back("What {} returned", run.name, data)
+        raise exception_of(read_back("What {} raised", run.name, data))
 
     @property
     def leaves_a_worker(self) -> bool:
@@ -94,20 +92,7 @@ class RemoteCall:
             else:
                 # What a thread says that an earlier function has left behind is none of this one's.
                 with suppress(Exception), NOTHING if rest[0] == number else unheard():
-                    self._take(kind, *rest[1:])  # and a stream that is closed here is no matter of the function's
-
-    def _take(self, kind: str, *what: Any) -> None:
-        """Text that was printed goes to the stream here, a log record to the handlers here."""
-        if kind == "out":
-            stream, data = what
-            out = sys.stdout if stream == 1 else sys.stderr
-            if out is not None:
-                out.write(self.worker.decode(stream, data))
-        elif kind == "log":
-            record = logging.makeLogRecord(loads(what[0]))
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
+                    worker.echo.say(kind, *rest[1:])  # and a stream that is closed here is no matter of the function's
 
     def _answer(self, what: str) -> tuple[bool, Any]:
         """What is asked of the run: its flow's parameters, so far."""
@@ -143,11 +128,3 @@ class RemoteCall:
             if not self.ended:
                 self.told = True
                 self.worker.kill()
-
-
-def _read_back(what: str, name: str, data: bytes) -> Any:
-    try:
-        return loads(data)
-    except Exception as error:
-        told = what.format(repr(name))
-        raise NotSendable(f"{told} in its worker process cannot be read here: {describe(error)}.") from None

@@ -7,13 +7,14 @@ raised here.
 
 from __future__ import annotations
 
+import io
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeAlias
 
 from ..errors import NotSendable
-from ..results.serializers import PickleSerializer
+from ..results.serializers import PickleSerializer, cloud_pickler
 from ..rules.outcome import describe
 
 Place: TypeAlias = tuple[str, int, str, str]
@@ -47,9 +48,20 @@ loads = pickle.loads
 """The reverse of both."""
 
 
-def inputs_as_bytes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> bytes:
-    """The arguments of a call.  Raises `NotSendable`, which names the one that cannot go."""
+def inputs_as_bytes(
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    names: tuple[str, ...],
+    place: Callable[[Any], int | None] | None = None,
+) -> bytes:
+    """The arguments of a call.  Raises `NotSendable`, which names the one that cannot go.
+
+    What is there already, at any depth, does not go along: `place` gives a number for it, and null for all else.
+    """
     try:
+        if place is not None:
+            return _without(place, (args, kwargs))
         if not kwargs and all(type(each) in _ATOMS for each in args):
             return message((args, kwargs))
         return dumps((args, kwargs))
@@ -63,6 +75,19 @@ def inputs_as_bytes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], na
                     "Make it in the task, or use a ConcurrentTaskRunner."
                 ) from None
         raise NotSendable(f"The inputs of {name!r} cannot be sent to a worker process: {describe(error)}.") from None
+
+
+def _without(place: Callable[[Any], int | None], value: Any) -> bytes:
+    class Pickler(cloud_pickler()):  # type: ignore[misc]  # cloudpickle has no types
+        """Leaves out what is there."""
+
+        def persistent_id(self, each: Any) -> int | None:
+            """Its place; null for what goes along."""
+            return place(each)
+
+    with io.BytesIO() as file:
+        Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+        return file.getvalue()
 
 
 def _named(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
@@ -81,6 +106,37 @@ def function_as_bytes(name: str, function: Any, signature: Any) -> bytes:
             f"The function of {name!r} cannot be sent to a worker process: {describe(error)}. It holds or names "
             "something that cannot be pickled: make that in the function, or use a ConcurrentTaskRunner."
         ) from None
+
+
+def read_in(what: str, name: str, data: bytes, load: Callable[[bytes], Any] = loads) -> Any:
+    """In the other process: the function or the inputs of a run.  Raises `NotSendable`."""
+    try:
+        return load(data)
+    except Exception as error:
+        raise NotSendable(
+            f"The {what} of {name!r} cannot be read in its worker process: {describe(error)}. Modules that are named "
+            "there must be importable in it."
+        ) from error
+
+
+def result_as_bytes(value: Any, name: str) -> bytes:
+    """In the other process: what a run returned.  Raises `NotSendable`."""
+    try:
+        return dumps(value)
+    except Exception as error:
+        raise NotSendable(
+            f"What {name!r} returned cannot be sent back from its worker process: {describe(error)}. Return plain "
+            "data, or use a ConcurrentTaskRunner."
+        ) from None
+
+
+def read_back(what: str, name: str, data: bytes) -> Any:
+    """Here: what came back.  Raises `NotSendable`, which begins with `what`."""
+    try:
+        return loads(data)
+    except Exception as error:
+        told = what.format(repr(name))
+        raise NotSendable(f"{told} in its worker process cannot be read here: {describe(error)}.") from None
 
 
 # Exceptions -----------------------------------------------------------------------------------------------------------

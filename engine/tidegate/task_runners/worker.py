@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
 import logging
 import os
 import queue
@@ -17,7 +16,6 @@ import signal
 import sys
 import threading
 import time
-from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
@@ -26,9 +24,9 @@ from .. import forks
 from ..context import frame
 from ..errors import NotSendable
 from ..logs import hand_on
-from ..rules.outcome import describe
 from .run_picture import RunPicture, frame_of
-from .sending import dumps, loads, message, picture_of
+from .sending import dumps, loads, message, picture_of, read_in, result_as_bytes
+from .voice import ToOwner, stream
 
 LAST_WORDS = 2.0
 """Seconds that a worker may take to end, once it has nothing more to do."""
@@ -74,10 +72,10 @@ class Worker:
         if setup["pythonpath"] is not None:
             os.environ["PYTHONPATH"] = setup["pythonpath"]
         streams = (sys.stdout, sys.stderr)
-        sys.stdout, sys.stderr = _stream(self, 1), _stream(self, 2)
+        sys.stdout, sys.stderr = stream(self, 1), stream(self, 2)
         for name, level in setup["levels"].items():
             logging.getLogger(name).setLevel(level)
-        hand_on(_ToOwner(self))
+        hand_on(ToOwner(self))
         os.register_at_fork(after_in_child=lambda: self._forked(streams))
 
     def _forked(self, streams: Any) -> None:
@@ -148,9 +146,9 @@ class Worker:
         self._number = number
         try:
             if function is not None:
-                self._functions[key] = _read_in("function", picture.name, function)
+                self._functions[key] = read_in("function", picture.name, function)
             made, signature = self._functions[key]
-            args, kwargs = _read_in("inputs", picture.name, inputs)
+            args, kwargs = read_in("inputs", picture.name, inputs)
             token = frame.set(frame_of(picture, signature, (args, kwargs), self.ask))
             try:
                 value = self._body(made, args, kwargs)
@@ -158,7 +156,7 @@ class Worker:
                 frame.reset(token)
                 sys.stdout.flush()
                 sys.stderr.flush()
-            answer = ("returned", _result(value, picture.name))
+            answer = ("returned", result_as_bytes(value, picture.name))
         except BaseException as error:
             if self._orphaned:
                 forks.leave(picture.name, error)
@@ -173,71 +171,6 @@ class Worker:
             return function(*args, **kwargs)
         finally:
             self._open = self._kept = False
-
-
-def _read_in(what: str, name: str, data: bytes) -> Any:
-    try:
-        return loads(data)
-    except Exception as error:
-        raise NotSendable(
-            f"The {what} of {name!r} cannot be read in its worker process: {describe(error)}. Modules that are named "
-            "there must be importable in it."
-        ) from error
-
-
-def _result(value: Any, name: str) -> bytes:
-    try:
-        return dumps(value)
-    except Exception as error:
-        raise NotSendable(
-            f"What {name!r} returned cannot be sent back from its worker process: {describe(error)}. Return plain "
-            "data, or use a ConcurrentTaskRunner."
-        ) from None
-
-
-class _ToOwner(QueueHandler):
-    """Sends log records to the owner, where they go to the handlers that are set up there."""
-
-    def __init__(self, worker: Worker) -> None:
-        super().__init__(queue.SimpleQueue[Any]())  # which nothing goes through: `enqueue` is ours
-        self._worker = worker
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Send a record that is prepared."""
-        fields = {name: _or_text(value) for name, value in vars(record).items()}
-        self._worker.say("log", dumps(fields))
-
-
-def _or_text(value: Any) -> Any:
-    if value is None or type(value) in (str, int, float, bool):
-        return value
-    try:
-        dumps(value)
-    except Exception:  # of the user's class: its text is as much as can go
-        return repr(value)
-    return value
-
-
-class _Out(io.RawIOBase):
-    """Sends what is written to a standard stream, as bytes."""
-
-    def __init__(self, worker: Worker, number: int) -> None:
-        self._worker = worker
-        self._number = number
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Send it."""
-        self._worker.say("out", self._number, bytes(data))
-        return len(data)
-
-
-def _stream(worker: Worker, number: int) -> io.TextIOWrapper:
-    raw: Any = _Out(worker, number)  # with no buffer between: bytes that are written go at once, as lines do
-    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="\n", line_buffering=True)
 
 
 def _die_with(owner: int) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import logging
 import os
 import select
 import signal
@@ -17,6 +15,7 @@ from typing import Any
 
 from ..errors import WorkerDied
 from .sending import loads, message
+from .voice import Echo, levels
 
 LOOK = 250
 """Milliseconds between looks at a process that says nothing: one that has forked may die with its connection open."""
@@ -43,7 +42,7 @@ class WorkerProcess:
         self.known: set[int] = set()
         """The functions that it has."""
         self.calls = 0
-        self._decoders = {each: codecs.getincrementaldecoder("utf-8")("replace") for each in (1, 2)}
+        self.echo = Echo()
 
     def await_ready(self) -> None:
         """Tell it where it is, and wait until it has begun.  Raises `WorkerDied`."""
@@ -74,10 +73,6 @@ class WorkerProcess:
             if not self.is_alive and not self._poller.poll(0):
                 raise EOFError
         return loads(self._connection.recv_bytes())
-
-    def decode(self, stream: int, data: bytes) -> str:
-        """Text that was written to a standard stream, of which a letter may come in two parts."""
-        return self._decoders[stream].decode(data)
 
     def interrupt(self) -> None:
         """Have the function that it calls end, if it hears; never waits."""
@@ -140,11 +135,9 @@ def _start(descriptor: int) -> subprocess.Popen[bytes]:
 
 
 def _setup() -> dict[str, Any]:
-    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
-    levels = {each.name: each.level for each in loggers if isinstance(each, logging.Logger) and each.level}
     return {
         "path": list(map(str, sys.path)),
         "argv": sys.argv,
         "pythonpath": os.environ.get("PYTHONPATH"),
-        "levels": levels,
+        "levels": levels(),
     }
