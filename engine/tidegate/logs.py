@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -274,12 +274,19 @@ def setup_logging() -> None:
         _setup.done = True
 
 
-def hand_on(handler: logging.Handler) -> None:
-    """In a worker process: all records go to `handler`, which hands them to the process that has the run, and its
-    handlers; nothing else is put in place here."""
+def hand_on(handler: logging.Handler) -> Callable[[], None]:
+    """In a worker: all records go to `handler`, which hands them to the process that has the run, and its handlers;
+    nothing else is put in place here.  What is returned undoes it."""
     with _setup.lock:
+        before, _setup.done = _setup.done, True
         logging.getLogger().addHandler(handler)
-        _setup.done = True
+
+    def undo() -> None:
+        with _setup.lock:
+            logging.getLogger().removeHandler(handler)
+            _setup.done = before
+
+    return undo
 
 
 def _add(logger: logging.Logger, kind: type[logging.Handler], handler: logging.Handler | None) -> None:

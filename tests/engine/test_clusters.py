@@ -10,9 +10,7 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import cloudpickle
 import pytest
 
 from support.flows import Feed, Start, edges_full, flow, in_time, task
+from support.ray_instance import local_ray
 from tidegate import (
     ConcurrentTaskRunner,
     DaskTaskRunner,
@@ -59,27 +58,9 @@ def dask_runner() -> Iterator[Any]:
 
 
 def ray_runner() -> Iterator[Any]:
-    """Over one instance with two processors, which says nothing to anybody else."""
-    if not find_spec("ray"):
-        pytest.skip("Ray has no wheel for this Python")
-    import ray
-
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written to the home of whoever runs the tests
-        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its log files and processes to the collector
-        for attempt in range(3):  # it gives its helpers half a minute to start, which a busy machine may need
-            try:
-                ray.init(num_cpus=SLOTS, include_dashboard=False, object_store_memory=80_000_000, log_to_driver=False)
-                break
-            except Exception as error:
-                if attempt == 2 or "timed out during startup" not in str(error):
-                    raise
-                ray.shutdown()
-        try:
-            yield RayTaskRunner()
-        finally:
-            ray.shutdown()
+    """Over one instance with two processors, which is not the runner's own."""
+    with local_ray(num_cpus=SLOTS):
+        yield RayTaskRunner()
 
 
 MAKERS = {"dask": dask_runner, "ray": ray_runner}
@@ -318,7 +299,7 @@ def test_prints_and_logs(
         run(body, runner)
     out, err = capfd.readouterr()
     assert out == "one two\nthree fo\u00fcr\nnot kept\n"
-    assert err.startswith("an error\n")
+    assert err == "an error\n"
     assert [line.text for _, line in stored.store.logs(1, task_run=1)] == ["one two", "three fo\u00fcr", "said 6"]
     assert stored.store.logs(1, task_run=2) == []
     assert "seven" in caplog.messages

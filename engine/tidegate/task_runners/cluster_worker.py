@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from ..context import frame
 from ..errors import NotSendable
+from ..logs import hand_on
 from .run_picture import frame_of
 from .sending import dumps, loads, picture_of, read_in, result_as_bytes
 from .voice import ToOwner, stream
@@ -126,9 +127,6 @@ class _Said:
 
 
 _voice: ContextVar[_Said | None] = ContextVar("tidegate_voice", default=None)
-_lock = threading.Lock()
-_at_work = 0
-_below: dict[int, Any] = {}
 
 
 class _Stream:
@@ -160,13 +158,49 @@ class _Records(ToOwner):
             voice.say(kind, *what)
 
 
-_records = _Records()
+class _Ears:
+    """In place while any call is at work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._undo: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """A call begins."""
+        with self._lock:
+            self._calls += 1
+            if self._calls == 1:
+                self._undo = [_stand_in("stdout", 1), _stand_in("stderr", 2), hand_on(_Records())]
+
+    def end(self) -> None:
+        """A call has ended."""
+        with self._lock:
+            self._calls -= 1
+            if not self._calls:
+                for each in self._undo:
+                    each()
+
+
+def _stand_in(name: str, number: int) -> Callable[[], None]:
+    below = getattr(sys, name)
+    ours = _Stream(number, below)
+    setattr(sys, name, ours)
+
+    def undo() -> None:
+        if getattr(sys, name) is ours:  # else somebody has put another one there
+            setattr(sys, name, below)
+
+    return undo
+
+
+_ears = _Ears()
 
 
 @contextlib.contextmanager
 def _hearing(said: _Said) -> Iterator[None]:
     """While inside, what this code prints and logs is taken."""
-    _take(1)
+    _ears.begin()
     token = _voice.set(said)
     try:
         yield
@@ -174,21 +208,4 @@ def _hearing(said: _Said) -> Iterator[None]:
         for each in said.streams.values():
             each.flush()
         _voice.reset(token)
-        _take(-1)
-
-
-def _take(more: int) -> None:
-    global _at_work
-    with _lock:
-        before, _at_work = _at_work, _at_work + more
-        if not before:
-            _below.update({1: sys.stdout, 2: sys.stderr})
-            made: Callable[[int], Any] = lambda number: _Stream(number, _below[number])  # noqa: E731
-            sys.stdout, sys.stderr = made(1), made(2)
-            logging.getLogger().addHandler(_records)
-        elif not _at_work:
-            logging.getLogger().removeHandler(_records)
-            if isinstance(sys.stdout, _Stream):
-                sys.stdout = _below.pop(1)
-            if isinstance(sys.stderr, _Stream):
-                sys.stderr = _below.pop(2)
+        _ears.end()

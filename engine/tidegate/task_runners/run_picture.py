@@ -1,4 +1,4 @@
-"""What a task's function sees of its run in a worker process.
+"""What a task's function sees of its run in a worker.
 
 The run itself is in the process that owns it.  Here is what `runtime` and `get_run_logger` ask for; anything else that
 code may want of a run, such as to call tasks in it, is refused in one line.
@@ -56,8 +56,8 @@ class _There:
         if name.startswith("__"):  # what Python asks any object for
             raise AttributeError(name)
         raise OutsideFlow(
-            "This cannot be done in a task that runs in a worker process (ProcessTaskRunner): its run is in another "
-            "process. Call tasks and flows, make artifacts and control runs from the flow."
+            "This cannot be done in a task that runs in a worker (ProcessTaskRunner, DaskTaskRunner, RayTaskRunner): "
+            "its run is in another process. Call tasks and flows, make artifacts and control runs from the flow."
         )
 
 
@@ -70,6 +70,9 @@ class EngineThere(_There):
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
+
+    def log(self, *line: Any, **options: Any) -> None:
+        """Nothing: where the function runs in the process of its owner, the handler of the store is there as well."""
 
 
 class FlowRunThere(_There):

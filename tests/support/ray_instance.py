@@ -1,0 +1,46 @@
+"""A Ray instance on this machine that is small, and says nothing to anybody else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+SMALL: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 80_000_000, "log_to_driver": False}
+TRIES = 3
+
+
+@contextmanager
+def quiet_ray() -> Iterator[None]:
+    """While inside, an instance may be started; skips the test where Ray cannot be had."""
+    if not find_spec("ray"):
+        pytest.skip("Ray has no wheel for this Python")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written to the home of whoever runs the tests
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its log files and processes to the collector
+        yield
+
+
+@contextmanager
+def local_ray(**options: Any) -> Iterator[None]:
+    """An instance, ended at the end."""
+    with quiet_ray():
+        import ray
+
+        for nth in range(TRIES):  # it gives its helpers half a minute to start, which a busy machine may need
+            try:
+                ray.init(**SMALL, **options)
+                break
+            except Exception as error:
+                ray.shutdown()
+                if nth == TRIES - 1 or "timed out during startup" not in str(error):
+                    raise
+        try:
+            yield
+        finally:
+            ray.shutdown()
