@@ -54,6 +54,7 @@ def new_flow_run(
     here = tracking.flow_run.engine if tracking is not None else engine()
     parent = None if tracking is None else tracking.flow_run
     saving = saving_of(flow, here.saving if parent is None else parent.saving)  # as early: it reads settings, too
+    runner = flow.task_runner.start()  # which may refuse
     now = here.run_clock() if parent is None else parent.now
     parameters, refused = _validated(flow, flow.arguments(args, kwargs), now())
     name = ""
@@ -83,7 +84,7 @@ def new_flow_run(
         created = replace(created, flow_run=here.create(created))
     else:
         created = _claimed(here, flow, before)
-    run = FlowRun(here, flow, created, flow.task_runner.start(), saving, now)
+    run = FlowRun(here, flow, created, runner, saving, now)
     if before is not None and tracking is not None:
         _remember(run, before, tracking.flow_run.terms.of_subflow(tracking.number))
     if forked_from:
@@ -247,8 +248,9 @@ def of_record(flow: Flow[..., Any], row: FlowRow, more: Mapping[str, Any], *, re
     now = here.run_clock()
     given = {**row.recorded_parameters(), **more}
     parameters, refused = _recorded_parameters(flow, given, now())
+    runner = flow.task_runner.start()
     created = _claimed(here, flow, row, "resumed" if resumed else "begun")
-    run = FlowRun(here, flow, created, flow.task_runner.start(), saving_of(flow, here.saving), now)
+    run = FlowRun(here, flow, created, runner, saving_of(flow, here.saving), now)
     run.state = row.state
     if resumed:
         _remember(run, row, resumed)

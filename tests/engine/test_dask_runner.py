@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -152,6 +154,33 @@ def test_a_cluster_that_is_not_there(engine: Engine) -> None:
     assert "\n" not in state.message
 
 
+@pytest.mark.conforms("B254")
+def test_a_cluster_that_goes_away_while_a_call_is_at_work(engine: Engine, tmp_path: Path) -> None:
+    """The task run is crashed, and so is each one that comes after it."""
+    begun, over = tmp_path / "begun", tmp_path / "over"
+
+    @task
+    def waits() -> None:
+        begun.touch()
+        wait_for(over)
+
+    with LocalCluster(**SMALL) as going:
+
+        @flow(task_runner=DaskTaskRunner(cluster=going), final_state="raised")
+        def work() -> list[Any]:
+            first = waits.submit()
+            wait_for(begun)
+            going.close()
+            return [first.wait(), add.submit(1).wait()]
+
+        try:
+            states = in_time(work, LONG)
+        finally:
+            over.touch()
+    assert [state.is_crashed() for state in states] == [True, True]
+    assert all("luster" in state.message and "\n" not in state.message for state in states), states
+
+
 @pytest.mark.conforms("B255")
 def test_calls_have_keys_that_no_other_attempt_has(
     engine: Engine, cluster: Any, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +207,39 @@ def test_calls_have_keys_that_no_other_attempt_has(
         in_time(lambda: work(return_state=True))
     assert [key.rpartition("-")[0] for key in keys] == [f"bad-0-{n}-1-{count}" for n in (1, 2) for count in range(1, 5)]
     assert len(set(keys)) == 8
+
+
+UNGUARDED = """
+from tidegate import DaskTaskRunner, flow, task
+
+@task
+def step():
+    return 1
+
+@flow(task_runner=DaskTaskRunner(cluster_kwargs={"n_workers": 1, "dashboard_address": ":0"}))
+def work():
+    return step.submit().result()
+
+work()
+"""
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+    """Dask's worker process imports the script; its flow does not run there, and leaves no record."""
+    script, home = tmp_path / "script.py", tmp_path / "home"
+    script.write_text(UNGUARDED)
+
+    def outcome(*command: str) -> Any:
+        env = {**os.environ, "TIDEGATE_HOME": str(home)}
+        return subprocess.run(
+            [sys.executable, *command], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=LONG, check=False
+        )
+
+    done = outcome(str(script))
+    assert done.returncode == 1
+    assert done.stderr.count("UsageError: This flow would run once more in each worker process") == 1
+    assert done.stderr.rstrip().endswith("In a script, call flows under `if __name__ == '__main__':`.")
+    assert outcome("-m", "tidegate", "runs").stdout.count("Failed") == 1
 
 
 OWNER = """

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..concurrency import ConcurrencyLimit
 from ..errors import UsageError, WorkerDied
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..run.task_run import TaskRun
     from .cluster_worker import Outcome
 
+T = TypeVar("T")
+
 CARRIERS = 4
 """Threads here that carry task runs on, before and after their calls."""
 
@@ -39,7 +41,7 @@ class Cluster(Protocol):
     """A cluster that is connected.  Every method may be called from any thread; futures are the cluster's own."""
 
     def slots(self) -> int | None:
-        """How many calls it can run at once now; null for any number."""
+        """How many calls it can run at once now; null for any number.  Raises if it is gone."""
         ...
 
     def keep(self, data: bytes) -> Any:
@@ -90,7 +92,7 @@ class ClusterPool(WorkerPool):
     def hand_over(self, run: TaskRun, go_on: Callable[[State], object]) -> None:
         """Have the function of a task run called; `go_on` gets the state that this proposes, from a later job."""
         call = ClusterCall(run)
-        over = partial(self.submit, partial(self._over, run, call, go_on))
+        over = self._end_of(run, call, go_on)
         try:
             try:
                 cluster = self._connected()
@@ -117,10 +119,14 @@ class ClusterPool(WorkerPool):
         except Exception as error:
             raise WorkerDied(f"The call could not be sent to the cluster: {describe(error)}.") from None
 
+    def _end_of(self, run: TaskRun, call: ClusterCall, go_on: Callable[[State], object]) -> Callable[[], object]:
+        """What is called when the call is over, by somebody whose time is not ours."""
+        return partial(self.submit, partial(self._over, run, call, go_on))
+
     def _over(self, run: TaskRun, call: ClusterCall, go_on: Callable[[State], object]) -> None:
         if not call.fetch() and call.cluster is not None:
             try:
-                self._send(run, call, call.cluster, None, partial(self.submit, partial(self._over, run, call, go_on)))
+                self._send(run, call, call.cluster, None, self._end_of(run, call, go_on))
             except Exception as error:
                 call.problem = error
             else:
@@ -135,12 +141,10 @@ class ClusterPool(WorkerPool):
             if self._cluster is None:
                 if self._closed:
                     raise WorkerDied("No cluster begins any more: the flow run has ended.")
-                try:
-                    self._cluster = self._connect()
-                except Exception as error:
-                    raise WorkerDied(f"The cluster cannot be had: {describe(error)}.") from None
+                self._cluster = _had(self._connect)
+            slots = _had(self._cluster.slots)
             if self._most is None:
-                self.places.resize(self._cluster.slots())
+                self.places.resize(slots)
             return self._cluster
 
     def _kit(self, run: TaskRun, cluster: Cluster) -> Any:
@@ -166,6 +170,13 @@ class ClusterPool(WorkerPool):
             self._kits.clear()
         if cluster is not None:
             threading.Thread(target=cluster.close, name="tidegate-cluster-end").start()
+
+
+def _had(ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except Exception as error:
+        raise WorkerDied(f"The cluster cannot be had: {describe(error).rstrip('.')}.") from None
 
 
 def check_concurrency(value: Any) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkerDied
+from ..rules.outcome import describe
 from .remote_call import ASKED, LATE
 from .sending import exception_of, read_back
 from .voice import Echo
@@ -81,8 +82,8 @@ class ClusterCall:
         if self.problem is None and self.cluster is not None:
             try:
                 self._answer = self.cluster.fetch(self.future)
-            except WorkerDied as death:
-                self.problem = KeyboardInterrupt() if self.told else death
+            except Exception as error:
+                self.problem = KeyboardInterrupt() if self.told else _death(error)
         again = self._answer is not None and self._answer[0] == "lost"
         if again:
             self.over, self._answer = False, None
@@ -113,3 +114,7 @@ class ClusterCall:
     def let_go(self) -> None:
         """Nobody asks any more: the cluster may forget what the call gave."""
         self.future = self._answer = None
+
+
+def _death(error: Exception) -> WorkerDied:
+    return error if isinstance(error, WorkerDied) else WorkerDied(f"The cluster does not give it: {describe(error)}.")

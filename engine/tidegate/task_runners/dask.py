@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import pkgutil
 import time
 import uuid
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LARGE = 8_000_000
 """Bytes from which on inputs go to a worker by themselves; Dask's scheduler complains of graphs as large."""
+
+GUARD = "In a script, call flows under `if __name__ == '__main__':`."
 
 LOOK = 1.0
 """Seconds between looks at how many threads a cluster has."""
@@ -76,7 +79,12 @@ class DaskTaskRunner:
         self.max_concurrency = max_concurrency
 
     def start(self) -> ClusterPool:
-        """A pool for one flow run; its cluster is made, or connected to, when it is needed."""
+        """A pool for one flow run; its cluster is made, or connected to, when it is needed.
+
+        Raises `UsageError` in a worker process that is about to begin and imports the script, which runs the flow.
+        """
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself looks
+            raise UsageError(f"This flow would run once more in each worker process, which imports the script. {GUARD}")
         return ClusterPool(lambda: DaskCluster(self), self.max_concurrency)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,13 +133,18 @@ class DaskCluster:
 
         kind = runner.cluster_class or LocalCluster
         kind = pkgutil.resolve_name(kind) if isinstance(kind, str) else kind
-        self._made = kind(**runner.cluster_kwargs)
+        try:
+            self._made = kind(**runner.cluster_kwargs)
+        except RuntimeError as error:
+            raise UsageError(f"{describe(error).rstrip('.')}. {GUARD}") from error
         if runner.adapt_kwargs:
             self._made.adapt(**runner.adapt_kwargs)
         return self._made
 
     def slots(self) -> int | None:
         """Its threads; of one that adapts itself as many as it may come to have, or it would never grow."""
+        if self._client.status != "running":  # asking it would take half a minute
+            raise ConnectionError(f"its client is {self._client.status}")
         if self._adapts:
             most = self._adapts.get("maximum_cores", self._adapts.get("maximum"))
             return int(most) if most is not None and most < 1 << 30 else None

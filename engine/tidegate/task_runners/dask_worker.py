@@ -75,9 +75,11 @@ class _Watched:
                 _watched.discard(self)
 
     def look(self) -> None:
-        """Interrupt it, once, if nobody wants it."""
+        """Interrupt it, once, if nobody wants it, or its worker ends."""
         task = self._worker.state.tasks.get(self._key)
-        if not self._told and (task is None or task.state in ("cancelled", "resumed")):
+        wanted = task is not None and task.state not in ("cancelled", "resumed")
+        ends = self._worker.status.name in ("closing", "closed", "failed")
+        if not self._told and (ends or not wanted):
             self._told = True
             interrupt(self)
 
