@@ -179,12 +179,6 @@ def _had(ask: Callable[[], T]) -> T:
         raise WorkerDied(f"The cluster cannot be had: {describe(error).rstrip('.')}.") from None
 
 
-def check_concurrency(value: Any) -> None:
-    """Raise `UsageError` for what is no number of calls."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise UsageError(f"max_concurrency must be a whole number from 1 on, not {value!r}.")
-
-
 class _There:
     """The values of the futures among the inputs of a run that lie on its cluster as well; false if there are none."""
 

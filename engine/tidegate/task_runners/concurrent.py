@@ -29,13 +29,18 @@ class ConcurrentTaskRunner:
     inline = False
 
     def __init__(self, max_workers: int = MAX_WORKERS) -> None:
-        if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-            raise UsageError(f"max_workers must be a whole number from 1 on, not {max_workers!r}.")
-        self.max_workers = max_workers
+        self.max_workers = checked("max_workers", max_workers)
 
     def start(self) -> WorkerPool:
         """A pool for one flow run."""
         return WorkerPool(self.max_workers)
+
+
+def checked(name: str, value: Any) -> int:
+    """A number of things at a time.  Raises `UsageError` for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} must be a whole number from 1 on, not {value!r}.")
+    return value
 
 
 class _Idle:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
-import pkgutil
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictingOptions, UsageError, WorkerDied
 from ..rules.outcome import describe
-from .cluster import ClusterPool, check_concurrency
+from .concurrent import checked
 
 if TYPE_CHECKING:
     from contextvars import Context
 
+    from .cluster import ClusterPool
     from .cluster_worker import Outcome
 
 LARGE = 8_000_000
@@ -69,20 +68,23 @@ class DaskTaskRunner:
                 f"DaskTaskRunner takes a running cluster or makes one, not both: {' and '.join(given)} were given. "
                 "Leave out what makes one, or name no running one."
             )
-        check_concurrency(max_concurrency)
         self.cluster = cluster
         self.address = address
         self.cluster_class = cluster_class
         self.cluster_kwargs = _own(cluster_kwargs)
         self.adapt_kwargs = dict(adapt_kwargs or {})
         self.client_kwargs = _own(client_kwargs)
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = None if max_concurrency is None else checked("max_concurrency", max_concurrency)
 
     def start(self) -> ClusterPool:
         """A pool for one flow run; its cluster is made, or connected to, when it is needed.
 
         Raises `UsageError` in a worker process that is about to begin and imports the script, which runs the flow.
         """
+        import multiprocessing
+
+        from .cluster import ClusterPool
+
         if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself looks
             raise UsageError(f"This flow would run once more in each worker process, which imports the script. {GUARD}")
         return ClusterPool(lambda: DaskCluster(self), self.max_concurrency)
@@ -129,10 +131,12 @@ class DaskCluster:
         self._threads = 1
 
     def _make(self, runner: DaskTaskRunner) -> Any:
+        from pkgutil import resolve_name
+
         from distributed import LocalCluster
 
         kind = runner.cluster_class or LocalCluster
-        kind = pkgutil.resolve_name(kind) if isinstance(kind, str) else kind
+        kind = resolve_name(kind) if isinstance(kind, str) else kind
         try:
             self._made = kind(**runner.cluster_kwargs)
         except RuntimeError as error:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConflictingOptions, UsageError, WorkerDied
 from ..rules.outcome import describe
-from .cluster import ClusterPool, check_concurrency
+from .concurrent import checked
 
 if TYPE_CHECKING:
     from contextvars import Context
 
+    from .cluster import ClusterPool
     from .cluster_worker import Outcome
 
 LOOK = 1.0
@@ -68,12 +69,13 @@ class RayTaskRunner:
         self.init_kwargs = dict(init_kwargs or {})
         if address is not None and "address" in self.init_kwargs:
             raise ConflictingOptions("RayTaskRunner takes the address once: as `address`, or in `init_kwargs`.")
-        check_concurrency(max_concurrency)
         self.address = self.init_kwargs.pop("address", address)
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = None if max_concurrency is None else checked("max_concurrency", max_concurrency)
 
     def start(self) -> ClusterPool:
         """A pool for one flow run; Ray is started, or connected to, when it is needed."""
+        from .cluster import ClusterPool
+
         return ClusterPool(lambda: RayInstance(self), self.max_concurrency)
 
 
