@@ -13,6 +13,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Hundreds of short processes are started from here: where none may keep what it compiled, each takes seconds to begin.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo lab check test conformance reliability reliability-nightly screenshots bench bench-page js lock clean
 
 demo: $(READY)
