@@ -18,8 +18,8 @@ export class Actions {
 
   constructor(store: Store) {
     this.#store = store;
-    const row = html("div", { class: "buttons" }, this.#retry, this.#load, this.#copy);
-    this.element = html("div", { class: "actions" }, this.#said, row);
+    const row = html("div", "buttons", this.#retry, this.#load, this.#copy);
+    this.element = html("div", "actions", this.#said, row);
   }
 
   update(member: Member | undefined): void {
@@ -32,7 +32,7 @@ export class Actions {
     setText(this.#word, this.#planned ? "Run again" : "Retry task");
     set(this.#retry, { class: this.#planned && "primary" });
     const busy = pending.has("load") || pending.has("plan") || pending.has("rerun");
-    for (const each of [this.#retry, this.#load]) set(each, { "aria-disabled": busy && "true" });
+    for (const each of [this.#retry, this.#load]) set(each, { "aria-disabled": busy });
     const mine = said && said.verb !== "turn" && said.of === member?.number ? said : null;
     set(this.#said, { class: mine?.wrong ? "wrong" : "about" });
     tell(this.#said, mine?.text ?? (member && member === this.#copied ? "Copied." : ""));

@@ -1,6 +1,6 @@
 /** What a run keeps to be looked at, below its graph.  Whatever it holds is text, but for images that are data. */
 
-import { html, set, setText, show } from "./dom";
+import { html, listen, set, setText, show } from "./dom";
 import type { ArtifactView } from "./protocol";
 import type { Store } from "./store";
 import { count } from "./text";
@@ -12,15 +12,15 @@ export class Artifacts {
   readonly element: HTMLDetailsElement;
   #store: Store;
   #number = html("span");
-  #list = html("div", { class: "list" });
-  #hint = html("p", { class: "hint" });
+  #list = html("div", "list");
+  #hint = html("p", "hint");
   #drawn = new Map<number, readonly [view: ArtifactView, element: HTMLElement]>();
 
   constructor(store: Store) {
     this.#store = store;
     const summary = html("summary", {}, "Artifacts (", this.#number, ")");
     this.element = html("details", { class: "artifacts", hidden: true }, summary, this.#list, this.#hint);
-    this.element.addEventListener("toggle", () => this.update());
+    listen(this.element, "toggle", () => this.update());
   }
 
   update(): void {
@@ -55,13 +55,13 @@ export class Artifacts {
 }
 
 function artifact(view: ArtifactView): HTMLElement {
-  const head = html("div", { class: "head" }, html("b", { class: "name" }, view.title));
-  if (view.maker) head.append(html("span", { class: "times" }, view.maker));
+  const head = html("div", "head", html("b", "name", view.title));
+  if (view.maker) head.append(html("span", "times", view.maker));
   const element = html("article", { class: "artifact", "aria-label": view.title, "data-artifact": view.kind }, head);
-  if (view.description) element.append(html("p", { class: "about" }, view.description));
+  if (view.description) element.append(html("p", "about", view.description));
   element.append(...BODIES[view.kind](view));
   if (view.kind === "progress") setProgress(element, view);
-  if (view.note) element.append(html("p", { class: "about" }, view.note));
+  if (view.note) element.append(html("p", "about", view.note));
   return element;
 }
 
@@ -70,7 +70,7 @@ const BODIES: Record<ArtifactView["kind"], (view: ArtifactView) => HTMLElement[]
   table: (view) => [table(view)],
   link: (view) => [link(view)],
   image: (view) => (IMAGE.test(view.url) ? [html("img", { src: view.url, alt: view.description || view.title })] : []),
-  progress: () => [html("progress", { max: 100 }), html("span", { class: "times" })],
+  progress: () => [html("progress", { max: 100 }), html("span", "times")],
 };
 
 function table(view: ArtifactView): HTMLElement {

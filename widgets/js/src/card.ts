@@ -9,7 +9,7 @@ import { nodeLabel, timesOf } from "./text";
 const BAR_ORDER: readonly (keyof Counts)[] = ["done", "running", "retrying", "failed", "cancelled"];
 /** A bar in the colours of the families; what is waiting stays free. */
 export class SegmentBar {
-  readonly element = html("div", { class: "bar", "aria-hidden": "true" });
+  readonly element = html("div", { class: "bar", "aria-hidden": true });
   #segments = new Map<keyof Counts, HTMLElement>();
 
   update(counts: Counts, total: number): void {
@@ -17,7 +17,7 @@ export class SegmentBar {
       let segment = this.#segments.get(word);
       if (!segment) {
         if (!counts[word]) continue;
-        segment = html("i", { class: `of-${COUNT_LOOKS[word][0]}` });
+        segment = html("i", `of-${COUNT_LOOKS[word][0]}`);
         this.#segments.set(word, segment);
         this.element.append(...BAR_ORDER.flatMap((each) => this.#segments.get(each) ?? []));
       }
@@ -31,15 +31,15 @@ export class Card {
   readonly element: HTMLElement;
   node: NodeView;
   /** The name of the button: in words what its text and its colours show. */
-  #spoken = html("span", { class: "spoken" });
+  #spoken = html("span", "spoken");
   #icon = icon("idle");
-  #name = html("span", { class: "name" });
-  #times = html("span", { class: "times" });
-  #line = html("span", { class: "detail" });
-  #alert = html("span", { class: "alert" });
+  #name = html("span", "name");
+  #times = html("span", "times");
+  #line = html("span", "detail");
+  #alert = html("span", "alert");
   #bar: SegmentBar | null = null;
   #strip: SVGSVGElement | null = null;
-  #progress = html("i", { class: "progress" });
+  #progress = html("i", "progress");
   /** Opens the task runs of a group, or a subflow; beside the card, because a button holds no other.  Null for a task. */
   readonly expand: HTMLButtonElement | null = null;
   #word = html("span");
@@ -51,18 +51,18 @@ export class Card {
       const names = { class: "expand", "data-expand": node.id, tabindex: -1 };
       this.expand = html("button", { type: "button", ...names }, this.#glyph, this.#word);
     }
-    const head = html("div", { class: "head", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
-    const foot = html("div", { class: "foot", "aria-hidden": "true" }, this.#line, this.#alert);
+    const head = html("div", { class: "head", "aria-hidden": true }, this.#icon, this.#name, this.#times);
+    const foot = html("div", { class: "foot", "aria-hidden": true }, this.#line, this.#alert);
     const middle: Element[] = [];
     if (node.kind === "group") {
       this.#bar = new SegmentBar();
-      this.#strip = svg("svg", { class: "strip", "aria-hidden": "true" });
+      this.#strip = svg("svg", { class: "strip", "aria-hidden": true });
       middle.push(this.#bar.element, this.#strip);
     }
     this.element = html(
       "div",
       { class: "node", role: "button", tabindex: -1, "data-node": node.id, "data-kind": node.kind },
-      html("i", { class: "side" }),
+      html("i", "side"),
       this.#spoken,
       head,
       ...middle,

@@ -1,19 +1,19 @@
 /** What limits the runs of a task, set while they are at work; what was typed is judged in Python alone. */
 
-import { html, set, show, taken, tell } from "./dom";
+import { html, listen, set, show, taken, tell } from "./dom";
 import type { Detail } from "./protocol";
 import type { Store } from "./store";
 
 export class Dials {
   readonly element: HTMLElement;
   #store: Store;
-  #rows = html("div", { class: "fields" });
+  #rows = html("div", "fields");
   #said = html("p", { role: "status" });
   #node: number | null = null;
 
   constructor(store: Store) {
     this.#store = store;
-    this.element = html("div", { class: "dials" }, this.#rows, this.#said);
+    this.element = html("div", "dials", this.#rows, this.#said);
   }
 
   /** Shows the dials of a node; of null none. */
@@ -34,12 +34,12 @@ export class Dials {
   #draw({ node, dials }: Detail): void {
     const rows = dials.map(({ dial, label }) => {
       const input = html("input", { type: "text", inputmode: "text", placeholder: "any", autocomplete: "off" });
-      input.addEventListener("keydown", (event) => {
+      listen(input, "keydown", (event) => {
         if (event.key !== "Enter") return;
         this.#store.turn(node, dial, input.value);
         taken(event);
       });
-      return html("label", { class: "field" }, html("span", { class: "label" }, label), input);
+      return html("label", "field", html("span", "label", label), input);
     });
     this.#rows.replaceChildren(...rows);
   }

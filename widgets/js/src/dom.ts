@@ -1,38 +1,40 @@
 /** Small helpers to make and patch elements.  Text only ever goes in as text. */
 
 type Attributes = Record<string, string | number | boolean | null | undefined>;
+/** What a new element has: attributes, or its class alone. */
+type Having = Attributes | string;
 
 const SVG = "http://www.w3.org/2000/svg";
 
 export function html<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  attributes: Attributes = {},
+  having: Having = {},
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
-  const element = document.createElement(tag);
-  set(element, attributes);
-  element.append(...children);
-  return element;
+  return made(document.createElement(tag), having, children);
 }
 
 export function svg<K extends keyof SVGElementTagNameMap>(
   tag: K,
-  attributes: Attributes = {},
+  having: Having = {},
   ...children: Node[]
 ): SVGElementTagNameMap[K] {
-  const element = document.createElementNS(SVG, tag) as SVGElementTagNameMap[K];
-  set(element, attributes);
+  return made(document.createElementNS(SVG, tag) as SVGElementTagNameMap[K], having, children);
+}
+
+function made<E extends Element>(element: E, having: Having, children: (Node | string)[]): E {
+  set(element, typeof having === "string" ? { class: having } : having);
   element.append(...children);
   return element;
 }
 
-/** Sets attributes, touching only those that differ; null, undefined and false remove, true sets empty. */
+/** Sets attributes, touching only those that differ; null, undefined and false remove, true sets empty or, of ARIA, true. */
 export function set(element: Element, attributes: Attributes): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) {
       if (element.hasAttribute(name)) element.removeAttribute(name);
     } else {
-      const text = value === true ? "" : String(value);
+      const text = value === true && !name.startsWith("aria-") ? "" : String(value);
       if (element.getAttribute(name) !== text) element.setAttribute(name, text);
     }
   }
@@ -40,9 +42,19 @@ export function set(element: Element, attributes: Attributes): void {
 
 /** A button; `press` is what it does. */
 export function button(attributes: Attributes, press: () => void, ...children: (Node | string)[]): HTMLButtonElement {
-  const made = html("button", { type: "button", ...attributes }, ...children);
-  made.addEventListener("click", press);
-  return made;
+  const button = html("button", { type: "button", ...attributes }, ...children);
+  listen(button, "click", press);
+  return button;
+}
+
+/** Calls `hear` with each event of a kind. */
+export function listen<K extends keyof HTMLElementEventMap>(
+  target: EventTarget,
+  kind: K,
+  hear: (event: HTMLElementEventMap[K]) => void,
+  options?: AddEventListenerOptions,
+): void {
+  target.addEventListener(kind, hear as EventListener, options);
 }
 
 export function setText(element: Element, text: string): void {

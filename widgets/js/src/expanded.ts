@@ -1,6 +1,6 @@
 /** A group opened over the graph: a strip of all its task runs, and their list, a page at a time. */
 
-import { html, set, setText, show, svg } from "./dom";
+import { html, listen, set, setText, show, svg } from "./dom";
 import type { Filter } from "./filter";
 import { iconButton } from "./icons";
 import { List } from "./list";
@@ -17,20 +17,20 @@ export class Expanded {
   readonly element: HTMLElement;
   node: number | null = null;
   #store: Store;
-  #name = html("b", { class: "name" });
-  #times = html("span", { class: "times" });
-  #line = html("span", { class: "detail" });
-  #strip = svg("svg", { class: "strip", "aria-hidden": "true" });
+  #name = html("b", "name");
+  #times = html("span", "times");
+  #line = html("span", "detail");
+  #strip = svg("svg", { class: "strip", "aria-hidden": true });
   #list: List;
 
   constructor(store: Store, select: Select, close: () => void) {
     this.#store = store;
     this.#list = new List(store, select, () => {}, "Task runs of the group");
     const shut = iconButton("close", "Close the group", close, "close");
-    const top = html("div", { class: "top" }, this.#name, this.#times, this.#line, html("span", { class: "space" }), shut);
+    const top = html("div", "top", this.#name, this.#times, this.#line, html("span", "space"), shut);
     const label = "Task runs of a group";
     this.element = html("section", { class: "expanded", "aria-label": label, hidden: true }, top, this.#strip, this.#list.element);
-    this.#strip.addEventListener("click", (event) => this.#onStrip(event));
+    listen(this.#strip, "click", (event) => this.#onStrip(event));
   }
 
   open(node: number | null): void {

@@ -1,6 +1,6 @@
 /** What a paused run asks, as a form under the head; what was typed is judged in Python alone. */
 
-import { html, set, setText, show } from "./dom";
+import { html, listen, set, setText, show } from "./dom";
 import { LABELS } from "./header";
 import { icon } from "./icons";
 import type { FieldView, Input, QuestionView } from "./protocol";
@@ -39,9 +39,9 @@ class Field {
     for (const each of this.#controls) {
       set(each, {
         "aria-describedby": `${id}-about ${id}-wrong`,
-        "aria-required": (view.required && !radios && view.kind !== "boolean") && "true",
+        "aria-required": (view.required && !radios && view.kind !== "boolean"),
       });
-      each.addEventListener("input", () => {
+      listen(each, "input", () => {
         this.complain("");
         edited();
       });
@@ -65,7 +65,7 @@ class Field {
   complain(text: string): void {
     setText(this.#error, text);
     show(this.#error, text !== "");
-    for (const each of this.#controls) set(each, { "aria-invalid": text !== "" && "true" });
+    for (const each of this.#controls) set(each, { "aria-invalid": text !== "" });
   }
 
   focus(): void {
@@ -112,16 +112,16 @@ export class QuestionForm {
   #store: Store;
   #asks = html("span");
   #title = html("b");
-  #others = html("span", { class: "about" });
-  #about = html("p", { class: "about" });
+  #others = html("span", "about");
+  #about = html("p", "about");
   #fields = new Map<string, Field>();
-  #list = html("div", { class: "fields" });
+  #list = html("div", "fields");
   #word = html("span");
   #button = html("button", { type: "submit", class: "primary" }, icon("resume"), this.#word);
   #error = html("p", { class: "wrong", role: "alert" });
   #form: HTMLFormElement;
   #code = html("code");
-  #hint = html("p", { class: "about" }, "It can be answered from code, in the same process: ", this.#code);
+  #hint = html("p", "about", "It can be answered from code, in the same process: ", this.#code);
   #question: QuestionView | null = null;
   #drawn = "";
   #told: Refusal | null = null;
@@ -129,19 +129,19 @@ export class QuestionForm {
   constructor(store: Store) {
     this.#store = store;
     // Python says what does not fit, so that there is one judge.
-    this.#form = html("form", { novalidate: true }, this.#list, html("div", { class: "send" }, this.#button, this.#error));
-    this.#form.addEventListener("submit", (event) => {
+    this.#form = html("form", { novalidate: true }, this.#list, html("div", "send", this.#button, this.#error));
+    listen(this.#form, "submit", (event) => {
       event.preventDefault();
       this.#send();
     });
     // A browser would send a form on Enter, but not inside of JupyterLab.
-    this.#form.addEventListener("keydown", (event) => {
+    listen(this.#form, "keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       if (!(event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
       this.#send();
     });
-    const heading = html("p", { class: "asks" }, this.#asks, this.#title, this.#others);
+    const heading = html("p", "asks", this.#asks, this.#title, this.#others);
     this.element = html("section", { class: "question", "aria-label": "Question", hidden: true }, heading, this.#about, this.#form, this.#hint);
   }
 
@@ -164,7 +164,7 @@ export class QuestionForm {
     // Beside the button that resumes a run whose subflow asks there must not be another of that name.
     const [rest, busy] = question.asker ? ANSWER : LABELS.resume;
     setText(this.#word, pending.has("answer") ? busy : rest);
-    set(this.#button, { "aria-disabled": (pending.has("answer") || connection !== "live") && "true" });
+    set(this.#button, { "aria-disabled": (pending.has("answer") || connection !== "live") });
     if (refusal !== this.#told) this.#tell(refusal);
   }
 

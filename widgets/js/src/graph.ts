@@ -1,7 +1,7 @@
 /** The graph: cards and edges as the view gives them, patched in place, with panning, zooming and arrow keys. */
 
 import { Card } from "./card";
-import { html, isModified, numberOf, set, show, svg, taken } from "./dom";
+import { html, isModified, listen, numberOf, set, show, svg, taken } from "./dom";
 import type { Filter } from "./filter";
 import { iconButton } from "./icons";
 import type { EdgeView, NodeView, View } from "./protocol";
@@ -32,10 +32,10 @@ export class Graph {
   selected: number | null = null;
 
   #select: (node: number) => void;
-  #world = html("div", { class: "world" });
+  #world = html("div", "world");
   #cards = html("div", { role: "group", "aria-label": "Task graph" });
-  #edges = svg("svg", { class: "edges", "aria-hidden": "true" });
-  #empty = html("p", { class: "empty" }, EMPTY);
+  #edges = svg("svg", { class: "edges", "aria-hidden": true });
+  #empty = html("p", "empty", EMPTY);
   #zoom: HTMLElement;
   #byId = new Map<number, Card>();
   #lines = new Map<string, Line>();
@@ -58,12 +58,12 @@ export class Graph {
     this.#world.append(this.#edges, this.#cards);
     this.#zoom = html(
       "div",
-      { class: "zoom" },
+      "zoom",
       iconButton("plus", "Zoom in", () => this.#zoomBy(1.25)),
       iconButton("minus", "Zoom out", () => this.#zoomBy(0.8)),
       iconButton("fit", "Show the whole graph", () => this.#fitAll()),
     );
-    this.element = html("div", { class: "graph" }, this.#world, this.#empty, this.#zoom);
+    this.element = html("div", "graph", this.#world, this.#empty, this.#zoom);
     this.#listen();
     if (typeof ResizeObserver !== "undefined") {
       this.#sizes = new ResizeObserver(() => this.#onResize());
@@ -261,25 +261,25 @@ export class Graph {
 
   #listen(): void {
     const { element } = this;
-    element.addEventListener("click", (event) => {
+    listen(element, "click", (event) => {
       const group = numberOf(event.target, "expand");
       if (group !== null && !this.#drag?.moved) this.#expand(group);
       const node = nodeOf(event.target);
       if (node !== null && !this.#drag?.moved) this.#choose(node);
     });
-    element.addEventListener("keydown", (event) => this.#onKey(event));
-    element.addEventListener("focusin", (event) => {
+    listen(element, "keydown", (event) => this.#onKey(event));
+    listen(element, "focusin", (event) => {
       const node = nodeOf(event.target);
       if (node !== null) this.#setCurrent(node);
     });
-    element.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
-    element.addEventListener("pointerdown", (event) => {
+    listen(element, "wheel", (event) => this.#onWheel(event), { passive: false });
+    listen(element, "pointerdown", (event) => {
       if (event.button !== 0 || (event.target as Element).closest(".zoom")) return;
       this.#drag = { x: event.clientX, y: event.clientY, moved: false };
     });
-    element.addEventListener("pointermove", (event) => this.#onMove(event));
-    for (const end of ["pointerup", "pointercancel"]) {
-      element.addEventListener(end, () => {
+    listen(element, "pointermove", (event) => this.#onMove(event));
+    for (const end of ["pointerup", "pointercancel"] as const) {
+      listen(element, end, () => {
         element.classList.remove("dragging");
         // The click that ends a drag is still to come and must see that it was one.
         setTimeout(() => (this.#drag = null));

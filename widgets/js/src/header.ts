@@ -28,7 +28,7 @@ export class Pill {
   #word = html("span");
 
   constructor() {
-    this.element = html("span", { class: "pill" }, this.#icon, this.#word);
+    this.element = html("span", "pill", this.#icon, this.#word);
   }
 
   update(state: StateView): void {
@@ -42,21 +42,21 @@ export class Header {
   readonly element: HTMLElement;
   #store: Store;
   #pill = new Pill();
-  #flow = html("span", { class: "flow" });
-  #name = html("span", { class: "sub" });
+  #flow = html("span", "flow");
+  #name = html("span", "sub");
   #elapsed = html("b");
   #left = html("b");
   #elapsedWord = html("span");
-  #elapsedPart = html("span", { class: "sub" }, this.#elapsedWord, " ", this.#elapsed);
-  #leftPart = html("span", { class: "sub" }, "left ≈ ", this.#left);
+  #elapsedPart = html("span", "sub", this.#elapsedWord, " ", this.#elapsed);
+  #leftPart = html("span", "sub", "left ≈ ", this.#left);
   #buttons = new Map<Verb, HTMLButtonElement>();
-  #buttonRow = html("span", { class: "buttons" });
+  #buttonRow = html("span", "buttons");
   #bar = new SegmentBar();
   #counts = new Map<keyof Counts, readonly [item: HTMLElement, number: HTMLElement]>();
   #progress: HTMLElement;
-  #note = html("p", { class: "note" });
-  #answered = html("p", { class: "note" });
-  #hint = html("p", { class: "note" });
+  #note = html("p", "note");
+  #answered = html("p", "note");
+  #hint = html("p", "note");
   #error = html("p", { class: "note error", role: "alert" });
   #confirming: ReturnType<typeof setTimeout> | null = null;
 
@@ -72,16 +72,16 @@ export class Header {
       this.#counts.set(word, [item, number]);
       legend.append(item);
     }
-    this.#progress = html("div", { class: "progress-row" }, this.#bar.element, legend);
+    this.#progress = html("div", "progress-row", this.#bar.element, legend);
     const row = html(
       "div",
-      { class: "title-row" },
+      "title-row",
       this.#pill.element,
       this.#flow,
       this.#name,
       this.#elapsedPart,
       this.#leftPart,
-      html("span", { class: "space" }),
+      html("span", "space"),
       this.#buttonRow,
     );
     this.element = html("header", {}, row, this.#progress, this.#note, this.#answered, this.#hint, this.#error);
@@ -144,7 +144,7 @@ export class Header {
       setText(made.lastElementChild!, pending ? busy : asking ? "Cancel run?" : this.#plan ? `${rest} now` : rest);
       set(made, {
         // Not `disabled`: that would drop the focus of whoever pressed it.
-        "aria-disabled": pending && "true",
+        "aria-disabled": pending,
         class: verb === "resume" || verb === "retry" ? "primary" : asking ? "danger" : null,
       });
       show(made, can.includes(verb));

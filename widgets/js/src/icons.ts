@@ -77,7 +77,7 @@ export const COUNT_LOOKS: Record<keyof Counts, readonly [family: string, shape: 
 };
 
 export function icon(name: IconName, family = ""): SVGSVGElement {
-  const element = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
+  const element = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": true });
   setIcon(element, name, family);
   return element;
 }

@@ -17,18 +17,18 @@ export class Inspector {
 
   #store: Store;
   #select: Select;
-  #name = html("b", { class: "name" });
-  #times = html("span", { class: "times" });
+  #name = html("b", "name");
+  #times = html("span", "times");
   #pill = new Pill();
   #up = button({ class: "link" }, () => this.selected && this.#select({ node: this.selected.node, member: null }));
   #all: HTMLButtonElement;
-  #message = html("p", { class: "message" });
+  #message = html("p", "message");
   #facts = html("dl");
-  #errors = html("div", { class: "errors" });
+  #errors = html("div", "errors");
   #story: MemberStory;
   #actions: Actions;
   #dials: Dials;
-  #hint = html("p", { class: "hint" });
+  #hint = html("p", "hint");
   #shown: Detail | null = null;
 
   /** `expand` shows the task runs of a node. */
@@ -40,7 +40,7 @@ export class Inspector {
     this.#dials = new Dials(store);
     const shut = iconButton("close", "Close", () => select(null), "close");
     this.#all = button({ class: "all" }, () => this.selected && expand(this.selected.node));
-    const top = html("div", { class: "top" }, this.#name, this.#times, this.#pill.element, html("span", { class: "space" }), shut);
+    const top = html("div", "top", this.#name, this.#times, this.#pill.element, html("span", "space"), shut);
     const node = [this.#message, this.#facts, this.#dials.element, this.#all, this.#errors];
     const label = "Selected node";
     this.element = html("aside", { class: "inspector", "aria-label": label, hidden: true });
@@ -123,10 +123,10 @@ export class Inspector {
       button({ class: "link" }, () => this.#select({ node: detail.node, member: number }), label),
     );
     const more = total - runs.length;
-    const rest = more ? [html("span", { class: "times" }, `and ${count(more)} more`)] : [];
-    const head = html("div", { class: "failure-head" }, icon("bad", "bad"), html("b", {}, `${count(total)} failed`));
-    const where = html("div", { class: "where" }, ...links, ...rest);
-    const element = html("section", { class: "failure" }, head, html("pre", { class: "error" }, error), where);
+    const rest = more ? [html("span", "times", `and ${count(more)} more`)] : [];
+    const head = html("div", "failure-head", icon("bad", "bad"), html("b", {}, `${count(total)} failed`));
+    const where = html("div", "where", ...links, ...rest);
+    const element = html("section", "failure", head, html("pre", "error", error), where);
     if (traceback) {
       const trace = html("pre", { tabindex: 0 }, traceback);
       const label = total > 1 ? "Traceback of the first" : "Traceback";

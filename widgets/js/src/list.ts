@@ -1,6 +1,6 @@
 /** The task runs as a table that is read and walked through row by row; what the graph shows, for whoever cannot see it. */
 
-import { arrange, html, isModified, set, setText, show, taken } from "./dom";
+import { arrange, html, isModified, listen, set, setText, show, taken } from "./dom";
 import type { Filter } from "./filter";
 import { PAGE } from "./protocol";
 import type { MemberPage, MemberRow, NodeView, Sort, View } from "./protocol";
@@ -26,7 +26,7 @@ export class List {
   #select: Select;
   #table: HTMLTableElement;
   #body = html("tbody");
-  #empty = html("p", { class: "hint" });
+  #empty = html("p", "hint");
   #rows = new Map<string, Row | PageRow>();
   #items: Item[] = [];
   #current = "";
@@ -48,10 +48,10 @@ export class List {
     this.#select = select;
     const head = html("tr", {}, ...COLUMNS.map((name) => html("th", { scope: "col" }, name)));
     this.#table = html("table", { role: "treegrid", "aria-label": label, tabindex: -1 }, html("thead", {}, head), this.#body);
-    this.element = html("div", { class: "rows" }, this.#table, this.#empty);
-    this.#body.addEventListener("click", (event) => this.#onClick(event));
-    this.#body.addEventListener("keydown", (event) => this.#onKey(event));
-    this.#body.addEventListener("focusin", (event) => this.#setCurrent(keyOf(event.target) ?? this.#current));
+    this.element = html("div", "rows", this.#table, this.#empty);
+    listen(this.#body, "click", (event) => this.#onClick(event));
+    listen(this.#body, "keydown", (event) => this.#onKey(event));
+    listen(this.#body, "focusin", (event) => this.#setCurrent(keyOf(event.target) ?? this.#current));
   }
 
   /** Shows the nodes that fit the filter, or nothing but the task runs of the node `within`. */

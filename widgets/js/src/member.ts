@@ -18,7 +18,7 @@ export function factRows(facts: readonly Fact[]): HTMLElement[] {
 export class MemberStory {
   readonly element: HTMLElement;
   #select: Select;
-  #at = html("span", { class: "times" });
+  #at = html("span", "times");
   #before: HTMLButtonElement;
   #after: HTMLButtonElement;
   #steps: HTMLElement;
@@ -38,7 +38,7 @@ export class MemberStory {
     };
     this.#before = iconButton("back", "Failed before", () => step((member) => member.steps.before));
     this.#after = iconButton("more", "Next failed", () => step((member) => member.steps.after));
-    this.#steps = html("div", { class: "steps" }, this.#before, this.#at, this.#after);
+    this.#steps = html("div", "steps", this.#before, this.#at, this.#after);
     this.#page = html("div", { class: "story", role: "tabpanel", id: `${prefix}-story`, tabindex: 0 });
     this.#tabs = new Tabs("About the task run", TABS, prefix, (tab) => this.#turnTo(tab), () => this.#page.id);
     this.element = html("div", { class: "member", hidden: true }, this.#steps, this.#facts, this.#tabs.element, this.#page);
@@ -50,8 +50,8 @@ export class MemberStory {
     this.#shown = member;
     const { at, of, before, after } = member.steps;
     setText(this.#at, at ? `${count(at)} of ${count(of)} failed` : `${count(of)} failed`);
-    set(this.#before, { "aria-disabled": before === null && "true" });
-    set(this.#after, { "aria-disabled": after === null && "true" });
+    set(this.#before, { "aria-disabled": before === null });
+    set(this.#after, { "aria-disabled": after === null });
     show(this.#steps, of > 0 && !(of === 1 && at === 1));
     this.#facts.replaceChildren(...factRows(member.facts));
     show(this.#facts, member.facts.length > 0);
@@ -76,15 +76,15 @@ export class MemberStory {
   }
 
   #contentOf(tab: Tab, member: Member): Element[] {
-    const hint = (text: string): Element[] => (text ? [html("p", { class: "hint" }, text)] : []);
+    const hint = (text: string): Element[] => (text ? [html("p", "hint", text)] : []);
     const text = (content: string): Element[] => (content ? [html("pre", {}, content)] : []);
     switch (tab) {
       case "Error":
-        return [html("pre", { class: "error" }, member.error), ...text(member.traceback)];
+        return [html("pre", "error", member.error), ...text(member.traceback)];
       case "Log":
         return [
           ...member.logs.map(({ clock, level, text }) =>
-            html("div", { class: `line l-${level}` }, html("time", {}, clock), html("b", {}, level), html("span", {}, text)),
+            html("div", `line l-${level}`, html("time", {}, clock), html("b", {}, level), html("span", {}, text)),
           ),
           ...hint(member.more ? "and more in the record" : member.logs.length ? "" : "It has logged nothing."),
         ];
@@ -93,7 +93,7 @@ export class MemberStory {
       case "Inputs":
         return member.inputs.map(({ parameter, label, node, member: source }) => {
           const link = button({ class: "link" }, () => this.#select({ node, member: source }), label);
-          return html("div", { class: "input" }, html("code", {}, parameter), " from ", link);
+          return html("div", "input", html("code", {}, parameter), " from ", link);
         });
       case "Code":
         return [...hint(member.code_note), ...text(member.code)];

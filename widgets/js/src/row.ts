@@ -1,6 +1,6 @@
 /** The rows of the list: call sites, their task runs, and the one that turns the pages of these. */
 
-import { html, set, setText, show } from "./dom";
+import { html, listen, set, setText, show } from "./dom";
 import { icon, iconButton, setIcon, shapeOf } from "./icons";
 import { PAGE } from "./protocol";
 import type { Sort, StateView } from "./protocol";
@@ -27,16 +27,16 @@ export class Row {
   readonly element: HTMLTableRowElement;
   #twist = html("span", { class: "twist", "data-twist": true }, icon("more"));
   #icon = icon("idle");
-  #name = html("b", { class: "name" });
-  #times = html("span", { class: "times" });
+  #name = html("b", "name");
+  #times = html("span", "times");
   #state = html("td");
-  #runs = html("td", { class: "number" });
+  #runs = html("td", "number");
   #line = html("span");
-  #alert = html("span", { class: "alert" });
+  #alert = html("span", "alert");
 
   constructor(key: string) {
-    const head = html("span", { class: "head" }, this.#twist, this.#icon, this.#name, this.#times);
-    const cells = [html("td", {}, head), this.#state, this.#runs, html("td", { class: "about" }, this.#line, this.#alert)];
+    const head = html("span", "head", this.#twist, this.#icon, this.#name, this.#times);
+    const cells = [html("td", {}, head), this.#state, this.#runs, html("td", "about", this.#line, this.#alert)];
     this.element = html("tr", { "data-row": key, tabindex: -1 }, ...cells);
   }
 
@@ -71,23 +71,23 @@ export class PageRow {
   #on: HTMLButtonElement;
   #place = html("input", { type: "text", inputmode: "numeric", size: 6, "aria-label": "Place of the task run to go to" });
   #sort = html("select", { "aria-label": "Order" }, ...SORTS.map((by) => html("option", { value: by }, `by ${by}`)));
-  #goTo = html("label", { class: "go" }, "Go to", this.#place);
+  #goTo = html("label", "go", "Go to", this.#place);
 
   /** `turn` is called with the place that is to be shown, `sort` with the order that was chosen. */
   constructor(key: string, turn: (place: number) => void, sort: (by: Sort) => void) {
-    this.#sort.addEventListener("change", () => sort(this.#sort.value as Sort));
+    listen(this.#sort, "change", () => sort(this.#sort.value as Sort));
     const step = (step: number): void => {
       const place = this.#first + step * PAGE;
       if (place >= 0 && place < this.#total) turn(place);
     };
     this.#back = iconButton("back", "Earlier task runs", () => step(-1));
     this.#on = iconButton("more", "Later task runs", () => step(1));
-    this.#place.addEventListener("keydown", (event) => {
+    listen(this.#place, "keydown", (event) => {
       event.stopPropagation();
       const place = Number(this.#place.value || "x");
       if (event.key === "Enter" && place >= 0) turn(Math.min(Math.floor(place), this.#total - 1));
     });
-    const parts = html("span", { class: "turn" }, this.#back, this.#text, this.#on, this.#goTo, this.#sort);
+    const parts = html("span", "turn", this.#back, this.#text, this.#on, this.#goTo, this.#sort);
     this.element = html("tr", { "data-row": key, class: "turns" }, html("td", { colspan: 4 }, parts));
   }
 
@@ -99,8 +99,8 @@ export class PageRow {
     this.#sort.value = sort;
     const places = any ? `${count(first)} to ${count(last - 1)}` : `${count(first + 1)} to ${count(last)}`;
     setText(this.#text, total === null ? "Loading…" : `${places} of ${count(this.#total)}`);
-    set(this.#back, { "aria-disabled": first === 0 && "true" });
-    set(this.#on, { "aria-disabled": last >= this.#total && "true" });
+    set(this.#back, { "aria-disabled": first === 0 });
+    set(this.#on, { "aria-disabled": last >= this.#total });
     for (const button of [this.#back, this.#on]) show(button, this.#total > PAGE);
     show(this.#goTo, any && this.#total > PAGE);
   }

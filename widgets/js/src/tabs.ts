@@ -1,6 +1,6 @@
 /** A row of tabs, of which one is chosen; the arrow keys walk through those that are shown. */
 
-import { button, html, set, taken } from "./dom";
+import { button, html, listen, set, taken } from "./dom";
 
 export class Tabs<Name extends string> {
   readonly element: HTMLElement;
@@ -17,7 +17,7 @@ export class Tabs<Name extends string> {
       }),
     );
     this.element = html("div", { class: "tabs", role: "tablist", "aria-label": label }, ...this.#tabs.values());
-    this.element.addEventListener("keydown", (event) => this.#onKey(event));
+    listen(this.element, "keydown", (event) => this.#onKey(event));
   }
 
   of(name: Name): HTMLButtonElement {

@@ -1,6 +1,6 @@
 /** When the task runs ran: a lane for each node, with a bar for each run, or a profile of how many ran at once. */
 
-import { arrange, html, isModified, numberOf, set, setText, show, svg, taken, tell } from "./dom";
+import { arrange, html, isModified, listen, numberOf, set, setText, show, svg, taken, tell } from "./dom";
 import type { Filter } from "./filter";
 import { COUNT_LOOKS, icon, setIcon, shapeOf } from "./icons";
 import type { Lane, NodeView, View } from "./protocol";
@@ -26,27 +26,27 @@ export class Timeline {
   readonly element: HTMLElement;
   #store: Store;
   #select: Select;
-  #axis = html("div", { class: "axis", "aria-hidden": "true" });
+  #axis = html("div", { class: "axis", "aria-hidden": true });
   #lanes = html("div", { class: "lanes", role: "group", "aria-label": "Timeline" });
-  #hint = html("p", { class: "hint" });
+  #hint = html("p", "hint");
   #byId = new Map<number, LaneRow>();
-  #now = html("i", { class: "now", "aria-hidden": "true" });
+  #now = html("i", { class: "now", "aria-hidden": true });
   #drawn = "";
   #current: number | null = null;
 
   constructor(store: Store, select: Select) {
     this.#store = store;
     this.#select = select;
-    this.element = html("div", { class: "timeline" }, this.#axis, this.#lanes, this.#hint);
+    this.element = html("div", "timeline", this.#axis, this.#lanes, this.#hint);
     this.#lanes.append(this.#now);
-    this.#lanes.addEventListener("click", (event) => {
+    listen(this.#lanes, "click", (event) => {
       const node = nodeOf(event.target);
       if (node === null) return;
       this.focus(node);
       this.#select({ node, member: null });
     });
-    this.#lanes.addEventListener("keydown", (event) => this.#onKey(event));
-    this.#lanes.addEventListener("focusin", (event) => this.#setCurrent(nodeOf(event.target)));
+    listen(this.#lanes, "keydown", (event) => this.#onKey(event));
+    listen(this.#lanes, "focusin", (event) => this.#setCurrent(nodeOf(event.target)));
   }
 
   update(view: View, filter: Filter, selected: Selection | null): void {
@@ -120,15 +120,15 @@ export class Timeline {
 
 class LaneRow {
   readonly element: HTMLElement;
-  #spoken = html("span", { class: "spoken" });
+  #spoken = html("span", "spoken");
   #icon = icon("idle");
-  #name = html("span", { class: "name" });
-  #times = html("span", { class: "times" });
-  #track = html("div", { class: "track", "aria-hidden": "true" });
+  #name = html("span", "name");
+  #times = html("span", "times");
+  #track = html("div", { class: "track", "aria-hidden": true });
   #drawn = "";
 
   constructor(node: number) {
-    const label = html("div", { class: "label", "aria-hidden": "true" }, this.#icon, this.#name, this.#times);
+    const label = html("div", { class: "label", "aria-hidden": true }, this.#icon, this.#name, this.#times);
     this.element = html(
       "div",
       { class: "lane", role: "button", tabindex: -1, "data-lane": node },
@@ -154,7 +154,7 @@ class LaneRow {
 function marksOf(lane: Lane, seconds: number, length: number, node: NodeView): Element[] {
   if (!lane.heights.length) {
     return lane.bars.map(({ letter, start, end }) => {
-      const bar = html("i", { class: `run of-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}` });
+      const bar = html("i", `run of-${COUNT_LOOKS[LETTERS[letter] ?? "waiting"][0]}`);
       bar.style.left = `${(100 * start) / length}%`;
       bar.style.width = `${(100 * (end - start)) / length}%`;
       return bar;
@@ -171,7 +171,7 @@ function marksOf(lane: Lane, seconds: number, length: number, node: NodeView): E
   );
   profile.style.width = `${(100 * seconds) / length}%`;
   const pins = lane.failed.map((at) => {
-    const pin = html("i", { class: "pin" });
+    const pin = html("i", "pin");
     pin.style.left = `${(100 * at) / length}%`;
     return pin;
   });

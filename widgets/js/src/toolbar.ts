@@ -1,6 +1,6 @@
 /** The row above the picture: which view of the task runs, and the words to look for. */
 
-import { html, taken } from "./dom";
+import { html, listen, taken } from "./dom";
 import { icon } from "./icons";
 import { Tabs } from "./tabs";
 
@@ -21,15 +21,15 @@ export class Toolbar {
   constructor(prefix: string, choose: (mode: Mode) => void, find: (text: string) => void, go: () => void) {
     this.#tabs = new Tabs("View", MODES, prefix, choose, (mode) => `${prefix}-${mode}`);
     for (const mode of MODES) this.#tabs.of(mode).append(icon(mode), NAMES[mode]);
-    this.#search.addEventListener("input", () => find(this.#search.value));
-    this.#search.addEventListener("keydown", (event) => {
+    listen(this.#search, "input", () => find(this.#search.value));
+    listen(this.#search, "keydown", (event) => {
       if (event.key === "Enter") go();
       else if (event.key === "Escape" && this.#search.value) find((this.#search.value = ""));
       else return;
       taken(event);
     });
-    const search = html("label", { class: "search" }, icon("search"), this.#search, html("kbd", { "aria-hidden": "true" }, "/"));
-    this.element = html("div", { class: "toolbar" }, this.#tabs.element, html("span", { class: "space" }), search);
+    const search = html("label", "search", icon("search"), this.#search, html("kbd", { "aria-hidden": true }, "/"));
+    this.element = html("div", "toolbar", this.#tabs.element, html("span", "space"), search);
   }
 
   /** Where words to look for are typed. */

@@ -2,7 +2,7 @@
 
 import { Artifacts } from "./artifacts";
 import { coverPicture } from "./cover";
-import { button, html, isModified, set, setText, show, taken } from "./dom";
+import { button, html, isModified, listen, set, setText, show, taken } from "./dom";
 import { Expanded } from "./expanded";
 import { Filter } from "./filter";
 import { QuestionForm } from "./form";
@@ -46,12 +46,12 @@ export class RunGraph {
   #artifacts: Artifacts;
   #mode: Mode = "graph";
   #filter = new Filter();
-  #dot = html("i", { class: "dot" });
+  #dot = html("i", "dot");
   #status = html("span");
   #size = html("span");
-  #failed = button({ class: "link" }, () => this.#nextFailed(), "Next failed", html("kbd", { "aria-hidden": "true" }, "F"));
+  #failed = button({ class: "link" }, () => this.#nextFailed(), "Next failed", html("kbd", { "aria-hidden": true }, "F"));
   #keys = keyTable();
-  #help = button({ class: "link" }, () => this.#toggleKeys(), "Keys", html("kbd", { "aria-hidden": "true" }, "?"));
+  #help = button({ class: "link" }, () => this.#toggleKeys(), "Keys", html("kbd", { "aria-hidden": true }, "?"));
   #announcer = html("div", { class: "announcer", "aria-live": "polite" });
   #announced = "";
   #frame = 0;
@@ -85,7 +85,7 @@ export class RunGraph {
       timeline: page("timeline", this.#timeline.element),
       list: page("list", this.#list.element),
     };
-    const status = html("span", { class: "status" }, this.#dot, this.#status);
+    const status = html("span", "status", this.#dot, this.#status);
     this.#panel = html(
       "section",
       // May be given the focus, so that it is not lost with a form that goes away.
@@ -93,17 +93,17 @@ export class RunGraph {
       this.#header.element,
       this.#form.element,
       this.#toolbar.element,
-      html("div", { class: "body" }, ...Object.values(this.#pages), this.#inspector.element),
+      html("div", "body", ...Object.values(this.#pages), this.#inspector.element),
       this.#artifacts.element,
       this.#keys,
-      html("footer", {}, status, this.#size, html("span", { class: "space" }), this.#failed, this.#help),
+      html("footer", {}, status, this.#size, html("span", "space"), this.#failed, this.#help),
       this.#announcer,
     );
-    this.#panel.addEventListener("keydown", (event) => this.#onKey(event));
+    listen(this.#panel, "keydown", (event) => this.#onKey(event));
 
     set(element, { "data-lm-suppress-shortcuts": "true" });
     const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
-    root.replaceChildren(html("style", {}, styles), html("div", { class: "frame" }, this.#panel));
+    root.replaceChildren(html("style", {}, styles), html("div", "frame", this.#panel));
     const ticker = setInterval(() => this.#header.tick(), TICK);
     this.#cleanups.push(
       () => clearInterval(ticker),
