@@ -76,6 +76,11 @@ class DrawnPage:
             assert self._came.wait_for(lambda: key in self._answers, SOON), f"no answer to {what}"
             return self._answers.pop(key)
 
+    def answered(self, key: str) -> bool:
+        """True if the kernel has answered what was asked under that id."""
+        with self._came:
+            return key in self._answers
+
     def named(self, name: str) -> protocol.NodeView:
         """The node of that name."""
         return next(node for node in self.nodes.values() if node["name"] == name)

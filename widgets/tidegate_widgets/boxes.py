@@ -8,6 +8,9 @@ notebook.  Two pages that open and close at once do no harm: each says what it w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
+
 from .graph_model import RUN_STEP, GraphModel
 from .level import Level
 from .node import Node
@@ -50,6 +53,22 @@ class Boxes:
         """A subflow is to be one node again; what was open in it is open again with it."""
         if node in self._open:
             self._open.remove(node)
+
+    def still(self) -> Boxes:
+        """As they are now, for another thread: what is laid out later does not touch it."""
+        boxes = copy(self)
+        boxes.levels = {base: copy(level) for base, level in self.levels.items()}
+        boxes._open = self._open.copy()
+        return boxes
+
+    def past(self, models: Mapping[int, GraphModel]) -> Boxes:
+        """The same boxes, with what these models know, by their base."""
+        boxes = copy(self)
+        boxes.root = models[0]
+        # Which flow run is in a box does not change by looking back to before it began.
+        boxes.root.newest, boxes.root.subflows = self.root.newest, self.root.subflows
+        boxes.levels = {base: level.past(models) for base, level in self.levels.items()}
+        return boxes
 
     def model_of(self, number: int) -> GraphModel:
         """The model of a node or a task run; that of the whole run where the box has been closed."""

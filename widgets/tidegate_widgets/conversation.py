@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, get_args
 
-from tidegate.errors import TidegateError
+from tidegate.errors import StoreError, TidegateError
 from tidegate.model.events import Event
 from tidegate.ports import EventStore
 from tidegate.rules.outcome import describe
@@ -20,9 +20,10 @@ from .graph_model import TASK_RUNS, GraphModel
 from .member import Record, look, told
 from .members import page
 from .node import Node
+from .past import Past
 from .protocol import Ack, Action, Sort, Verb, View
 from .subflows import Subflows
-from .timeline import timeline
+from .timeline import beginning, timeline
 from .wording import detail
 
 KNOWN_IDS = 200
@@ -63,6 +64,8 @@ class Conversation:
         self._store = store
         self._carrier = carrier
         self._known: dict[str, object] = {}
+        self._past: tuple[float | None, Past] | None = None
+        """Looks back at the run as it ended at that moment."""
         self.subflows = Subflows(self.drawing.boxes, store, carrier.soon, self._redraw, self.tell)
         self.actions = Actions(self.drawing.boxes, store)
         """What the pages may have done with a task run; without a notebook nothing."""
@@ -103,6 +106,8 @@ class Conversation:
                 soon(self._tell_artifacts, key, version)
             case {"timeline": True}:
                 soon(self._tell_timeline, key)
+            case {"past": int(at) | float(at)}:
+                soon(self._look_back, key, at)
             case {"members": int(number), "first": int(first), "only": str(only), "sort": str(sort)}:
                 if sort in get_args(Sort):
                     soon(self._tell_members, key, number, first, only, sort)
@@ -193,6 +198,26 @@ class Conversation:
         now = time.time()
         told = timeline(self.model, self.drawing.drawn(), now, self.drawing.left(now))
         self._answer("timeline", key, timeline=told)
+
+    def _look_back(self, key: str, at: float) -> None:
+        """Draw the run as it was so many seconds after its timeline begins, on a thread of its own."""
+        model = self.model
+        if model.created is None or not model.state.is_at_rest():
+            return
+        if self._past is None or self._past[0] != model.ended:
+            self._past = model.ended, Past(self._store, model.created.flow_run)
+        past, still = self._past[1], self.drawing.still()
+        moment = beginning(self.drawing.drawn(), time.time()) + at
+
+        def look_back() -> None:
+            try:
+                view = past.view(still, moment)
+            except StoreError as error:
+                self.tell(str(error))
+            else:
+                self._carrier.soon(partial(self._answer, "past", key, at=at, view=view))
+
+        threading.Thread(target=look_back, name="tidegate-look", daemon=True).start()
 
     def _tell_members(self, key: str, number: int, first: int, only: str, sort: Sort) -> None:
         model, node = self._find(number)

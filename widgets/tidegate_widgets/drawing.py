@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import NamedTuple
 
 from tidegate.model.events import InputAsked, InputGiven
@@ -51,6 +52,23 @@ class Drawing:
         """Everything."""
         self._place()
         self._settled()
+        return self._view(now)
+
+    def still(self) -> Drawing:
+        """The picture as it is placed now, for another thread."""
+        drawing = copy(self)
+        drawing.boxes = self.boxes.still()
+        return drawing
+
+    def past(self, models: Mapping[int, GraphModel], at: float) -> View:
+        """The picture as it was at a moment by what these models know, by their base.  What stands there now stands
+        where it does, what had not been called yet is missing, and nothing may be asked of the run."""
+        drawing = copy(self)
+        drawing.model, drawing.boxes = models[0], self.boxes.past(models)
+        drawing.live = drawing.resumable = False
+        return drawing._view(at)
+
+    def _view(self, now: float) -> View:
         return {
             "v": VERSION,
             "seq": self.seq,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 from .graph_model import GraphModel
 from .layout import layout
@@ -51,7 +52,15 @@ class Level:
     @property
     def drawn(self) -> list[Node]:
         """Those that were laid out."""
-        return self.nodes(len(self._sizes or ()))
+        sizes = self._sizes or {}
+        return [node for node in self.nodes(len(sizes)) if node.site in sizes]
+
+    def past(self, models: Mapping[int, GraphModel]) -> Level:
+        """The same places, with what these models know of the nodes, by their base."""
+        level = copy(self)
+        level.model = models[self.model.base]
+        level._boxes = {site: (models[box.base], w, h) for site, (box, w, h) in self._boxes.items()}
+        return level
 
     def box_size(self) -> tuple[float, float]:
         """Of the box with these nodes in it."""

@@ -28,7 +28,7 @@ def timeline(
 ) -> Timeline:
     """The timeline of a run with these nodes, each with its model; it ends with the run, or `now`, and `left` are the
     seconds for which it is likely to go on."""
-    began = min((node.first_created for _, node in drawn), default=now)
+    began = beginning(drawn, now)
     end = model.ended if model.ended is not None else now
     spans = [_spans(*each, began) for each in drawn]
     # A clock may have been set back, and then a task run ends after its flow run.
@@ -39,6 +39,11 @@ def timeline(
         "likely": None if left is None else seconds + left,
         "lanes": [_lane(*at, each, seconds) for at, each in zip(drawn, spans, strict=True)],
     }
+
+
+def beginning(drawn: Sequence[tuple[GraphModel, Node]], now: float) -> float:
+    """When the timeline of these nodes begins, in seconds since the epoch; `now` where there are none."""
+    return min((node.first_created for _, node in drawn), default=now)
 
 
 def _spans(model: GraphModel, node: Node, began: float) -> list[_Span]:

@@ -92,9 +92,9 @@ export class Header {
   }
 
   update(filter: Filter): void {
-    const { view, connection, error } = this.#store;
-    if (!view) return;
-    const { run } = view;
+    const { shown, connection, error } = this.#store;
+    if (!shown) return;
+    const { run } = shown;
     this.#pill.update(run.state);
     setText(this.#flow, run.flow);
     setText(this.#name, run.name);
@@ -118,9 +118,10 @@ export class Header {
 
   /** Lets the times go on between two messages. */
   tick(): void {
-    const run = this.#store.view?.run;
-    if (!run) return;
-    const going = run.running && this.#store.connection !== "lost" && this.#store.connection !== "saved";
+    const { shown, past } = this.#store;
+    if (!shown) return;
+    const { run } = shown;
+    const going = run.running && !past && this.#store.connection !== "lost" && this.#store.connection !== "saved";
     const since = going ? (performance.now() - this.#store.receivedAt) / 1000 : 0;
     const elapsed = run.elapsed + since;
     setText(this.#elapsed, run.running && elapsed >= 1 ? duration(Math.floor(elapsed)).replace(".0s", "s") : duration(elapsed));
@@ -132,8 +133,8 @@ export class Header {
   }
 
   #updateButtons(): void {
-    const { connection, view } = this.#store;
-    const can: readonly Verb[] = connection === "live" ? (view?.run.can ?? []) : [];
+    const { connection, shown } = this.#store;
+    const can: readonly Verb[] = connection === "live" ? (shown?.run.can ?? []) : [];
     if (!can.includes("cancel")) this.#stopConfirming();
     for (const verb of Object.keys(LABELS) as Verb[]) {
       const made = this.#buttons.get(verb) ?? (can.includes(verb) ? this.#makeButton(verb) : null);

@@ -259,6 +259,7 @@ export type FromKernel =
   | { kind: "detail"; id: string; detail: Detail }
   | { kind: "artifacts"; id: string; version: number; artifacts: ArtifactView[] }
   | { kind: "timeline"; id: string; timeline: Timeline }
+  | { kind: "past"; id: string; at: number; view: View }
   | { kind: "members"; id: string; page: MemberPage }
   | { kind: "member"; id: string; member: Member };
 
@@ -281,6 +282,7 @@ export type ToKernel =
   | { kind: "get"; id: string; node: number }
   | { kind: "get"; id: string; artifacts: number }
   | { kind: "get"; id: string; timeline: true }
+  | { kind: "get"; id: string; past: number }
   | { kind: "get"; id: string; members: number; first: number; only: string; sort: Sort }
   | { kind: "get"; id: string; member: number }
   | { kind: "get"; id: string; failed_after: number };

@@ -24,6 +24,12 @@ export type Connection = "connecting" | "live" | "saved" | "lost";
 /** What is said in other words where there is no notebook. */
 export type Words = { lost?: string; unanswered?: string } & { [V in Verb]?: readonly [rest: string, pending: string] };
 
+/** A moment that is looked back at. */
+export interface Past {
+  at: number;
+  view: View;
+}
+
 /** Why an answer was not taken. */
 export interface Refusal {
   error: string;
@@ -76,6 +82,10 @@ export class Store {
   refusal: Refusal | null = null;
   details = new Map<number, Detail>();
   timeline: Timeline | null = null;
+  /** How a run at rest was so many seconds after its timeline begins; null while it is shown as it is. */
+  past: Past | null = null;
+  /** The moment that somebody wants to see; null for none. */
+  wanted: number | null = null;
   /** The task runs that the kernel has told of, by number. */
   members = new Map<number, Member>();
   /** The artifacts that the kernel has sent, by id. */
@@ -94,6 +104,7 @@ export class Store {
   #prefix = Math.random().toString(36).slice(2, 8);
   #pages = new Map<string, MemberPage>();
   #finding: { id: string; found: (member: Member) => void } | null = null;
+  #looking: { id: string; at: number } | null = null;
   #artifactsVersion = 0;
   #artifactsAsked = -Infinity;
   #lastGet = new Map<string, { at: number; mark: unknown }>();
@@ -176,6 +187,36 @@ export class Store {
   /** True if the kernel answers, also for a run that has ended. */
   get reachable(): boolean {
     return this.heard && this.connection !== "lost";
+  }
+
+  /** What is to be drawn: the run as it was, where somebody looks back, else as it is. */
+  get shown(): View | null {
+    return this.past?.view ?? this.view;
+  }
+
+  /** Looks back to a moment, and for null at how the run is.  One question at a time: what is overtaken is not asked. */
+  lookBack(at: number | null): void {
+    this.wanted = at;
+    if (at === null) {
+      this.past = this.#looking = null;
+      this.#notify();
+    } else if (!this.#looking && this.reachable) {
+      const id = this.#id();
+      this.#looking = { id, at };
+      this.#send({ kind: "get", id, past: at });
+      this.#after("past", RESYNC_LIMIT, () => {
+        this.#looking = null;
+        this.lookBack(this.wanted);
+      });
+    }
+  }
+
+  #takePast({ id, at, view }: Extract<FromKernel, { kind: "past" }>): void {
+    if (this.#looking?.id !== id) return;
+    this.#looking = null;
+    this.#cancel("past");
+    this.past = { at, view };
+    if (this.wanted !== at) this.lookBack(this.wanted);
   }
 
   /** Asks for what is to be known of a node, again when its view has changed, or when `again` is set. */
@@ -298,6 +339,9 @@ export class Store {
       case "timeline":
         this.timeline = message.timeline;
         break;
+      case "past":
+        this.#takePast(message);
+        break;
       case "artifacts":
         for (const each of message.artifacts) this.artifacts.set(each.id, each);
         this.#artifactsVersion = Math.max(this.#artifactsVersion, message.version);
@@ -363,7 +407,13 @@ export class Store {
   #takeView(view: View): void {
     this.view = view;
     this.nodes = new Map(view.nodes.map((node) => [node.id, node]));
+    this.#received();
+  }
+
+  #received(): void {
     this.receivedAt = performance.now();
+    // A run that goes on again is looked at as it goes on.
+    if (this.wanted !== null && this.view?.run.running) this.lookBack(null);
   }
 
   #takeDelta(delta: Delta): void {
@@ -385,7 +435,7 @@ export class Store {
       width: delta.width ?? this.view.width,
       height: delta.height ?? this.view.height,
     };
-    this.receivedAt = performance.now();
+    this.#received();
   }
 
   #setConnection(connection: Connection): void {

@@ -33,16 +33,19 @@ export class Timeline {
   #now = html("i", { class: "now", "aria-hidden": true });
   #drawn = "";
   #current: number | null = null;
+  #strip: boolean;
 
-  constructor(store: Store, select: Select) {
+  /** A `strip` is what is seen below the graph: its nodes are reached there, and its lanes by the pointer alone. */
+  constructor(store: Store, select: Select, strip = false) {
     this.#store = store;
     this.#select = select;
-    this.element = html("div", "timeline", this.#axis, this.#lanes, this.#hint);
+    this.element = html("div", { class: "timeline", "aria-hidden": strip }, this.#axis, this.#lanes, this.#hint);
+    this.#strip = strip;
     this.#lanes.append(this.#now);
     listen(this.#lanes, "click", (event) => {
       const node = nodeOf(event.target);
       if (node === null) return;
-      this.focus(node);
+      if (!strip) this.focus(node);
       this.#select({ node, member: null });
     });
     listen(this.#lanes, "keydown", (event) => this.#onKey(event));
@@ -71,10 +74,13 @@ export class Timeline {
     const drawn = `${seconds} ${length}`;
     if (timeline && drawn !== this.#drawn) this.#drawAxis(seconds, length);
     this.#drawn = drawn;
-    show(this.#now, length > seconds);
-    this.#now.style.setProperty("--at", `${seconds / length}`);
+    const { past } = this.#store;
+    show(this.#now, past !== null || length > seconds);
+    set(this.#now, { "data-past": past !== null });
+    this.#now.style.setProperty("--at", `${(past?.at ?? seconds) / length}`);
     const nothing = filter.on ? filter.nothing : "No task has run yet.";
     tell(this.#hint, !timeline && !reachable ? "The timeline needs a connection to the kernel." : shown ? "" : nothing);
+    if (this.#strip) return;
     if (this.#current === null || this.#byId.get(this.#current)?.element.hidden) {
       this.#setCurrent(view.nodes.find((node) => filter.matches(node))?.id ?? null);
     }

@@ -11,6 +11,7 @@ import { Header } from "./header";
 import { Inspector } from "./inspector";
 import { keyTable } from "./keys";
 import { List } from "./list";
+import { Playback } from "./playback";
 import type { RunView, View } from "./protocol";
 import type { Selection } from "./selection";
 import type { Connection, Store } from "./store";
@@ -40,6 +41,11 @@ export class RunGraph {
   #graph: Graph;
   #timeline: Timeline;
   #list: List;
+  #playback: Playback;
+  #strip: Timeline;
+  #below = html("details", "below", html("summary", {}, "Timeline"));
+  /** Whether somebody has opened or closed the timeline below the graph. */
+  #wanted: boolean | null = null;
   #pages: Record<Mode, HTMLElement>;
   #expanded: Expanded;
   #inspector: Inspector;
@@ -50,6 +56,7 @@ export class RunGraph {
   #status = html("span");
   #size = html("span");
   #failed = button({ class: "link" }, () => this.#nextFailed(), "Next failed", html("kbd", { "aria-hidden": true }, "F"));
+  #leave = button({ class: "link" }, () => this.#playback.leave(), "Back to its end");
   #keys = keyTable();
   #help = button({ class: "link" }, () => this.#toggleKeys(), "Keys", html("kbd", { "aria-hidden": true }, "?"));
   #announcer = html("div", { class: "announcer", "aria-live": "polite" });
@@ -72,7 +79,12 @@ export class RunGraph {
     this.#toolbar = new Toolbar(prefix, (mode) => this.#turnTo(mode), (text) => this.#find(text), () => this.#goToFound());
     this.#graph = new Graph((node) => select({ node, member: null }), open);
     this.#timeline = new Timeline(store, select);
+    this.#strip = new Timeline(store, select, true);
+    this.#below.append(this.#strip.element);
+    listen(this.#below.firstElementChild!, "click", () => (this.#wanted = !this.#below.open));
+    listen(this.#below, "toggle", () => this.#draw());
     this.#list = new List(store, select, open);
+    this.#playback = new Playback(store);
     this.#inspector = new Inspector(store, prefix, select, expand);
     this.#expanded = new Expanded(store, select, () => expand(null));
     this.#artifacts = new Artifacts(store);
@@ -94,9 +106,11 @@ export class RunGraph {
       this.#form.element,
       this.#toolbar.element,
       html("div", "body", ...Object.values(this.#pages), this.#inspector.element),
+      this.#playback.element,
+      this.#below,
       this.#artifacts.element,
       this.#keys,
-      html("footer", {}, status, this.#size, html("span", "space"), this.#failed, this.#help),
+      html("footer", {}, status, this.#leave, this.#size, html("span", "space"), this.#failed, this.#help),
       this.#announcer,
     );
     listen(this.#panel, "keydown", (event) => this.#onKey(event));
@@ -121,6 +135,7 @@ export class RunGraph {
     cancelAnimationFrame(this.#frame);
     this.#header.destroy();
     this.#graph.destroy();
+    this.#playback.destroy();
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
   }
 
@@ -133,22 +148,24 @@ export class RunGraph {
   }
 
   #draw(): void {
-    const { view, connection, reachable } = this.#store;
+    const { view, shown, past, connection, reachable } = this.#store;
     set(this.#panel, { "data-away": !reachable });
     show(this.#panel, view !== null);
-    if (!view) return;
+    if (!view || !shown) return;
     const { run } = view;
-    set(this.#panel, { "aria-label": `Flow run ${run.name}`, "data-state": run.state.type });
+    set(this.#panel, { "aria-label": `Flow run ${run.name}`, "data-state": shown.run.state.type });
     this.#header.update(this.#filter);
     this.#form.update();
-    this.#drawPage(view);
+    this.#drawPage(shown);
+    this.#drawTimes(view);
     this.#inspector.update();
     this.#artifacts.update();
     const [text, dot] = STATUS[connection];
     const { since } = this.#store;
     const lost = connection === "lost" && since !== null;
-    setText(this.#status, lost ? `${text} since ${new Date(since).toTimeString().slice(0, 5)}` : text);
-    set(this.#dot, { class: `dot of-${dot}` });
+    setText(this.#status, past ? "As it was" : lost ? `${text} since ${new Date(since).toTimeString().slice(0, 5)}` : text);
+    set(this.#dot, { class: `dot of-${past ? "active" : dot}` });
+    show(this.#leave, past !== null);
     setText(this.#size, run.total ? sizeText(run, view.nodes.length) : "");
     show(this.#failed, run.counts.failed > 0 && this.#store.reachable);
     const { question } = run;
@@ -160,6 +177,16 @@ export class RunGraph {
     }
   }
 
+  /** The moment that is looked at, and below the graph when all ran; while the run goes on only for who opens that. */
+  #drawTimes(view: View): void {
+    const { reachable } = this.#store;
+    this.#playback.update();
+    show(this.#below, reachable && this.#mode === "graph" && view.nodes.length > 0);
+    this.#below.open = this.#wanted ?? !view.run.running;
+    if (!this.#below.hidden && this.#below.open) this.#strip.update(view, this.#filter, this.#inspector.selected);
+    else if (!this.#playback.element.hidden) this.#store.fetchTimeline();
+  }
+
   /** Draws the view that is shown; the others wait until somebody turns to them. */
   #drawPage(view: View): void {
     this.#toolbar.update(this.#mode);
@@ -168,7 +195,7 @@ export class RunGraph {
     if (this.#mode === "graph") {
       this.#graph.update(view, this.#filter);
       this.#expanded.update(view, this.#filter, selected);
-    } else if (this.#mode === "timeline") this.#timeline.update(view, this.#filter, selected);
+    } else if (this.#mode === "timeline") this.#timeline.update(this.#store.view!, this.#filter, selected);
     else this.#list.update(view, this.#filter, selected);
   }
 
@@ -259,6 +286,7 @@ export class RunGraph {
     const mode = MODES.find((each) => each[0] === key.toLowerCase());
     if (key === "Escape" && this.#inspector.selected) this.#select(null);
     else if (key === "Escape" && this.#expanded.node !== null) this.#expand(null);
+    else if (key === "Escape" && this.#store.past) this.#playback.leave();
     else if (key === "Escape" && !this.#keys.hidden) this.#toggleKeys();
     else if (key === "Escape" && this.#graph.box !== null) this.#open(this.#graph.box);
     else if (typing) return;

@@ -133,8 +133,8 @@ test("a run at work has a line at now, and room up to its likely end", () => {
   turnTo("Timeline");
   model.say({ kind: "timeline", id: "x", timeline: { ...LANES, likely: 80 } });
   frame();
-  expect(one(".now").hidden).toBe(false);
-  expect(one(".now").style.getPropertyValue("--at")).toBe("0.5");
+  expect(one(".page .now").hidden).toBe(false);
+  expect(one(".page .now").style.getPropertyValue("--at")).toBe("0.5");
   expect(one('[data-lane="1"] .run').style.width).toBe("12.5%");
   expect(one('[data-lane="2"] .profile').style.width).toBe("50%");
   expect(one('[data-lane="2"] .pin').style.left).toBe("25%");
@@ -148,7 +148,7 @@ test("a run at work has a line at now, and room up to its likely end", () => {
   ]);
   model.say({ kind: "timeline", id: "y", timeline: LANES });
   frame();
-  expect(one(".now").hidden).toBe(true);
+  expect(one(".page .now").hidden).toBe(true);
   expect(shownText(".axis span")).toEqual(["0s", "10s", "20s", "30s", "40s"]);
 });
 

@@ -13,6 +13,7 @@ Kernel to page, as custom messages:
 - ``{"kind": "artifacts", "id": str, "version": int, "artifacts": [ArtifactView]}``
   the answer to a ``get`` of artifacts
 - ``{"kind": "timeline", "id": str, "timeline": Timeline}``        the answer to a ``get`` of the timeline
+- ``{"kind": "past", "id": str, "at": float, "view": View}``      the answer to a ``get`` of the past
 - ``{"kind": "members", "id": str, "page": MemberPage}``          the answer to a ``get`` of members
 - ``{"kind": "member", "id": str, "member": Member}``             the answer to a ``get`` of a task run
 
@@ -29,6 +30,7 @@ Page to kernel:
 - ``{"kind": "get", "id": str, "node": int}``  what is to be known about a node
 - ``{"kind": "get", "id": str, "artifacts": int}``  the artifacts that came or changed after that version
 - ``{"kind": "get", "id": str, "timeline": true}``  when the task runs ran
+- ``{"kind": "get", "id": str, "past": float}``  a run at rest as it was so many seconds after its timeline begins
 - ``{"kind": "get", "id": str, "members": int, "first": int, "only": str, "sort": Sort}``  the task runs of that
   node from the place `first` on, those of one count (``failed``) or all (empty), in that order; `PAGE` at most
 - ``{"kind": "get", "id": str, "member": int}``  what is to be known about the task run of that number
