@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 from IPython.display import HTML, display
 
 from tidegate import Flow, detached, host
-from tidegate.dead_runs import look
+from tidegate.dead_runs import call_off, look
 from tidegate.detached import carry_out_detached
 from tidegate.engine import engine
-from tidegate.errors import TidegateError, UsageError
+from tidegate.errors import NotRunning, TidegateError, UsageError
 from tidegate.failed_inputs import FailedInputs
 from tidegate.flow_runs import new_flow_run
 from tidegate.interrupts import guard
@@ -183,7 +183,7 @@ class Session:
             self._shown.append(shown)
             shown.run.finished.on_done(partial(self._let_go, shown))
         self._last[number] = shown
-        shown.graph.offer_resume(partial(self.resume_here, number))
+        shown.graph.offer_resume(partial(self.resume_here, number), partial(self.call_off_here, number))
         shown.graph.conversation.actions.rerun = partial(self.rerun_here, number)
 
     def flow_ended(self) -> None:
@@ -249,6 +249,17 @@ class Session:
         output go on where they stand.  Raises `TidegateError` if it cannot be.
         """
         self._follow(number, *self._goes_on(number))
+
+    def call_off_here(self, number: int) -> None:
+        """Cancel a suspended run whose graph is here.  Raises `NotRunning` if it is not suspended any more."""
+        shown, row = self._last[number], engine().store.flow_run(number)
+        end = engine().subscribe(number, shown.graph.hear)
+        try:
+            if row is None or not call_off(engine(), row, "you"):
+                raise NotRunning("The run is not suspended any more.")
+        finally:
+            end()
+        shown.graph.soon(shown.leave_picture)
 
     def rerun_here(self, number: int, task_run: int) -> None:
         """As `resume_here`, for one task run of a run that is over, and all that needs its result."""

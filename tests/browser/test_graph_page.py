@@ -205,6 +205,14 @@ def test_a_run_that_is_suspended_from_the_page_is_let_go(live: Live) -> None:
     panel.locator("[data-verb=suspend]").click()
     expect(panel).to_contain_text("Suspended")
     assert live.ends_with() == 5
+    # Its code is not here: it says how to go on with it, and can be cancelled.
+    expect(panel.locator("header .note").first).to_contain_text("Go on with it: tidegate run FILE[:FLOW] --resume 1")
+    expect(panel.locator("[data-verb]:visible")).to_have_count(1)
+    cancel = panel.locator("[data-verb=cancel]")
+    cancel.click()
+    expect(cancel).to_have_text("Cancel run?")
+    cancel.click()
+    expect(panel.locator("header .pill")).to_have_text("Cancelled")
     expect(panel.locator("[data-verb]:visible")).to_have_count(0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_ext.driving import HTML, Loaded, click, graph, graphs, newest_run, ours_in, plain, wait_state
+from kernel_ext.driving import HTML, Loaded, click, graph, graphs, newest_run, ours_in, plain, views, wait_state
 from kernel_ext.test_cell import one_line
 from kernel_ext.test_extension import text_of
 from support.front_end import FrontEnd
@@ -247,6 +247,26 @@ def test_a_released_run_goes_on_from_its_page_and_so_does_the_handle(here: Front
     click(here, shown, "resume")
     wait_state(here, shown, "Completed")
     assert here.value("run.result()") == 2
+
+
+def test_a_released_run_is_cancelled_from_its_page(here: FrontEnd) -> None:
+    cell = here.run("%%flow --detach\nbegan.set(); gate.wait(20)\nsame(1)")
+    shown = graph(here, cell.msg_id)
+    assert here.value("began.wait(20)") is True
+    click(here, shown, "pause")
+    click(here, shown, "suspend")
+    assert here.value("(gate.set(), run.wait(20).name)") == (None, "Suspended")
+    wait_state(here, shown, "Suspended")
+    assert views(shown)[-1]["can"] == ["resume", "cancel"]
+    click(here, shown, "cancel")
+    wait_state(here, shown, "Cancelled")
+    assert newest_run(here)[3] == "Cancelled"
+
+    def pictured(_: object) -> bool:
+        texts = [text_of(each["data"].get(HTML, "")) for each in here.outputs(cell.msg_id) if "data" in each]
+        return any(text.startswith("Cancelled") for text in texts)
+
+    here.wait_until(pictured, 15, "the picture of how it ended")
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

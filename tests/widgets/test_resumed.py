@@ -43,7 +43,7 @@ def model_of(*states: State, by: str = "you") -> GraphModel:
         (Running(at=1.0), ["pause", "cancel"], []),
         (Paused(at=1.0), ["resume", "suspend", "cancel"], []),
         (Suspending(at=1.0), ["cancel"], []),
-        (Suspended(at=1.0), ["resume"], []),
+        (Suspended(at=1.0), ["resume", "cancel"], []),
         (Crashed(at=1.0), ["resume"], []),
         (Cancelled(at=1.0), ["resume"], []),
         (Failed(ValueError(), at=1.0), ["retry"], []),
@@ -53,7 +53,7 @@ def model_of(*states: State, by: str = "you") -> GraphModel:
 )
 def test_the_buttons_are_those_that_do_something(state: State, here: list[str], elsewhere: list[str]) -> None:
     drawing = Drawing(model_of(state), live=True)
-    drawing.resumable = True
+    drawing.resumable = drawing.can_call_off = True
     assert drawing.run(2.0)["can"] == here
     record = Drawing(model_of(state), live=False)
     assert record.run(2.0)["can"] == elsewhere

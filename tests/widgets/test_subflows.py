@@ -169,6 +169,38 @@ def test_only_what_is_open_is_read(page: DrawnPage, monkeypatch: pytest.MonkeyPa
         assert list(graph.conversation.drawing.boxes.levels) == [0], "what is closed is not kept"
 
 
+@flow
+def failing_subflow() -> None:
+    double.map([[3], [1], [3]]).wait()
+
+
+@flow
+def failing_subflows() -> None:
+    double.map([[3], [2]]).wait()
+    failing_subflow(return_state=True)
+    double.map([[3]]).wait()
+
+
+def test_the_next_that_failed_may_be_in_a_box(page: DrawnPage) -> None:
+    with using(Engine(MemoryStore())) as engine:
+        failing_subflows(return_state=True)
+        page.show(RunGraph.of_record(engine, 1))
+        page.until(lambda: len(page.nodes) > 0, "the graph")
+
+        def walk(steps: int) -> list[int]:
+            found = [0]
+            for _ in range(steps):
+                found.append(page.get(failed_after=found[-1])["member"]["number"])
+            return found[1:]
+
+        assert walk(4) == [1, 3, 4, 1]
+        page.open("failing-subflow", "double")
+        assert walk(6) == [1, 3, 4, 2 * RUN_STEP + 1, 2 * RUN_STEP + 3, 1]
+        page.close("failing-subflow")
+        # Whoever stood in it begins with the first.
+        assert page.get(failed_after=2 * RUN_STEP + 1)["member"]["number"] == 1
+
+
 def test_the_task_runs_in_a_box_tell_their_story(page: DrawnPage) -> None:
     with using(Engine(MemoryStore())) as engine:
         of_record(page, engine)

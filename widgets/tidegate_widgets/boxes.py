@@ -74,6 +74,25 @@ class Boxes:
         """The model of a node or a task run; that of the whole run where the box has been closed."""
         return self.levels.get(base_of(number), self.levels[0]).model
 
+    def failed_after(self, number: int) -> int | None:
+        """The first failed task run beyond that number: in its flow run, then in the open ones that began after it.
+
+        After the last comes the first of all; null if none has failed.
+        """
+        order = sorted(self.levels)
+        at = order.index(base_of(number)) if base_of(number) in order else 0
+        found = self._model(order[at]).failed_after(number - order[at])
+        if found is not None:
+            return order[at] + found
+        for base in (*order[at + 1 :], *order[: at + 1]):
+            first = self._model(base).failed_after(0)
+            if first is not None:
+                return base + first
+        return None
+
+    def _model(self, base: int) -> GraphModel:
+        return self.levels[base].model
+
     def subflow_of(self, node: int) -> int | None:
         """The flow run that a node stands for; null where there is none, or more than one."""
         model = self.model_of(node)

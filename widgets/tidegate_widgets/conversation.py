@@ -225,7 +225,7 @@ class Conversation:
             self._answer("members", key, page=page(model, node, first, only, sort))
 
     def _look_up_failed(self, key: str, after: int) -> None:
-        number = self.model.failed_after(after)
+        number = self.drawing.boxes.failed_after(after)
         if number is not None:
             self._look_up(key, number)
 

@@ -42,6 +42,10 @@ class Drawing:
         self.live = live
         self.resumable = False
         """True if somebody here can go on with a run that no process has any more."""
+        self.can_call_off = False
+        """True if somebody here can cancel a run that is suspended."""
+        self.advice = ""
+        """How to go on with a run that is at rest and has not completed, where no button here can."""
         self.seq = 0
         self.boxes = Boxes(model)
         self._shown: dict[int, int] = {}
@@ -65,7 +69,7 @@ class Drawing:
         where it does, what had not been called yet is missing, and nothing may be asked of the run."""
         drawing = copy(self)
         drawing.model, drawing.boxes = models[0], self.boxes.past(models)
-        drawing.live = drawing.resumable = False
+        drawing.live = drawing.resumable = drawing.can_call_off = False
         return drawing._view(at)
 
     def _view(self, now: float) -> View:
@@ -115,7 +119,7 @@ class Drawing:
             "counts": counts_view(counts),
             "total": model.total,
             "can": self._can(),
-            "note": note(model, counts),
+            "note": self._note(counts),
             "saved": not model.problem,
             "durability": created.durability if created else "",
         }
@@ -127,6 +131,11 @@ class Drawing:
         if model.artifacts.count:
             run["artifacts"] = {"count": model.artifacts.count, "version": model.artifacts.version}
         return run
+
+    def _note(self, counts: Counter[str]) -> str:
+        told, state = note(self.model, counts), self.model.state
+        rests = state.is_at_rest() and not state.is_completed()
+        return "  ·  ".join(filter(None, (told, self.advice))) if rests else told
 
     # The form and the answer are part of every delta; they are put together once.
 
@@ -145,7 +154,8 @@ class Drawing:
         state = self.model.state
         if state.is_at_rest():
             again: Verb = "retry" if state.is_failed() else "resume"
-            return [] if state.is_completed() or not self.resumable else [again]
+            can = [] if state.is_completed() or not self.resumable else [again]
+            return [*can, "cancel"] if state.is_suspended() and self.can_call_off else can
         if not self.live:
             return []
         if state.name == "Suspending":

@@ -147,10 +147,9 @@ class GraphModel:
         return self._attempts[number]
 
     def failed_after(self, number: int) -> int | None:
-        """The first failed task run beyond that number, or else of all; null if none has failed."""
-        for start in (max(0, number) + 1, 0):
-            with suppress(ValueError):
-                return self._letters.index("f", start)
+        """The first failed task run beyond that number; null if there is none."""
+        with suppress(ValueError):
+            return self._letters.index("f", max(0, number) + 1)
         return None
 
     def span(self, number: int) -> tuple[float, float | None] | None:

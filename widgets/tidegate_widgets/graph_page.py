@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any
 
 from tidegate import requests
-from tidegate.dead_runs import look
+from tidegate.dead_runs import call_off, look
 from tidegate.engine import Engine
 from tidegate.errors import NotPaused, NotRunning, StoreError
+from tidegate.model.views import FlowRow
 from tidegate.ports import EventStore
 
 from .conversation import Conversation, Refusal
@@ -58,13 +60,22 @@ class GraphPage:
         model.apply(self._stored.news())
         self._conversation = Conversation(model, store, self, live=True)
         self._conversation.subflows.follow(self._stored)
-        self._live = not model.state.is_at_rest()
+        drawing = self._conversation.drawing
+        drawing.can_call_off = True
+        drawing.advice = _advice(self._row())
+        self._live = self._is_live
 
-    def _row(self) -> Any:
+    def _row(self) -> FlowRow:
         row = self._store.flow_run(self._number)
         if row is None:
             raise NotRunning(f"There is no flow run {self._number} in this store any more.")
         return row
+
+    @property
+    def _is_live(self) -> bool:
+        """True while there is something to be asked of the run."""
+        state = self._conversation.model.state
+        return not state.is_at_rest() or state.is_suspended()
 
     # The pages -----------------------------------------------------------------------------------------------------
 
@@ -119,7 +130,7 @@ class GraphPage:
         if not news:
             return
         self._conversation.news(news)
-        live = not self._conversation.model.state.is_at_rest()
+        live = self._is_live
         if live is not self._live:
             self._live = live
             self._tell("live", live)
@@ -150,6 +161,8 @@ class GraphPage:
             raise NotRunning("The run has ended.")
         if verb == "resume" and "input" in message:
             return self._answer(message.get("flow_run"), message.get("key"), message["input"])
+        if verb == "cancel" and call_off(self._engine, self._row(), BY):
+            return None, {}
         requests.ask(self._store, self._number, verb, by=BY)
         return None, {}
 
@@ -162,3 +175,11 @@ class GraphPage:
             requests.ask(self._store, asked.flow_run, "resume", by=BY, detail={"input": answer})
 
         return Form.of(asked.key, asked.title, json.loads(asked.schema)).submit(given, resume)
+
+
+def _advice(row: FlowRow) -> str:
+    """How to go on with a run: in a process that has its code, which this one has not."""
+    if row.body:
+        return f"Go on with it in its notebook: %tidegate resume {row.number}"
+    where = shlex.quote(row.target) if row.target else "FILE[:FLOW]"
+    return f"Go on with it: tidegate run {where} --resume {row.number}"

@@ -56,6 +56,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self.on_final: Callable[[View], None] | None = None
         """Called on the engine's loop with the final view."""
         self._resume: Callable[[], None] | None = None
+        self._call_off: Callable[[], None] | None = None
         self.conversation = Conversation(model, engine().store, self, live=live)
         super().__init__(_view=self.view, _live=live)
         self.on_msg(lambda _, content, buffers: self.conversation.hear(content))
@@ -75,12 +76,16 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         return graph
 
     def _follower(self, run: FlowRun) -> Follower:
-        return Follower(run.engine, run.number, partial(self._news, ref(run)), self.context)
+        return Follower(run.engine, run.number, partial(self._news_of, ref(run)), self.context)
 
-    def offer_resume(self, resume: Callable[[], None]) -> None:
-        """Let the page go on with a run that no process has any more: `resume` begins that, or raises why it cannot."""
-        self._resume = resume
-        self.conversation.drawing.resumable = self._live = True
+    def offer_resume(self, resume: Callable[[], None], call_off: Callable[[], None]) -> None:
+        """Let the page go on with a run that no process has any more, or cancel one that is suspended.
+
+        `resume` begins that and `call_off` does it, or they raise why they cannot.
+        """
+        self._resume, self._call_off = resume, call_off
+        drawing = self.conversation.drawing
+        drawing.resumable = drawing.can_call_off = self._live = True
         self._view = self.view
 
     def again(self, run: FlowRun) -> None:
@@ -96,6 +101,10 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         model.apply([event for _, event in engine.store.events(number)])
         model.apply(recorded(engine.store, number))
         return cls(model, live=False)
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """What became of a run that is not followed; from any thread."""
+        self.soon(self._news, events)
 
     @property
     def view(self) -> View:
@@ -116,6 +125,8 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         """Controls take effect here and now, in whatever thread: they only set what the run looks at."""
         if verb in ("resume", "retry") and self._model.state.is_at_rest() and self._resume is not None:
             self._resume()
+        elif verb == "cancel" and self._model.state.is_suspended() and self._call_off is not None:
+            self._call_off()
         elif (run := self._run) is None or verb == "retry":
             raise NotRunning("The run has ended.")
         elif verb == "resume" and "input" in message:
@@ -126,13 +137,16 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     # What the engine says, on its loop -----------------------------------------------------------------------------
 
-    def _news(self, run: ref[FlowRun], events: Sequence[Event]) -> None:
+    def _news_of(self, run: ref[FlowRun], events: Sequence[Event]) -> None:
+        self._news(events)
+        if self._model.state.is_at_rest() and self._run is run():  # a graph lives longer than what its run holds
+            self._run = self.conversation.actions.run = None
+
+    def _news(self, events: Sequence[Event]) -> None:
         asked = list(self._model.questions.values())
         talk = self.conversation
         talk.news(events)
         over = self._model.state.is_at_rest()
-        if over and self._run is run():  # what a run holds is not to live as long as its graph
-            self._run = talk.actions.run = None
         if list(self._model.questions.values()) != asked and not over and self.on_question is not None:
             self.on_question(self.view)
         now = time.time()

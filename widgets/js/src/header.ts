@@ -171,7 +171,7 @@ export class Header {
       return;
     }
     this.#stopConfirming();
-    if (this.#store.view!.run.running || (this.#plan && !this.#plan.wrong)) this.#store.ask(verb);
+    if (verb === "cancel" || this.#store.view!.run.running || (this.#plan && !this.#plan.wrong)) this.#store.ask(verb);
     else this.#store.act("plan", 0);
   }
 

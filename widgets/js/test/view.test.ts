@@ -77,6 +77,17 @@ test("a pressed button says that it is pending until it is answered", () => {
   expect(shownText(".note.error")).toEqual([HOSTILE]);
 });
 
+test("a suspended run is cancelled by a second press, and not resumed", () => {
+  const suspended = { ...PAUSED, name: "Suspended" };
+  live(view(1, [node(1)], { run: run({ state: suspended, running: false, can: ["resume", "cancel"] }) }));
+  const cancel = one("[data-verb=cancel]");
+  cancel.click();
+  expect(cancel.textContent).toBe("Cancel run?");
+  expect(model.kinds()).not.toContain("do");
+  cancel.click();
+  expect(model.last("do")).toMatchObject({ verb: "cancel" });
+});
+
 test("cancel asks inside the button for three seconds", () => {
   live(view(1, []));
   const cancel = one("[data-verb=cancel]");

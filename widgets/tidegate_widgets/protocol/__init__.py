@@ -34,7 +34,7 @@ Page to kernel:
 - ``{"kind": "get", "id": str, "members": int, "first": int, "only": str, "sort": Sort}``  the task runs of that
   node from the place `first` on, those of one count (``failed``) or all (empty), in that order; `PAGE` at most
 - ``{"kind": "get", "id": str, "member": int}``  what is to be known about the task run of that number
-- ``{"kind": "get", "id": str, "failed_after": int}``  the same about the first failed one beyond that number, or of all
+- ``{"kind": "get", "id": str, "failed_after": int}``  the same about the next failed one, in open boxes too
 """
 
 from .action import Action
