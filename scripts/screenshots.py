@@ -159,6 +159,18 @@ def reports(camera: Camera, browser: Any) -> None:
     page.wait_idle()
     expect(panel).to_contain_text("Failed")
     camera.take("failed", 2)
+    looked_back(camera)
+
+
+def looked_back(camera: Camera) -> None:
+    """The run as it was at a third of its time."""
+    slider = camera.panel(2).get_by_role("slider", name="Moment of the run")
+    slider.focus()
+    for key in ("Home", *3 * ["PageUp"]):
+        camera.page.raw.keyboard.press(key)
+    expect(camera.panel(2)).to_contain_text("As it was")
+    camera.take("past", 2)
+    slider.press("End")
 
 
 def of_its_own(browser: Any, folder: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_run_that_has_ended_is_shown_whole(browser: Any, folder: Path) -> None
         expect(panel).to_contain_text("Failed")
         expect(panel).to_contain_text("Saved view")
         assert page.raw.title().startswith("Failed · reports <script>alert('run')</script>")
-        expect(panel.locator(".name", has_text='" onmouseover="alert(2)" {{x}}')).to_be_visible()
+        expect(panel.locator(".graph .name", has_text='" onmouseover="alert(2)" {{x}}')).to_be_visible()
         expect(panel.locator("[data-verb]:visible")).to_have_count(0)
         panel.get_by_role("button", name="Next failed").click()
         inspector = panel.get_by_role("complementary", name="Selected node")

@@ -160,7 +160,7 @@ def test_a_run_of_the_record_tells_the_same(page: Page) -> None:
     expect(inspector.locator(".top")).to_contain_text("parse[211]")
     expect(inspector.locator(".story pre").nth(1)).to_contain_text("raise ValueError")
     panel.get_by_role("tab", name="Timeline").click()
-    expect(panel.locator(".lane .profile")).to_have_count(2)
+    expect(panel.locator(".page .lane .profile")).to_have_count(2)
     panel.get_by_role("searchbox", name="Find tasks").fill("double[777]")
     panel.get_by_role("searchbox", name="Find tasks").press("Enter")
     expect(panel.get_by_role("row", name="double[777]")).to_be_focused()

@@ -92,7 +92,7 @@ export class Header {
   }
 
   update(filter: Filter): void {
-    const { shown, connection, error } = this.#store;
+    const { shown, past, view, connection, error } = this.#store;
     if (!shown) return;
     const { run } = shown;
     this.#pill.update(run.state);
@@ -106,7 +106,8 @@ export class Header {
       // What hides all else must stay to be released, also when the last of its kind has become another.
       show(item, run.counts[word] > 0 || word === "done" || filter.word === word);
     }
-    tell(this.#note, run.note);
+    // The room of a note that is not there yet stays, or the slider would move away below the hand that moves it.
+    tell(this.#note, run.note || (past && view?.run.note ? "\u00a0" : ""));
     set(this.#note, { class: run.state.family === "bad" || !run.saved ? "note error" : "note" });
     tell(this.#answered, this.#plan?.text ?? run.answered ?? "");
     setText(this.#hint, `${this.#store.words.lost ?? NO_CONNECTION} ${run.number}`);

@@ -74,6 +74,14 @@ test("moving it shows the graph, the counts and the times as they were", () => {
   expect(all(".below .lane")).toHaveLength(2);
 });
 
+test("nothing moves below the hand on the slider: the note that the run ended with keeps its room", () => {
+  ended();
+  delta([], { ...ENDED, note: "parse[3]: ValueError: bad row 3" });
+  moveTo(50);
+  answer(10);
+  expect(shownText("header .note")).toEqual(["\u00a0"]);
+});
+
 test("what is overtaken is not asked for", () => {
   ended();
   for (const step of [50, 40, 30, 20]) moveTo(step);
