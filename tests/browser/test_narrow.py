@@ -139,8 +139,8 @@ def test_what_is_chosen_and_what_failed_is_seen_with_forced_colours(page: Page, 
     panel.get_by_role("tab", name="Timeline").click()
     expect(panel.locator(".profile")).to_have_count(1)
     panel.screenshot(path=str(SHOTS / f"forced-timeline-{scheme}.png"))
-    assert panel.locator(".page .lane .run").first.evaluate(colour) != canvas
-    assert panel.locator(".page .lane[data-selected]").evaluate("lane => getComputedStyle(lane).outlineStyle") == "solid"
+    assert panel.locator(".lane .run").first.evaluate(colour) != canvas
+    assert panel.locator(".lane[data-selected]").evaluate("lane => getComputedStyle(lane).outlineStyle") == "solid"
     chosen, other = panel.get_by_role("tab", name="Timeline"), panel.get_by_role("tab", name="List")
     border = "tab => getComputedStyle(tab).borderBottomColor"
     assert chosen.evaluate(border) != other.evaluate(border)
