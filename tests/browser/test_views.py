@@ -73,7 +73,7 @@ def test_the_timeline_of_ten_thousand_is_one_lane(page: Page, panel: Locator) ->
 
 
 def test_a_running_bar_grows_while_nothing_else_happens(panel: Locator) -> None:
-    axis = panel.locator(".axis")
+    axis = panel.locator(".page .axis")
     before = axis.inner_html()
     expect(axis).to_be_visible()
     panel.page.wait_for_function("([axis, before]) => axis.innerHTML !== before", arg=[axis.element_handle(), before])
