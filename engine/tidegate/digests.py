@@ -254,7 +254,8 @@ def _other(value: Any, kind: type) -> Described:
 
 def _by_pickling(value: Any, kind: type) -> Described:
     """What a value would tell pickle: how it is made again, from what, and its state."""
-    reduce = copyreg.dispatch_table.get(kind)
+    # What an import of dask or ray registers for exceptions (tblib) takes their tracebacks along.
+    reduce = None if isinstance(value, BaseException) else copyreg.dispatch_table.get(kind)
     told = value.__reduce_ex__(4) if reduce is None else reduce(value)
     if isinstance(told, str):
         return b"\0g" + f"{qualified(kind)} {told}".encode()

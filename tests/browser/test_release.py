@@ -78,7 +78,8 @@ def test_a_released_cell_is_mended_elsewhere_and_resumed_from_its_page(lab: Lab,
         page.wait_idle()
         expect(page.cell(2)).to_contain_text("Suspended by you. `tidegate.resume(1)` goes on with it.")
         expect(panel.locator("[data-verb=resume]")).to_be_visible()
-        expect(panel.locator("[data-verb=cancel]")).to_be_hidden()
+        expect(panel.locator("[data-verb=cancel]")).to_be_visible()
+        expect(panel.locator("[data-verb=pause]")).to_be_hidden()
         page.screenshot(SHOTS / "release-released.png")
         page.run_to_end(3)
         for at in (2, 3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import copyreg
 import dataclasses
 import datetime
 import decimal
@@ -251,6 +252,12 @@ def test_digests_are_the_same_in_another_process_and_null_for_what_cannot_be_tol
     assert json.loads(done.stdout) == digests_of_table()
     for value in (threading.Lock(), [threading.Lock()], (x for x in [1]), Thing(lock=threading.Lock())):
         assert digest(value) is None
+
+
+def test_what_is_registered_for_the_pickles_of_exceptions_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest(ValueError("no", 1))
+    monkeypatch.setitem(copyreg.dispatch_table, ValueError, lambda error: (print, ("with its traceback", error.args)))
+    assert digest(ValueError("no", 1)) == before
 
 
 def test_what_raises_when_it_is_looked_at_has_no_digest() -> None:

@@ -267,6 +267,7 @@ with using(Engine(store=SQLiteStore(Path(sys.argv[1])))) as engine:
     print("ready", flush=True)
     while True:
         try:
+            print("at work", flush=True)
             while True:
                 if short() != 3:
                     print("wrong", flush=True)
@@ -286,6 +287,7 @@ def test_interrupts_around_the_ends_of_short_flows(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"ready\n"
         heard: dict[str, int] = {}
         for trial in range(40):
+            assert process.stdout.readline() == b"at work\n", process.stderr.read().decode()
             time.sleep(chance.uniform(0.001, 0.011))
             process.send_signal(signal.SIGINT)
             line = process.stdout.readline()

@@ -172,7 +172,10 @@ def test_two_runs_at_once_and_a_flow_cell_beside_them(here: FrontEnd) -> None:
     assert here.run("%%flow\n(await run) + 'e'").result == "'ace'"
 
 
-def test_attach_gives_the_handle_of_a_run_once_more(here: FrontEnd) -> None:
+def test_attach_gives_the_handle_of_a_run_once_more(tmp_path: Path) -> None:
+    held = Loaded(None, cwd=tmp_path)  # of its own: `_` means nothing any more after this reset
+    here = held.get()
+    assert here.run(TASKS).status == "ok"
     here.run("%%flow --detach -o one\nsay.submit('a').result() + '!'")
     number = here.value("one.number")
     assert here.run("%%flow --detach -o one\nsame(1)").status == "ok"
@@ -181,6 +184,7 @@ def test_attach_gives_the_handle_of_a_run_once_more(here: FrontEnd) -> None:
     assert (again.status, len(graphs(here, again.msg_id))) == ("ok", 1)
     assert here.value("(first.number, first.done(), gate.set(), first.result())") == (number, False, None, "a!")
     assert here.run(f"%tidegate attach {number}").result is None, "the value of a run that has ended is in the record"
+    held.close()
 
 
 @pytest.mark.parametrize("wait", ["own.wait()", "await own"])
