@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.agents import FLOWS, LONG, AgentProcess, agents, deployed, ordered, row_of, until
+from support.agents import LONG, AgentProcess, agents, deployed, ordered, row_of, until, working_folder
 from support.flows import flow, seeded, states_in_store, task
-from support.modules import forgotten
 from tidegate import DeploymentRun, recovery, run_deployment
 from tidegate.cli import main
 from tidegate.deploy import jobs
@@ -34,10 +33,7 @@ Start = Callable[..., AgentProcess]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with a script in it."""
-    (tmp_path / "etl.py").write_text(FLOWS)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    with forgotten(tmp_path):
+    with working_folder(tmp_path, monkeypatch):
         yield tmp_path
 
 
@@ -63,7 +59,7 @@ def here(store: SQLiteStore) -> Iterator[Engine]:
 def ended(here: Engine, number: int) -> str:
     """Wait until a run is at rest; its state."""
     state = DeploymentRun(here, number).wait(LONG)
-    assert state is not None, row_of(here.store, number).state  # type: ignore[arg-type]
+    assert state is not None, row_of(here.store, number).state
     return state.name
 
 
@@ -358,8 +354,12 @@ def test_a_run_that_failed_is_tried_again_by_an_agent_any_number_of_times(
 ) -> None:
     number = ordered(store, deployed(store, "etl.py:failing"))
     agent()
+
+    def has_failed(times: int) -> None:
+        until(lambda: states_in_store(store, number).count("Failed") == times, "the end of an attempt")
+
     for times in (1, 2, 3):
-        until(lambda: states_in_store(store, number).count("Failed") == times, "the end of an attempt")  # noqa: B023
+        has_failed(times)
         if times == 3:
             (folder / "mended").touch()
         assert call("deployment", "retry", str(number)).exit_code == 0
@@ -428,7 +428,8 @@ def test_a_flow_that_does_not_wait_goes_on_and_so_does_the_run(here: Engine, sto
 
     number = outer()
     assert row_of(store, number).state.name == "Scheduled"
-    (tracking,) = store.task_runs(row_of(store, number).parent[0])  # type: ignore[index]
+    above, _ = row_of(store, number).parent or (0, 0)
+    (tracking,) = store.task_runs(above)
     assert tracking.state.message == f"Flow run {number} goes on by itself."
     run = run_deployment("nightly/now", timeout=0)
     assert (run.state.name, run.wait(0.01)) == ("Scheduled", None)

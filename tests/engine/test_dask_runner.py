@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from distributed import Client, LocalCluster
@@ -68,7 +68,7 @@ def run(runner: Any) -> list[int]:
 class Noted(LocalCluster):  # type: ignore[misc]  # Dask has no types
     """Remembers which were made, and how."""
 
-    made: list[tuple[Any, dict[str, Any]]] = []  # noqa: RUF012  # one for all, on purpose
+    made: ClassVar[list[tuple[Any, dict[str, Any]]]] = []
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

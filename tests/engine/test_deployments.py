@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.agents import FLOWS, deployed, ordered, row_of
+from support.agents import deployed, ordered, row_of, working_folder
 from support.flows import states_in_store
-from support.modules import forgotten
 from tidegate import run_deployment
 from tidegate.cli import main
 from tidegate.dead_runs import call_off
@@ -34,10 +32,7 @@ from tidegate.store.sqlite import SQLiteStore
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with a script in it."""
-    (tmp_path / "etl.py").write_text(FLOWS)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    with forgotten(tmp_path):
+    with working_folder(tmp_path, monkeypatch):
         yield tmp_path
 
 

@@ -94,10 +94,10 @@ async def awaited() -> Any:
     return await ask(Choice), await ask(int)
 
 
-GIVEN = {"city": "Yap", "rows": [1, 2]}
+GIVEN: dict[str, Any] = {"city": "Yap", "rows": [1, 2]}
 KINDS: dict[str, tuple[Callable[[], Any], list[object], Any]] = {
-    "sync": (all_answers, [GIVEN, 0, "x", "y"], (Choice(**GIVEN), 0, "a x", "b y")),  # type: ignore[arg-type]
-    "async": (lambda: asyncio.run(awaited()), [GIVEN, 5], (Choice(**GIVEN), 5)),  # type: ignore[arg-type]
+    "sync": (all_answers, [GIVEN, 0, "x", "y"], (Choice(**GIVEN), 0, "a x", "b y")),
+    "async": (lambda: asyncio.run(awaited()), [GIVEN, 5], (Choice(**GIVEN), 5)),
 }
 
 
@@ -165,8 +165,8 @@ def test_a_question_that_was_not_recorded_is_one_clear_error(tape: Path) -> None
 def test_new_episodes_asks_what_is_not_there_and_keeps_it(tape: Path) -> None:
     assert replayed(tape, int, "once", 3) == 3
     assert replayed(tape, int, "new_episodes", 9) == 3
-    assert replayed(tape, Choice, "new_episodes", GIVEN) == Choice(**GIVEN)  # type: ignore[arg-type]
-    assert replayed(tape, Choice, "none") == Choice(**GIVEN)  # type: ignore[arg-type]
+    assert replayed(tape, Choice, "new_episodes", GIVEN) == Choice(**GIVEN)
+    assert replayed(tape, Choice, "none") == Choice(**GIVEN)
     assert replayed(tape, int, "all", 4) == 4
     assert replayed(tape, int, "none") == 4
 

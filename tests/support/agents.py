@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from support.modules import forgotten
 from tidegate.deploy import jobs
 from tidegate.deploy.deploying import deploy
 from tidegate.deployed_runs import new_run
@@ -21,6 +24,7 @@ from tidegate.flow_runs import slug
 from tidegate.model.deployments import Deployment, Dispatch
 from tidegate.model.states import Scheduled
 from tidegate.model.views import FlowRow
+from tidegate.ports import EventStore
 from tidegate.store.sqlite import SQLiteStore
 
 LONG = 60.0
@@ -167,7 +171,17 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def row_of(store: SQLiteStore, number: int) -> FlowRow:
+@contextmanager
+def working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """While inside, work in a folder that has the flows above as ``etl.py``."""
+    (folder / "etl.py").write_text(FLOWS)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(folder)
+    with forgotten(folder):
+        yield
+
+
+def row_of(store: EventStore, number: int) -> FlowRow:
     """A flow run that is there."""
     row = store.flow_run(number)
     assert row is not None

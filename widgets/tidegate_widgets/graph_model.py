@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
+from typing import cast
 
 from tidegate.model.events import (
     ArtifactMade,
@@ -167,9 +168,9 @@ class GraphModel:
         # By the run of one kind: a storm is made of states of task runs, and must cost next to nothing for each.
         for kind, alike in groupby(events, type):
             if kind is TaskState:
-                self._task_states(alike)  # type: ignore[arg-type]
+                self._task_states(cast("Iterator[TaskState]", alike))
             elif kind is TaskCreated:
-                self._tasks_created(alike)  # type: ignore[arg-type]
+                self._tasks_created(cast("Iterator[TaskCreated]", alike))
             else:
                 for event in alike:
                     self._take(event)

@@ -1,8 +1,8 @@
 """A run that rests, as it was at a moment: the fold of what had happened by then, drawn where its nodes stand now.
 
 Nothing about an earlier moment is kept.  To look back is to read the events once more and to fold as many of them as
-had come: 30,000 of them, the most that ten thousand mapped task runs make, in about 45 ms, and from one moment to a
-later one only those in between.
+had come: 30,000 of them, the most that ten thousand mapped task runs make, take tens of milliseconds, and from one
+moment to a later one only those in between.
 """
 
 from __future__ import annotations

@@ -69,9 +69,5 @@ class Fence:
         self.taken.update(lost)
         return bool(lost)
 
-    def look_anew(self) -> None:
-        """The connection is another one, which counts from its own beginning."""
-        self._version = 0
-
     def _root(self, flow_run: int) -> int:
         return self._roots.get(flow_run, flow_run)

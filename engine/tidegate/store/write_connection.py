@@ -187,7 +187,6 @@ class WriteConnection:
         self._connection = connect(self._path)
         self._places, self._between = places_of(self._path), False
         self._written, self._synced, self._unsynced = 0, True, 0.0
-        self.fence.look_anew()
 
     def _committed(self) -> None:
         self._last = now = time.monotonic()
