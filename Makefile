@@ -33,7 +33,7 @@ check: $(READY)
 test: check js
 	@scripts/chromium.sh
 	$(BIN)/python scripts/kernels.py
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 3
 	$(BIN)/python -m pytest --nbval notebooks
 
 conformance: $(READY)
@@ -44,7 +44,7 @@ reliability reliability-nightly: export TIDEGATE_RELIABILITY = $(if $(filter %-n
 reliability reliability-nightly: $(READY)
 	$(BIN)/python scripts/kernels.py
 	@rm -f .work/reliability/$$TIDEGATE_RELIABILITY.json
-	-$(BIN)/python -m pytest -m scorecard
+	-$(BIN)/python -m pytest -m scorecard --timeout 0 -o faulthandler_timeout=0
 	@PYTHONPATH=tests $(BIN)/python -m reliability.report
 
 screenshots: $(READY)

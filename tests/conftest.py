@@ -29,10 +29,11 @@ settings.load_profile("tidegate")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The mark `scorecard` and the fixture `trials`."""
+    """The mark `scorecard` and the fixture `trials`; failures are named at once."""
     from reliability.plugin import Scorecard
 
     config.pluginmanager.register(Scorecard(), "scorecard")
+    config.pluginmanager.register(FailuresAtOnce(config), "failures at once")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,3 +42,19 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
     return report
+
+
+class FailuresAtOnce:
+    """Names each failure as it happens: a run that is ended before its summary has told which they were."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A phase of a test has ended."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")  # none in the processes that xdist starts
+        if report.failed and isinstance(terminal, pytest.TerminalReporter):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            reason = crash.message if crash else report.longreprtext.rstrip().rpartition("\n")[2]
+            where = f"{report.nodeid} ({report.when}, {report.duration:.0f} s)"
+            terminal.write_line(f"\nFAILED {where}: {reason.partition(chr(10))[0]}")
