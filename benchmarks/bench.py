@@ -1,7 +1,9 @@
 """``make bench``: the table of section 9 of docs/design.md, as far as it exists.
 
-Each figure is the median of several rounds, and each limit is measured in the same rounds, because the machine may be
-busy with other things: the ratio is what holds.  Ends with 1 if a row is beyond its target.
+Each figure is the median of several rounds, and the raw limit beside it is measured in the same rounds, because the
+machine may be busy with other things: the ratio is what holds.  So it is with the targets: they are times of one
+machine, and where the raw limits take twice as long as they do there, twice the target is allowed.  A faster machine is
+allowed no less.  Ends with 1 if a row is beyond what is allowed.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,33 +24,81 @@ from tidegate.store.sqlite import SQLiteStore
 
 ROUNDS = 5
 
+COMMIT, HOP, MAP, PROCESS, ARRAY = "a commit", "pool hop", "pool map", "process pool", "array in a pool"
+REFERENCE = {COMMIT: 29e-6, HOP: 79e-6, MAP: 9e-6, PROCESS: 169e-6, ARRAY: 1.5e-3}
+"""Seconds of the raw limits on the machine that the targets are for: the one of README's table."""
 
-@dataclass
+
+@dataclass(frozen=True)
+class Limit:
+    """The same work without Tidegate; times in seconds."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table; times in seconds."""
 
     work: str
-    got: str
-    target: str
-    limit: str
-    ratio: str
-    ok: bool
+    seconds: float
+    target: float
+    limit: Limit | None = None
+    idle: float = 0.0
+    """How much of the target is waiting, which takes as long on any machine."""
+    most: tuple[float, Limit] | None = None
+    """At most so many times as long as something else, on any machine."""
+
+    def allowed(self, pace: float) -> float:
+        """What holds where the raw limits take `pace` times as long as on the machine of the targets."""
+        scaled = self.idle + max(1.0, pace) * (self.target - self.idle)
+        return scaled if self.most is None else min(scaled, self.most[0] * self.most[1].seconds)
+
+    def cells(self, pace: float) -> tuple[str, ...]:
+        """What the table shows."""
+        target, allowed, limit = self.target, self.allowed(pace), self.limit
+        aim = time_text(target) + (f", {self.most[0]:g}x {self.most[1].name}" if self.most else "")
+        beside = f"{limit.name} {time_text(limit.seconds)}" if limit else ""
+        other = self.most[1] if self.most else limit
+        ratio = f"{self.seconds / other.seconds:.2f}x" if other else ""
+        return (self.work, time_text(self.seconds), aim, time_text(allowed), beside, ratio, _verdict(self.ok(pace)))
+
+    def ok(self, pace: float) -> bool:
+        """Whether it is within what is allowed."""
+        return self.seconds <= self.allowed(pace)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A line of the table that is no time: megabytes, the same on any machine."""
+
+    work: str
+    megabytes: float
+    target: float
+
+    def cells(self, pace: float) -> tuple[str, ...]:
+        """What the table shows."""
+        return (self.work, f"{self.megabytes:.1f} MB", *2 * (f"{self.target:g} MB",), "", "", _verdict(self.ok(pace)))
+
+    def ok(self, pace: float) -> bool:
+        """Whether it is within the target."""
+        return self.megabytes <= self.target
+
+
+def time_text(seconds: float) -> str:
+    """Microseconds below a millisecond, else milliseconds."""
+    return f"{seconds * 1e6:.0f} us" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
+
+
+def _verdict(ok: bool) -> str:
+    return "ok" if ok else "[red]beyond[/]"
 
 
 def rounds(*calls: Callable[[], float]) -> list[float]:
     """The medians of several calls, taken in turns so that all see the same machine."""
     seen = [[call() for call in calls] for _ in range(ROUNDS)]
     return [statistics.median(column) for column in zip(*seen, strict=True)]
-
-
-def micro(seconds: float) -> str:
-    """Microseconds as text."""
-    return f"{seconds * 1e6:.0f} us"
-
-
-def milli(seconds: float) -> str:
-    """Milliseconds as text."""
-    return f"{seconds * 1e3:.1f} ms"
 
 
 def chains(folder: Path, store: SQLiteStore) -> list[Row]:
@@ -60,24 +110,10 @@ def chains(folder: Path, store: SQLiteStore) -> list[Row]:
         lambda: limits.sqlite_commits(folder, n),
         lambda: limits.pool_hops(n),
     )
-    ratio = durable / commit
+    row = Limit(COMMIT, commit)
     return [
-        Row(
-            "sync chain, per task, durable",
-            micro(durable),
-            "120 us, 2.5x a commit",
-            f"a commit {micro(commit)}",
-            f"{ratio:.2f}x",
-            durable <= 120e-6 and ratio <= 2.5,
-        ),
-        Row(
-            "the same, in-memory store",
-            micro(memory),
-            "50 us",
-            f"pool hop {micro(hop)}",
-            f"{memory / hop:.2f}x",
-            memory <= 50e-6,
-        ),
+        Row("sync chain, per task, durable", durable, 120e-6, row, most=(2.5, row)),
+        Row("the same, in-memory store", memory, 50e-6, Limit(HOP, hop)),
     ]
 
 
@@ -88,25 +124,17 @@ def maps(store: SQLiteStore) -> list[Row]:
         lambda: work.timed(lambda: work.mapped(10_000), store) / 10_000,
         lambda: limits.pool_map(10_000),
     )
-    limit = f"pool {micro(pool)}"
+    limit = Limit(MAP, pool)
     return [
-        Row("map of 1,000, per task, durable", micro(small), "100 us", limit, f"{small / pool:.2f}x", small <= 100e-6),
-        Row(
-            "map of 10,000, per task, durable",
-            micro(large),
-            "100 us, 1.2x that of 1,000",
-            limit,
-            f"{large / small:.2f}x",
-            large <= 100e-6 and large <= 1.2 * small,
-        ),
+        Row("map of 1,000, per task, durable", small, 100e-6, limit),
+        Row("map of 10,000, per task, durable", large, 100e-6, limit, most=(1.2, Limit("that of 1,000", small))),
     ]
 
 
 def process_runner(store: SQLiteStore) -> list[Row]:
     """A task in a worker process, one at a time."""
     hop, pool = rounds(lambda: work.process_hops(store, 500), lambda: limits.process_pool_hops(500))
-    limit = f"process pool {micro(pool)}"
-    return [Row("a task in a worker process, durable", micro(hop), "600 us", limit, f"{hop / pool:.2f}x", hop <= 6e-4)]
+    return [Row("a task in a worker process, durable", hop, 600e-6, Limit(PROCESS, pool))]
 
 
 def concurrent(store: SQLiteStore) -> list[Row]:
@@ -120,17 +148,9 @@ def concurrent(store: SQLiteStore) -> list[Row]:
         lambda: limits.pool_sleeps(200, 0.1, 50),
     )
     return [
-        Row(
-            "1,000 async tasks of 0.1 s",
-            milli(naps),
-            "220 ms",
-            f"asyncio {milli(bare)}",
-            f"{naps / bare:.2f}x",
-            naps <= 0.22,
-        ),
-        Row("200 tasks of 0.1 s, 50 threads", milli(sleeps), "440 ms", f"pool {milli(pool)}", f"{sleeps / pool:.2f}x",
-            sleeps <= 0.44),
-    ]  # fmt: skip
+        Row("1,000 async tasks of 0.1 s", naps, 0.22, Limit("asyncio", bare), idle=0.1),
+        Row("200 tasks of 0.1 s, 50 threads", sleeps, 0.44, Limit("pool", pool), idle=0.4),
+    ]
 
 
 def arrays(store: SQLiteStore) -> list[Row]:
@@ -142,10 +162,7 @@ def arrays(store: SQLiteStore) -> list[Row]:
         lambda: work.timed(lambda: work.passing(array, 20), store),
         lambda: limits.pool_array(array, 20),
     )
-    return [
-        Row("100 MB array through 20 tasks", milli(through), "8 ms", f"pool {milli(pool)}", f"{through / pool:.2f}x",
-            through <= 0.008)
-    ]  # fmt: skip
+    return [Row("100 MB array through 20 tasks", through, 0.008, Limit(ARRAY, pool))]
 
 
 def graphs() -> list[Row]:
@@ -156,28 +173,31 @@ def graphs() -> list[Row]:
         lambda: work.laid_out(nodes, edges, known=360),
         lambda: limits.topological_sort(edges),
     )
+    limit = Limit("a sort of them", sort)
     return [
-        Row(f"layout of 400 nodes, {len(edges)} edges", milli(laid), "60 ms", f"a sort of them {milli(sort)}",
-            f"{laid / sort:.0f}x", laid <= 0.06),
-        Row("the same, grown by a tenth", milli(grown), "60 ms", f"a sort of them {milli(sort)}",
-            f"{grown / sort:.0f}x", grown <= 0.06)
-    ]  # fmt: skip
+        Row(f"layout of 400 nodes, {len(edges)} edges", laid, 0.06, limit),
+        Row("the same, grown by a tenth", grown, 0.06, limit),
+    ]
 
 
-def processes(folder: Path) -> list[Row]:
+def processes(folder: Path) -> list[Row | Size]:
     """Starting, and what stays."""
     importing = statistics.median(work.import_seconds() for _ in range(ROUNDS))
     firsts = [work.first_flow(folder / "first") for _ in range(ROUNDS)]
-    start = statistics.median(seconds for seconds, _ in firsts)
-    peak = max(memory for _, memory in firsts)
     memory, disk = work.kept(folder, 10_000)
     return [
-        Row("import tidegate", milli(importing), "120 ms", "", "", importing <= 0.12),
-        Row("process start to first flow's result", milli(start), "300 ms", "", "", start <= 0.3),
-        Row("its peak memory", f"{peak:.0f} MB", "45 MB", "", "", peak <= 45),
-        Row("kept per 10,000 task runs, memory", f"{memory:.1f} MB", "15 MB", "", "", memory <= 15),
-        Row("kept per 10,000 task runs, disk", f"{disk:.1f} MB", "8 MB", "", "", disk <= 8),
+        Row("import tidegate", importing, 0.12),
+        Row("process start to first flow's result", statistics.median(seconds for seconds, _ in firsts), 0.3),
+        Size("its peak memory", max(peak for _, peak in firsts), 45),
+        Size("kept per 10,000 task runs, memory", memory, 15),
+        Size("kept per 10,000 task runs, disk", disk, 8),
     ]
+
+
+def pace_of(rows: Iterable[Row | Size]) -> float:
+    """How many times as long as on the machine of the targets the raw limits take here, by their median."""
+    found = {row.limit.name: row.limit.seconds for row in rows if isinstance(row, Row) and row.limit}
+    return statistics.median(found[name] / seconds for name, seconds in REFERENCE.items())
 
 
 def main() -> int:
@@ -186,14 +206,17 @@ def main() -> int:
         folder = Path(name)
         store = SQLiteStore(folder / "bench" / "store.db")
         work.timed(lambda: work.mapped(100), store)
-        rows = [*chains(folder, store), *maps(store), *process_runner(store)]
+        rows: list[Row | Size] = [*chains(folder, store), *maps(store), *process_runner(store)]
         rows += [*concurrent(store), *arrays(store), *graphs(), *processes(folder)]
         store.close()
-    table = Table("work", "measured", "target", "limit here and now", "ratio", "")
+    pace = pace_of(rows)
+    table = Table("work", "measured", "target", "allowed here", "limit here and now", "ratio", "")
     for row in rows:
-        table.add_row(row.work, row.got, row.target, row.limit, row.ratio, "ok" if row.ok else "[red]beyond[/]")
-    Console(width=132).print(table)
-    return 0 if all(row.ok for row in rows) else 1
+        table.add_row(*row.cells(pace))
+    console = Console(width=140)
+    console.print(table)
+    console.print(f"The raw limits take {pace:.2f} times as long here as on the machine of the targets.")
+    return 0 if all(row.ok(pace) for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -212,7 +212,8 @@ class Engine:
         # Kept in order, but told by the thread that wrote it: a later one may be here first, and shows those before it.
         with self._showing:
             waiting = self._asked.get(event.flow_run, deque())
-            if asked and not any(each is event for each in waiting):
+            # Of a copy: others append meanwhile, and a deque that changes is not walked to its end.
+            if asked and not any(each is event for each in tuple(waiting)):
                 return
             while waiting:
                 each = waiting.popleft()

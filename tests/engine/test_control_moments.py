@@ -14,8 +14,8 @@ from support.flows import SOON, Feed, Start, Started, engine_over, flow, in_time
 from support.histories import illegal
 from tidegate import CancelledRun, NotPaused, NotRunning
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState, TaskState
-from tidegate.model.states import TERMINAL, StateType
+from tidegate.model.events import Event, FlowCreated, FlowState, TaskState
+from tidegate.model.states import TERMINAL, Paused, StateType
 from tidegate.run import lifecycles
 from tidegate.run.flow_run import FlowRun
 from tidegate.run.task_run import TaskRun
@@ -252,6 +252,34 @@ def test_an_end_is_shown_after_all_that_was_asked_for_before(kind: str) -> None:
         for tell in reversed(store.tell):
             tell()
         assert feed.flow_states() == shown
+
+
+@pytest.mark.usefixtures("hectic")
+def test_what_is_asked_while_another_thread_tells_is_shown_once_and_in_order() -> None:
+    """A writer that walked what waits while others were adding to it once ended there, and all runs with it."""
+    many = 3_000
+    shown: list[float] = []
+    told: list[BaseException] = []
+    store = Tardy()
+
+    def tell() -> None:
+        try:
+            while len(shown) < many:
+                if store.tell:
+                    store.tell[-1]()
+        except BaseException as error:
+            told.append(error)
+
+    with engine_over(store) as engine:
+        run = engine.create(FlowCreated(0, 0.0, "0" * 32, "many", "brave-otter", "{}", None, ""))
+        engine.subscribe(run, lambda events: shown.extend(event.at for event in events))
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        for at in range(many):
+            engine.commit_soon(FlowState(run, at, Paused(at=at)), lambda: None)
+        teller.join(SOON)
+    assert told == []
+    assert shown == list(range(many))
 
 
 @pytest.mark.parametrize("verb", ["pause", "cancel"])

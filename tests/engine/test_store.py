@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tidegate.model.states import (
 )
 from tidegate.model.views import FlowRow, TaskRow, new_flow_row, task_rows
 from tidegate.ports import EventStore
+from tidegate.store.memory import MemoryStore
 from tidegate.store.sqlite import SQLiteStore
 
 T0 = 1_700_000_000.0
@@ -274,6 +276,22 @@ def test_commit_soon_tells_once_it_is_readable(store: EventStore) -> None:
     store.commit_soon(task_state(run, 1, Completed(at=T0)), told)
     assert done.wait(SOON)
     assert seen == [("", True)]
+
+
+def test_one_who_waits_and_fails_does_not_stop_the_writer(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
+    run = store.create_flow_run(a_flow())
+    store.append(a_task(run, 1))
+    done = threading.Event()
+
+    def fails(problem: str) -> None:
+        raise ValueError("mine")
+
+    with contextlib.suppress(ValueError):  # of a store that tells at once, in the thread that asks
+        store.commit_soon(task_state(run, 1, Running(at=T0)), fails)
+    store.commit_soon(task_state(run, 1, Completed(at=T0)), lambda problem: done.set())
+    assert done.wait(SOON)
+    assert store.task_runs(run)[0].state.is_completed()
+    assert isinstance(store, MemoryStore) or "ValueError: mine" in caplog.text
 
 
 def test_threads_that_write_at_once_each_keep_their_order(store: EventStore) -> None:

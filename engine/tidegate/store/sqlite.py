@@ -12,6 +12,7 @@ in as multi-row VALUES.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections import deque
@@ -36,6 +37,8 @@ from .slot_table import SlotTable
 from .sql_errors import SQL_ERRORS, may_heal, told
 from .upkeep import Upkeep
 from .write_connection import WriteConnection
+
+_log = logging.getLogger(__name__)
 
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
@@ -269,7 +272,10 @@ class SQLiteStore(Looks):
                     problem = f"{len(batch)} events could not be written to {self.path}: {why}."
         for event, done in batch:
             if done is not None:
-                done(problem or (TAKEN if self._fence.refuses(event.flow_run) else ""))
+                try:
+                    done(problem or (TAKEN if self._fence.refuses(event.flow_run) else ""))
+                except Exception:  # the writer has to live on: it was ended so once, and every flow run waited for ever
+                    _log.exception("What waited for the store to keep %s has failed.", type(event).__name__)
         return problem
 
     @contextlib.contextmanager
