@@ -18,7 +18,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -30,6 +30,7 @@ TRIALS = pytest.StashKey[Trials]()
 ROWS = rows()
 SEED = "TIDEGATE_SEED"
 COUNT = "TIDEGATE_TRIALS"
+_DONE = "scorecard"
 
 
 @dataclass
@@ -118,17 +119,24 @@ class Scorecard:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note what a test of the scorecard did."""
+        """Note what a test of the scorecard did, in its report: it may be another process that makes the record."""
         report = yield
         if call.when == "call" or report.outcome != "passed":
-            for mark in item.iter_markers("scorecard"):
-                self.records.append(_done(item, mark, report, call))
+            done = [asdict(_done(item, mark, report, call)) for mark in item.iter_markers("scorecard")]
+            report.user_properties.append((_DONE, done))
         return report
 
     @pytest.hookimpl
-    def pytest_sessionfinish(self) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hear what a test did."""
+        for name, done in report.user_properties:
+            if name == _DONE:
+                self.records.extend(Done(**each) for each in cast("list[dict[str, Any]]", done))
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the record, where a run of the scorecard was asked for."""
-        if not os.environ.get(VARIABLE):
+        if not os.environ.get(VARIABLE) or hasattr(session.config, "workerinput"):
             return
         path = record_path(mode())
         path.parent.mkdir(parents=True, exist_ok=True)
