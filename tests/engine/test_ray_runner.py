@@ -18,6 +18,7 @@ from support.flows import flow, in_time, python, task
 from support.ray_instance import SMALL, local_ray, quiet_ray
 from tidegate import ConflictingOptions, RayTaskRunner, UsageError, as_completed, remote_options
 from tidegate.engine import Engine
+from tidegate.task_runners import concurrent
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -159,10 +160,35 @@ def test_a_temporary_instance_ends_with_the_last_flow_that_uses_it(engine: Engin
             return [first, child(), pid.submit().result()]
 
         assert os.getpid() not in in_time(work, LONG)
-        for each in threading.enumerate():
-            if each.name == "tidegate-cluster-end":
-                each.join(LONG)
+        _await_end()
         assert not ray.is_initialized()
+
+
+def test_a_temporary_instance_outlives_the_thread_that_needed_it_first(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's processes end with the thread that started them, and idle workers end after a moment."""
+    monkeypatch.setattr(concurrent, "IDLE_SECONDS", 0.0)
+    with quiet_ray():
+        runner = RayTaskRunner(init_kwargs={**SMALL, "num_cpus": 1})
+
+        @flow(task_runner=runner)
+        def work() -> int:
+            task(pid.fn, name="once", retries=2).submit().wait()  # a busy machine may not start it in time
+            for each in threading.enumerate():
+                if each.name == "tidegate-worker":
+                    each.join(LONG)
+                    assert not each.is_alive()
+            return int(pid.submit().result())
+
+        assert in_time(work, LONG) != os.getpid()
+        _await_end()
+
+
+def _await_end() -> None:
+    for each in threading.enumerate():
+        if each.name == "tidegate-cluster-end":
+            each.join(LONG)
 
 
 def test_two_addresses_are_refused() -> None:

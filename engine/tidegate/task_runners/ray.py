@@ -6,6 +6,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -79,29 +80,65 @@ class RayTaskRunner:
         return ClusterPool(lambda: RayInstance(self), self.max_concurrency)
 
 
+class _Connection(threading.Thread):
+    """A connection to Ray, on the thread that makes it, and that lives as long as it.
+
+    The processes of an instance that is started here end with the thread that started them: so Linux takes the "parent"
+    with which Ray tells them to die.  A worker of a flow run is gone after some idle seconds, and took them along.
+    """
+
+    def __init__(self, runner: RayTaskRunner) -> None:
+        super().__init__(name="tidegate-ray", daemon=True)
+        self._runner = runner
+        self._begun: Future[None] = Future()
+        self._over = threading.Event()
+        self.users = 0
+        """Flow runs that use it."""
+        self.start()
+        self._begun.result()
+
+    def run(self) -> None:
+        """Be connected until the end."""
+        import ray
+
+        try:
+            ray.init(address=self._runner.address, **self._runner.init_kwargs)
+        except BaseException as error:
+            self._begun.set_exception(error)
+            return
+        self._begun.set_result(None)
+        self._over.wait()
+        with suppress(Exception):  # it may be gone
+            ray.shutdown()
+
+    def end(self) -> None:
+        """End it, and wait for that."""
+        self._over.set()
+        self.join()
+
+
 _lock = threading.Lock()
-_users = 0
-"""Flow runs that use a connection which was made for them: a process has one at a time."""
+_ours: _Connection | None = None
+"""The connection that was made for flow runs: a process has one at a time."""
 
 
-def _connect(runner: RayTaskRunner) -> bool:
-    """Be connected; true if that connection is ours to end."""
-    global _users
+def _connect(runner: RayTaskRunner) -> _Connection | None:
+    """Be connected; the connection if it is ours to end, and null if it is the user's."""
+    global _ours
     import ray
 
     with _lock:
         if not ray.is_initialized():
-            ray.init(address=runner.address, **runner.init_kwargs)
-            _users = 0
+            _ours = _Connection(runner)
         elif runner.address not in (None, "auto", _address()):
             raise ConflictingOptions(
                 f"This process is connected to the Ray instance at {_address()}, and cannot be connected to "
                 f"{runner.address} as well. Use one address, or call ray.shutdown() first."
             )
-        elif not _users:
-            return False
-        _users += 1
-        return True
+        elif _ours is None:
+            return None
+        _ours.users += 1
+        return _ours
 
 
 def _address() -> str:
@@ -110,14 +147,16 @@ def _address() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _disconnect() -> None:
-    global _users
-    import ray
+def _leave(connection: _Connection) -> None:
+    """A flow run needs it no more; the last one ends it."""
+    global _ours
 
     with _lock:
-        _users -= 1
-        if not _users:
-            ray.shutdown()
+        connection.users -= 1
+        if not connection.users:
+            connection.end()
+            if _ours is connection:
+                _ours = None
 
 
 def call_in_ray(kit: bytes, made: bytes, *upstream: Outcome) -> Outcome:
@@ -131,7 +170,7 @@ class RayInstance:
     """An instance that is connected."""
 
     def __init__(self, runner: RayTaskRunner) -> None:
-        self._ours = _connect(runner)
+        self._connection = _connect(runner)
         import ray
 
         self._ray: Any = ray
@@ -186,6 +225,5 @@ class RayInstance:
 
     def close(self) -> None:
         """Let go of the connection."""
-        if self._ours:
-            with suppress(Exception):  # it may be gone
-                _disconnect()
+        if self._connection is not None:
+            _leave(self._connection)
