@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from graphlib import TopologicalSorter
@@ -89,6 +91,18 @@ def pool_array(array: Any, n: int) -> float:
         for _ in range(n):
             array = pool.submit(_same, array).result()
         return time.perf_counter() - begun
+
+
+def standard_imports() -> float:
+    """Seconds that a process takes to import what ``import tidegate`` imports of the standard library, and no more."""
+    code = "import sys; before = set(sys.modules); import tidegate; print(*(set(sys.modules) - before))"
+    found = sorted(each for each in _said(code).split() if each.partition(".")[0] in sys.stdlib_module_names)
+    begin = f"import importlib, time; t = time.perf_counter(); [importlib.import_module(each) for each in {found}]"
+    return float(_said(f"{begin}; print(time.perf_counter() - t)"))
+
+
+def _said(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def _increment(x: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from types import BuiltinFunctionType, FunctionType
@@ -14,6 +13,7 @@ from .digests import digest
 from .errors import RunError, StoreError, UsageError
 from .hits import Hit, hit
 from .model.events import CacheEntry
+from .model.record import record
 from .retries import is_seconds, senseless
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CacheKeyFn = Callable[[CacheContext, dict[str, Any]], str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caching:
     """Which results of a task may be used again, and for how long."""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingResult, NotSendable, UpstreamNotCompleted
 from .latch import Latch
+from .model.record import record
 from .model.states import State, StateType, Unloaded
 
 if TYPE_CHECKING:
     from .run.task_run import TaskRun
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended:
     """What there is to know of it."""
 

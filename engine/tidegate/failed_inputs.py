@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
+from .model.record import record
 from .results.keeper import told_size, why_not_dumped
 from .results.policy import estimate, unsavable
 from .results.serializers import PICKLE
@@ -27,7 +28,7 @@ FailedInputs: TypeAlias = dict[int, dict[str, Any]]
 _ATTRIBUTE = "__tidegate_inputs__"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeftOut:
     """An input that was not kept."""
 
@@ -38,7 +39,7 @@ class LeftOut:
     """About how many bytes it has."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeptInputs:
     """What was kept of the inputs of one task run, by parameter."""
 

@@ -38,7 +38,6 @@ from .saving import Persist
 from .source_text import HEADING, OVERRIDE
 from .tags import current_tags
 from .task_runners.concurrent import ConcurrentTaskRunner
-from .visualize import visualize
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,6 +196,8 @@ class Flow(CallFace, Generic[P, R]):
         be handed on.  Where the body needs the result itself, say what to go on with: ``@task(viz_return_value=...)``.
         Raises `VisualizationError` where it does not, and what the body raises.
         """
+        from .visualize import visualize  # what draws sketches is not needed to run
+
         return visualize(self, args, kwargs)
 
     async def _run_async(self, args: Any, kwargs: dict[str, Any], return_state: bool) -> Any:

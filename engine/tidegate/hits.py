@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingResult
+from .model.record import record
 from .model.states import Cached, State
 from .model.views import FlowRow, TaskRow
 from .saving import context_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .run.task_run import TaskRun
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hit:
     """What there is for a run."""
 

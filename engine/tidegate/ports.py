@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .model.events import ArtifactMade, CacheEntry, Event, FlowCreated, LogLine
+from .model.record import record
 from .model.requests import Request
 from .model.states import State
 from .model.tag_limits import Holder, TagLimit
@@ -31,7 +31,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheHit:
     """A completed task run that was found by its cache key."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from .errors import InvalidInput, UsageError
+from .model.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """A question that waits for an answer."""
 

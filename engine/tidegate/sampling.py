@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from .model.record import record
 from .model.views import TaskRow
 from .moments import duration
 
@@ -13,7 +14,7 @@ SAMPLED = "A sample."
 """How the message of a run that rests behind its sample begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cut:
     """A mapped call of which only the first members were run."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .errors import MissingResult, StoreError
+from .model.record import record
 from .model.states import State, StateType, Unloaded
 from .model.views import FlowRow, TaskRow
 from .results.blob import plain, unsaved
@@ -50,7 +50,7 @@ def check_saving(what: str, options: Mapping[str, Any]) -> None:
         serializer_of(options["result_serializer"])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Saving:
     """How the results of one flow or task are saved in one flow run."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .model.record import record
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -24,7 +25,7 @@ _TRUTHS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind:
     """What values a setting may have."""
 

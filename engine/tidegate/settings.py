@@ -23,6 +23,7 @@ from typing import Any, Literal
 from . import setting_kinds as kinds
 from .errors import SettingsError
 from .model.durability import DEFAULT, LEVELS, Durability
+from .model.record import record
 from .model.record_modes import RECORD_MODES, RecordMode
 
 PREFIX = "TIDEGATE_"
@@ -30,7 +31,7 @@ MASK = "********"
 """Stands for the value of a secret wherever settings are shown."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setting:
     """One setting: its name, environment variable, default, meaning, and what its values may be."""
 

@@ -7,9 +7,9 @@ counted from 1 in the order of the calls.  Times are seconds since the epoch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from .record import record
 from .states import State
 
 LinkKind: TypeAlias = Literal["future", "value", "map", "wait_for", "subflow"]
@@ -20,7 +20,7 @@ Links: TypeAlias = Mapping[str, tuple[tuple[LinkKind, int, int], ...]]
 one range, not 10,000 numbers."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheEntry:
     """Under which key a completed task run may be found again, until when, and what the key was made of."""
 
@@ -31,7 +31,7 @@ class CacheEntry:
     parts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlowCreated:
     """A flow run exists.  `parent` is the flow run and the task run that track it, for subflows."""
 
@@ -58,7 +58,7 @@ class FlowCreated:
     """The flow run whose results it has taken over; 0 for none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TaskCreated:
     """A task run exists.  `site` groups the runs of one call site or one mapped call; `index`
     counts the runs of the task from 0.  ``task-index`` is its readable name, unless it was given one."""
@@ -84,7 +84,7 @@ class TaskCreated:
     """Of the task, where it was given one; of a subflow always."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlowState:
     """A flow run entered a state.  `by` says who asked for it, where somebody did; `attempt` counts the times its
     function was begun; `result` is what a final state keeps of the value, as a blob (see `tidegate.results`)."""
@@ -99,7 +99,7 @@ class FlowState:
     """The key of the pause that the flow had made itself and that this ends: it is not made again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TaskState:
     """A task run entered a state; `attempt` counts the times it entered RUNNING.  `name` is a name that it was given;
     `result` is what a final state keeps of the value, as a blob; `source` is a digest of the code that runs now, where
@@ -116,7 +116,7 @@ class TaskState:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InputAsked:
     """A flow run that is paused asks for an answer; `schema` is the JSON schema of it, `key` names the pause."""
 
@@ -127,7 +127,7 @@ class InputAsked:
     schema: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InputGiven:
     """The answer, as JSON, and who gave it.  It is not `whole` where the answer cannot be read back from that, as with
     a secret, which is masked."""
@@ -140,7 +140,7 @@ class InputGiven:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SavingChanged:
     """The store can no longer be written, or can again; known to this process only."""
 
@@ -158,7 +158,7 @@ class LogLine(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogLines:
     """Lines that a flow run and its task runs logged, in order.  Kept in a table of their own, beside the events."""
 
@@ -167,7 +167,7 @@ class LogLines:
     lines: tuple[LogLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArtifactMade:
     """A flow run keeps something to be looked at, or a newer version of what has this number already; `task_run` is 0
     for the flow itself.  Kept in a table of its own, beside the events."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from .record import record
 
 Verb: TypeAlias = Literal["pause", "resume", "suspend", "cancel"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """A wish about a flow run.  Its `number` is 0 until a store has given it one; times are seconds since the epoch."""
 

@@ -6,11 +6,12 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import MissingResult, TidegateError
+from ..model.record import record
 from .blob import choose, is_saved, moved, pack, read_head, seal, unpack, why_unsaved
 from .policy import ALWAYS, ELSEWHERE, FASTEST, estimate, measured_speed, unsavable, worth_saving
 from .reasons import first_line
@@ -37,7 +38,7 @@ class Kept:
         return f"Kept({self.reason!r})" if self.blob is None else f"Kept({len(self.blob)} bytes)"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """Where a large result lies; the blob that stands in its place."""
 

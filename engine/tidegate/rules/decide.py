@@ -11,33 +11,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
+from ..model.record import record
 from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType, Throttled
 from .outcome import may_be_tried_again
 from .throttling import throttling_of
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accept:
     """The run enters the proposed state."""
 
     state: State
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reject:
     """The run enters another state instead."""
 
     state: State
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Nothing changes now; propose again in `seconds`, or, when that is null, once the run's gate opens."""
 
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Abort:
     """Nothing changes, ever: the proposal makes no sense for this run."""
 

@@ -7,27 +7,27 @@ and keeps what comes out, both in one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
+from ..model.record import record
 from ..model.tag_limits import Holder
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Take:
     """The task run takes a slot of each of these tags, and may begin."""
 
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Full:
     """Nothing changes now: all slots of these tags are taken; ask again."""
 
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Closed:
     """The limit of this tag is 0: the task run is not to begin, ever."""
 

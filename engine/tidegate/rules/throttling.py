@@ -7,16 +7,16 @@ status themselves, and a header ``Retry-After``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
 from ..errors import Throttled
+from ..model.record import record
 
 TOO_MANY_REQUESTS = 429
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Throttling:
     """A service asks to come later: in `seconds`, or, when that is null, it does not say when."""
 

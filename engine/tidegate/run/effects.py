@@ -7,12 +7,12 @@ thread that blocks, on a worker that goes on to other work, and on an event loop
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from ..context import Frame
 from ..latch import Waitable
 from ..model.events import Event
+from ..model.record import record
 from ..model.states import State
 
 
@@ -44,14 +44,14 @@ class Body(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """Call the user's code once.  The answer is the state that it proposes."""
 
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Wait for a latch.  The answer is false if `timeout` (seconds) passed first."""
 
@@ -59,14 +59,14 @@ class Wait:
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Save:
     """Keep a final event.  The answer comes once it is kept, or is known not to be."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tell:
     """Call the user's hooks about a state that is kept.  What they raise is logged, and changes nothing."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, TypeAlias
+
+from ..model.record import record
 
 OnChange: TypeAlias = Literal["rerun", "reuse", "error"]
 
 Rerun: TypeAlias = Literal["always", "ask", "never"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """What holds for one resume."""
 
