@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextvars import copy_context
+from itertools import count
 from queue import SimpleQueue
 
 import pytest
@@ -91,3 +92,23 @@ def test_a_state_of_the_run_is_drawn_in_the_middle_of_a_burst(monkeypatch: pytes
     assert drawn.get(timeout=SOON) == [second, of_subflow, paused]
     happens(FlowState(1, 0.0, Completed()))
     assert drawn.get(timeout=SOON)
+
+
+@pytest.mark.parametrize(("cost", "due"), [(0.0, 0.1), (0.002, 0.2), (9.0, 0.4)])
+def test_a_dear_drawing_puts_the_next_one_off(monkeypatch: pytest.MonkeyPatch, cost: float, due: float) -> None:
+    engine, drawn = Engine(MemoryStore()), threading.Event()
+    worked, asked = count(0.0, cost), list[float]()
+    loop = engine.portal.loop()
+
+    def thread_time() -> float:
+        asked.append(loop.time())
+        return next(worked)
+
+    monkeypatch.setattr(follow, "thread_time", thread_time)
+    follower = Follower(engine, 1, lambda news: drawn.set(), copy_context())
+    follower._note((TaskCreated(1, 0.0, 1, "step", 1, 0, {}),))
+    opened(drawn)
+    done = threading.Event()
+    engine.portal.after(0.0, done.set)  # behind what drew it
+    opened(done)
+    assert follower._next - asked[0] == pytest.approx(due, abs=0.02)

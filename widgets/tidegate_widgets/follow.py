@@ -1,4 +1,5 @@
-"""Follow a flow run: note its events down as they happen, and have the picture drawn at most ten times a second.
+"""Follow a flow run: note its events down as they happen, and have the picture drawn at most ten times a second, and
+less often where much happens.
 
 The engine calls in from whatever thread something happened; it must not pay for being watched, so all that happens
 there is an append.  Everything else is done by one task on the engine's loop.
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
+from time import thread_time
 
 from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged
@@ -23,6 +25,15 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 0.1
 """Seconds between two drawings at least."""
+
+SHARE = 0.01
+"""How much of its time a drawing may take from a core: after a dear one the next waits longer, `LONGEST` at most.
+
+What a message costs is paid on the way to the page and in the page once more, by cores that the run could use.
+"""
+
+LONGEST = 0.4
+"""Seconds to the next drawing at most."""
 
 _URGENT = frozenset((FlowState, InputAsked))
 
@@ -45,7 +56,8 @@ class Follower:
         self._hurry = asyncio.Event()
         """Set, on the loop, when the next drawing is not to wait for its time."""
         self._loop = engine.portal.loop()
-        self._last = 0.0
+        self._next = 0.0
+        """When, by the loop's clock, the next drawing is due at the earliest."""
         self._ended = self._unsaved = False
         self._context = context
         self._flow_run = flow_run
@@ -75,13 +87,13 @@ class Follower:
 
     async def _follow(self) -> None:
         while True:
-            wait = self._last + INTERVAL - self._loop.time()
+            wait = self._next - self._loop.time()
             if wait > 0 and not (self._news and self._is_urgent(self._news[-1])):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._hurry.wait()
             self._hurry.clear()
-            self._last = self._loop.time()
+            begun, worked = self._loop.time(), thread_time()
             news = self._take()
             if news:
                 try:
@@ -89,6 +101,7 @@ class Follower:
                 except Exception:
                     # A message that could not be sent must not end the graph; the page asks again when one is missing.
                     log.warning("The run graph could not be updated.", exc_info=True)
+            self._next = begun + min(max(INTERVAL, (thread_time() - worked) / SHARE), LONGEST)
             if self._is_over(news):
                 self._end()
                 return

@@ -229,19 +229,23 @@ class GraphModel:
             self.questions.clear()
 
     def _tasks_created(self, events: Iterator[TaskCreated]) -> None:
-        node = None
+        nodes, versions = self._nodes, self._versions
+        node, source, version = None, "", 0
+        members: list[int] = []
         for event in events:
             number, site = event.task_run, event.site
             if node is None or site != node.site:
-                node = self._node_at(event)
+                node, version = self._node_at(event), 0
+                members = node.members
                 self.dirty.add(site)
             if number > self.total:
                 if number >= self._room:
                     self._make_room(number)
                 self.total = number
-            self._nodes[number] = node
-            self._learn_code(node, number, event.source)
-            members = node.members
+            nodes[number] = node
+            if not version or event.source != source:
+                version, source = _version(node, event.source), event.source
+            versions[number] = version
             if members and number != members[-1] + 1:
                 node.in_a_row = False
             members.append(number)
@@ -267,10 +271,6 @@ class GraphModel:
         self._attempts += bytes(more)
         self._versions += bytes(more)
 
-    def _learn_code(self, node: Node, number: int, digest: str) -> None:
-        known = node.versions
-        self._versions[number] = min(known.setdefault(digest, len(known) + 1), MOST_ATTEMPTS)
-
     def version(self, number: int) -> int:
         """With which version of the code of its node a task run began, counted from 1; 0 if it has not begun."""
         return self._versions[number] if self._attempts[number] else 0
@@ -294,49 +294,77 @@ class GraphModel:
         return 0 if node is None else node.site
 
     def _task_states(self, events: Iterator[TaskState]) -> None:
-        # What is looked up once here is paid for by each of ten thousand task runs otherwise.
+        # What is looked up once here is paid for by each of ten thousand task runs otherwise; so is what is counted.
         nodes, letters, attempts, since, until = self._nodes, self._letters, self._attempts, self._since, self._until
-        odd, total, last = self._odd, self.total, None
-        touched = []
+        total, last, state = self.total, None, PENDING
+        begun = done = 0
+        plain = not self._odd
         for event in events:
-            number, state = event.task_run, event.state
+            number = event.task_run
             node = nodes[number] if number <= total else None
             if node is None:
                 continue  # what the record has of it is damaged
-            before = letters[number]
-            letters[number] = after = _LETTER[state.type]
-            counts = node.counts
-            counts[before] -= 1
-            counts[after] += 1
             if node is not last:
-                touched.append(node)
-                last = node
-            if before in _ENDED:
-                self._again(node, number)
-            node.state = state
-            attempt = event.attempt
-            if attempt > node.attempts:
-                node.attempts = attempt
-            if event.source:
-                self._learn_code(node, number, event.source)
-            if after == "r":
-                since[number] = event.at
-                attempts[number] = min(attempt, MOST_ATTEMPTS)
+                if last is not None:
+                    self._changed(last, state, begun, done)
+                last, begun, done = node, 0, 0
+            state = event.state
+            kind, before = state.type, letters[number]
+            if before == "r" and kind is StateType.COMPLETED and plain:
+                letters[number] = "d"
+                until[number] = at = event.at
+                node.seconds += at - since[number]
+                done += 1
+            elif before == "w" and kind is StateType.RUNNING and plain and event.attempt == 1 and not event.source:
+                letters[number] = "r"
+                since[number] = at = event.at
+                attempts[number] = 1
                 if node.first_started is None:
-                    node.first_started = event.at
+                    node.first_started = at
+                begun += 1
             else:
-                until[number] = event.at
-                if after in _ENDED:
-                    self._ended(node, event)
-            if odd or after in _WAITING:
-                self._count_odd(node, number, state.name)
-        for node in touched:
-            self.dirty.add(node.site)
-            node.state = only_told(node.state)
+                self._task_state(node, event)
+                plain = not self._odd
+        if last is not None:
+            self._changed(last, state, begun, done)
+
+    def _changed(self, node: Node, state: State, begun: int, done: int) -> None:
+        """A node has got states, of which that is the last: so many of its task runs began, and so many completed."""
+        counts = node.counts
+        counts["w"] -= begun
+        counts["r"] += begun - done
+        counts["d"] += done
+        if begun and not node.attempts:
+            node.attempts = 1
+        node.state = only_told(state)
+        self.dirty.add(node.site)
+
+    def _task_state(self, node: Node, event: TaskState) -> None:
+        """Fold a state in of whatever kind."""
+        number, state, attempt = event.task_run, event.state, event.attempt
+        before, after = self._letters[number], _LETTER[state.type]
+        self._letters[number] = after
+        node.counts[before] -= 1
+        node.counts[after] += 1
+        if before in _ENDED:
+            self._again(node, number)
+        node.attempts = max(attempt, node.attempts)
+        if event.source:
+            self._versions[number] = _version(node, event.source)
+        if after == "r":
+            self._since[number] = event.at
+            self._attempts[number] = min(attempt, MOST_ATTEMPTS)
+            if node.first_started is None:
+                node.first_started = event.at
+        else:
+            self._until[number] = event.at
+            if after in _ENDED:
+                self._ended(node, event)
+        if self._odd or after in _WAITING:
+            self._count_odd(node, number, state.name)
 
     def _again(self, node: Node, number: int) -> None:
         """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
-        node.ended -= 1
         if self._attempts[number]:
             node.seconds -= self._until[number] - self._since[number]
         node.failures = [each for each in node.failures if each.number != number]
@@ -352,7 +380,6 @@ class GraphModel:
             node.throttled += name == "Throttled"
 
     def _ended(self, node: Node, event: TaskState) -> None:
-        node.ended += 1
         if event.attempt:
             node.seconds += event.at - self._since[event.task_run]
         if self._letters[event.task_run] == "f":
@@ -364,3 +391,9 @@ class GraphModel:
         text = traceback_text(state) if self._tracebacks < KEPT_TRACEBACKS else ""
         self._tracebacks += bool(text)
         return text
+
+
+def _version(node: Node, digest: str) -> int:
+    """The number of that code among those of a node, which may be new."""
+    known = node.versions
+    return min(known.setdefault(digest, len(known) + 1), MOST_ATTEMPTS)

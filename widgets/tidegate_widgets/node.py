@@ -46,13 +46,18 @@ class Node:
     first_started: float | None = None
     seconds: float = 0.0
     """Spent in all by members that have ended."""
-    ended: int = 0
     failures: list[Member] = field(default_factory=list)
     errors: SameErrors = field(default_factory=SameErrors)
     not_ready: int = 0
     versions: dict[str, int] = field(default_factory=dict)
     """Digests of the code that its members ran with, each with its number from 1."""
     throttled: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Members that have ended."""
+        counts = self.counts
+        return counts["d"] + counts["f"] + counts["c"]
 
     def failure(self, number: int) -> Member | None:
         """The story of that failed member, as far as it is kept."""
