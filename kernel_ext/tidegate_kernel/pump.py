@@ -101,6 +101,7 @@ class Pump:
             else:
                 yield
         finally:
+            self._serve()  # cells that wait are to be in the kernel's queue before it aborts those, if this one failed
             self._hosted -= 1
             self._wire.end_cell()
             self._give_back()
