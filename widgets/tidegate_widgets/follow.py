@@ -79,7 +79,7 @@ class Follower:
         if self._asleep:
             self._asleep = False
             self._loop.call_soon_threadsafe(self._wake)
-        elif type(events[-1]) in _URGENT and self._is_urgent(events[-1]):
+        if type(events[-1]) in _URGENT and self._is_urgent(events[-1]):
             self._loop.call_soon_threadsafe(self._hurry.set)
 
     def _wake(self) -> None:
@@ -88,7 +88,7 @@ class Follower:
     async def _follow(self) -> None:
         while True:
             wait = self._next - self._loop.time()
-            if wait > 0 and not (self._news and self._is_urgent(self._news[-1])):
+            if wait > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._hurry.wait()
