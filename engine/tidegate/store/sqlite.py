@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 LINGER = 0.05
 """Seconds that an event that nobody waits for may stay in memory."""
 
-GROUP = 2_000
-"""Events in one transaction at most: larger ones fall out of the processor's cache, and keep everybody waiting."""
+GROUP = 500
+"""Events in one transaction at most, and nearly so in the queue: a click on Pause waits for them, as everybody does."""
 
 BACKLOG = 200_000
 """Events kept in memory while the store cannot be written; beyond that the oldest are lost."""
