@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 
 ONCE = RetryPolicy()
+_NO_KWARGS: dict[str, Any] = {}  # of all that have none: to keep one for each is to keep ten thousand of a map
+_NO_CONTEXT = Context()
 
 
 class TaskRun(Latch):
@@ -89,7 +91,9 @@ class TaskRun(Latch):
         self.fn = task.body
         self.index = index
         self.args: tuple[Any, ...] = ()
-        self.kwargs: dict[str, Any] = {}
+        self.kwargs, self.context = _NO_KWARGS, _NO_CONTEXT
+        """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
+        Shared by all runs of a map until `advance` takes a copy of its own."""
         self.inputs: Inputs | None = None
         self.identity: Identity
         self.state: State = PENDING
@@ -104,8 +108,7 @@ class TaskRun(Latch):
         """How often it entered RUNNING in earlier attempts of its flow run."""
         self.reopened = ""
         """Why it may begin once more, though it has ended, in this attempt of its flow run; see `RunFacts`."""
-        self.given_name = ""
-        self.tags = NONE
+        self.given_name, self.tags = "", NONE
         self.handle: Any = None
         self.caller: TaskRun | None = None
         """The task run whose code has called this one and waits for it; null for submitted ones."""
@@ -121,9 +124,6 @@ class TaskRun(Latch):
         self.deadline: Deadline | None = None
         self.lifecycle: Lifecycle | None = None
         self.native: Any = None  # where a cluster has what it returned as well
-        self.context: Context
-        """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
-        Shared by all runs of a map until `advance` takes a copy of its own."""
         self.here: TaskHere
         """What its flow run keeps about the task."""
         self.ticket: Ticket | None = None
@@ -362,7 +362,7 @@ class TaskRun(Latch):
             self.flow_run.engine.tag_slots.leave(self.ticket)
         if state.type is StateType.COMPLETED:
             self.flow_run.link(state, self.number)
-            self.args, self.kwargs = (), {}  # else `MapResult.retry` needs them
+            self.args, self.kwargs, self.context = (), _NO_KWARGS, _NO_CONTEXT  # else `MapResult.retry` needs them
         self.inputs, self.lifecycle, self.cached = None, None, None
         if self.caller is not None and self.caller.called is not None:
             self.caller.called.discard(self)
