@@ -191,6 +191,7 @@ def processes(folder: Path) -> list[Row | Size]:
     firsts = [work.first_flow(folder / "first") for _ in range(ROUNDS)]
     memory, disk = work.kept(folder, 10_000)
     return [
+        # 2.4 is a judgement: there is no reading of this limit from the machine of the targets.
         Row("import tidegate", importing, 0.12, Limit("its standard library", standard), same=2.4),
         Row("process start to first flow's result", statistics.median(seconds for seconds, _ in firsts), 0.3),
         Size("its peak memory", max(peak for _, peak in firsts), 45),

@@ -56,5 +56,5 @@ class FailuresAtOnce:
         if report.failed and isinstance(terminal, pytest.TerminalReporter):
             crash = getattr(report.longrepr, "reprcrash", None)
             reason = crash.message if crash else report.longreprtext.rstrip().rpartition("\n")[2]
-            where = f"{report.nodeid} ({report.when}, {report.duration:.0f} s)"
-            terminal.write_line(f"\nFAILED {where}: {reason.partition(chr(10))[0]}")
+            first, _, _ = reason.partition("\n")
+            terminal.write_line(f"\nFAILED {report.nodeid} ({report.when}, {report.duration:.0f} s): {first}")

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 from .digests import digest, source_digest, source_parts
 from .errors import UsageError
-from .model.record import record
 
 Parts: TypeAlias = Mapping[str, str]
 """What must be the same, each by a name such as ``"input airport"`` with the digest of its content."""
@@ -35,7 +34,7 @@ class CacheContext:
     task: Any = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class CacheKey:
     """Equal keys stand for equal results; the parts tell what makes two keys differ."""
 
@@ -76,7 +75,7 @@ class CachePolicy:
         raise UsageError(f"{self!r} has no inputs to leave {name!r} out of; write INPUTS - {name!r}.")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Inputs(CachePolicy):
     without: frozenset[str] = frozenset()
 
@@ -92,7 +91,7 @@ class _Inputs(CachePolicy):
         return " - ".join(["INPUTS", *map(repr, sorted(self.without))])
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _TaskSource(CachePolicy):
     def parts(self, context: CacheContext) -> Parts:
         return source_parts(context.fn)
@@ -101,7 +100,7 @@ class _TaskSource(CachePolicy):
         return "TASK_SOURCE"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _RunId(CachePolicy):
     def parts(self, context: CacheContext) -> Parts | None:
         return _digests("", [("flow run", context.flow_run)]) if context.flow_run else None
@@ -110,7 +109,7 @@ class _RunId(CachePolicy):
         return "RUN_ID"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _FlowParameters(CachePolicy):
     def parts(self, context: CacheContext) -> Parts | None:
         return _digests("flow parameter", context.parameters.items()) if context.flow_run else None
@@ -119,7 +118,7 @@ class _FlowParameters(CachePolicy):
         return "FLOW_PARAMETERS"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _NoCache(CachePolicy):
     def parts(self, context: CacheContext) -> None:
         return None
@@ -128,7 +127,7 @@ class _NoCache(CachePolicy):
         return "NO_CACHE"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class CacheKeyFnPolicy(CachePolicy):
     """A function of the user's that is given the context and the arguments and returns a key, or null for no caching.
 
@@ -160,7 +159,7 @@ class CacheKeyFnPolicy(CachePolicy):
         return {"key of cache_key_fn": digest(text) or ""}
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Sum(CachePolicy):
     policies: tuple[CachePolicy, ...]
 

@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 from distributed import Client, LocalCluster
 
-from support.flows import flow, in_time, python, task
+from support.flows import flow, in_time, python, task, threads_end
 from tidegate import ConflictingOptions, DaskTaskRunner, UsageError
 from tidegate.engine import Engine
 from tidegate.task_runners import dask
@@ -42,10 +41,7 @@ def cluster() -> Iterator[Any]:
 def nothing_is_left() -> Iterator[None]:
     """What a flow run has connected to or made is let go of soon after its end."""
     yield
-    for each in threading.enumerate():
-        if each.name == "tidegate-cluster-end":
-            each.join(LONG)
-            assert not each.is_alive()
+    threads_end("tidegate-cluster-end", LONG)
 
 
 @task(log_prints=True)
@@ -105,9 +101,7 @@ def test_a_temporary_cluster_is_made_for_a_flow_run_and_closed(
 
 
 def nothing_left(made: Any) -> None:
-    for each in threading.enumerate():
-        if each.name == "tidegate-cluster-end":
-            each.join(LONG)
+    threads_end("tidegate-cluster-end", LONG)
     assert made.status.name == "closed"
 
 

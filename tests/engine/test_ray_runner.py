@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from support.flows import flow, in_time, python, task
+from support.flows import flow, in_time, python, task, threads_end
 from support.ray_instance import SMALL, local_ray, quiet_ray
 from tidegate import ConflictingOptions, RayTaskRunner, UsageError, as_completed, remote_options
 from tidegate.engine import Engine
@@ -160,7 +159,7 @@ def test_a_temporary_instance_ends_with_the_last_flow_that_uses_it(engine: Engin
             return [first, child(), pid.submit().result()]
 
         assert os.getpid() not in in_time(work, LONG)
-        _await_end()
+        threads_end("tidegate-cluster-end", LONG)
         assert not ray.is_initialized()
 
 
@@ -175,20 +174,11 @@ def test_a_temporary_instance_outlives_the_thread_that_needed_it_first(
         @flow(task_runner=runner)
         def work() -> int:
             task(pid.fn, name="once", retries=2).submit().wait()  # a busy machine may not start it in time
-            for each in threading.enumerate():
-                if each.name == "tidegate-worker":
-                    each.join(LONG)
-                    assert not each.is_alive()
+            threads_end("tidegate-worker", LONG)
             return int(pid.submit().result())
 
         assert in_time(work, LONG) != os.getpid()
-        _await_end()
-
-
-def _await_end() -> None:
-    for each in threading.enumerate():
-        if each.name == "tidegate-cluster-end":
-            each.join(LONG)
+        threads_end("tidegate-cluster-end", LONG)
 
 
 def test_two_addresses_are_refused() -> None:

@@ -80,6 +80,14 @@ def in_time(call: Callable[[], T], seconds: float = SOON) -> T:
     return result[0]
 
 
+def threads_end(name: str, seconds: float = SOON) -> None:
+    """Wait until no thread of that name is left."""
+    for each in threading.enumerate():
+        if each.name == name:
+            each.join(seconds)
+            assert not each.is_alive(), f"{name} goes on after {seconds:g} s"
+
+
 def engine_over(store: EventStore, **options: Any) -> AbstractContextManager[Engine]:
     """An engine in use."""
     return using(Engine(store=store, **options))

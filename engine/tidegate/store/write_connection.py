@@ -29,7 +29,7 @@ LOG_SIZE = 4 << 20
 
 LOOK = 1024
 """Rows written between two looks at its size.  A file that has grown once stays as large, so each look folds it in from
-then on, which waits for the disk twice: 256 of them were a twentieth of a chain."""
+then on, which waits for the disk twice: with 256 that was felt in a chain of tasks."""
 
 BARRIER = 1.0
 """Seconds that a commit may stay out of the reach of a power cut; then the next one, or an empty one, takes it along
