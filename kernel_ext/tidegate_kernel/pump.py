@@ -1,11 +1,12 @@
 """The host of a kernel's main thread: it goes on hearing clicks while it waits for a flow.
 
 In a sync cell the main thread polls two things: what it waits for, and the socket that feeds the main shell.  Comm
-messages are served at once; all others are kept and given back in order when the flow run ends.  No loop is entered a
-second time and nothing is patched.  In an awaiting cell the loop runs anyway: comm messages are taken off the stream
-before the kernel queues them behind the cell, and a ticker keeps the stop button prompt, because a loop that sleeps in
-its selector does not notice a signal.  So it is where the user has patched asyncio and enters the loop again in a sync
-cell; what is not for us is then kept with the rest, or it would overtake what came before it.
+messages, and what a page asks that is loaded anew, are served at once; all others are kept and given back in order when
+the flow run ends.  No loop is entered a second time and nothing is patched.  In an awaiting cell the loop runs anyway:
+the same messages are taken off the stream before the kernel queues them behind the cell, and a ticker keeps the stop
+button prompt, because a loop that sleeps in its selector does not notice a signal.  So it is where the user has patched
+asyncio and enters the loop again in a sync cell; what is not for us is then kept with the rest, or it would overtake
+what came before it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Pump:
         self._button.close()
 
     def wait(self, latch: Waitable, timeout: float | None) -> bool:
-        """Wait for the latch and serve comm messages meanwhile."""
+        """Wait for the latch and serve the page meanwhile."""
         try:
             return self._wait(latch, timeout)
         finally:
@@ -113,12 +114,12 @@ class Pump:
             self._wire.give_back(kept)
 
     def _serve(self) -> None:
-        """Serve the comm messages that have come, keep the others."""
+        """Serve what has come and can be, keep the others."""
         self._looked = time.monotonic()
         was_open = guard.close()  # an interrupt between receiving and keeping would lose a message
         try:
             while (frames := self._wire.receive()) is not None:
-                kind = self._wire.is_comm(frames)
+                kind = self._wire.served(frames)
                 if kind is None:
                     self._kept.append(frames)
                 else:
@@ -127,7 +128,7 @@ class Pump:
             guard.reopen(was_open)
 
     def _serve_nested(self, kind: str, frames: Frames) -> None:
-        """Serve a comm message in the middle of the user's code, which has entered the loop once more."""
+        """Serve a message in the middle of the user's code, which has entered the loop once more."""
         was_open = guard.close()
         try:
             self._wire.serve(kind, frames)

@@ -19,6 +19,9 @@ from typing import Any
 import zmq
 
 COMM = ("comm_open", "comm_msg", "comm_close")
+QUESTIONS = ("kernel_info_request", "comm_info_request")
+"""What a page that is loaded anew asks first.  Until the former is answered JupyterLab sends nothing else for 3 s, and
+hardly anything is left of the 4 s that widgets are waited for; when those have passed it asks the latter, and waits."""
 
 Frames = list[Any]
 
@@ -26,10 +29,12 @@ Frames = list[Any]
 class Wire:
     """The stream that feeds the main shell of a kernel."""
 
-    def __init__(self, shell: Any, stream: Any) -> None:
+    def __init__(self, shell: Any, stream: Any, replies: Any) -> None:
         self._shell = shell
         self._kernel = shell.kernel
         self._stream = stream
+        self._replies = replies
+        """Where answers go."""
         self._cell: Any = None
         self._listeners = 0
         self._unlisten: Callable[[], None] = lambda: None
@@ -44,13 +49,16 @@ class Wire:
             if getattr(kernel, "_supports_kernel_subshells", False):
                 manager = kernel.shell_channel_thread.manager
                 stream = manager.get_shell_channel_to_subshell_pair(None).to_stream
+                replies = manager.get_subshell_to_shell_channel_socket(None)
             else:
                 stream = kernel.shell_stream
+                replies = stream.socket  # the stream itself would send with the next turn of the loop, after the cell
             known = callable(stream._recv_callback) and callable(kernel._publish_status)
             known = known and hasattr(stream.socket, "recv_multipart") and hasattr(kernel, "comm_manager")
+            known = known and all(kind in kernel.shell_handlers for kind in QUESTIONS)
         except AttributeError:
             return None
-        return cls(shell, stream) if known else None
+        return cls(shell, stream, replies) if known else None
 
     @property
     def socket(self) -> Any:
@@ -65,8 +73,8 @@ class Wire:
             return None
         return frames
 
-    def is_comm(self, frames: Frames) -> str | None:
-        """The type of a comm message, null for any other.
+    def served(self, frames: Frames) -> str | None:
+        """The type of a message that is served while a cell is at work, null for any other.
 
         Only the header is unpacked: the session refuses a signature that it has seen, so a message that is to be given
         back must not be deserialised.
@@ -77,10 +85,10 @@ class Wire:
             kind = session.unpack(rest[1].bytes)["msg_type"]
         except Exception:
             return None  # not ours to judge: whoever gets it next will
-        return str(kind) if kind in COMM else None
+        return str(kind) if kind in COMM or kind in QUESTIONS else None
 
     def serve(self, kind: str, frames: Frames) -> None:
-        """Have the comm manager handle a comm message, with busy and idle around it.
+        """Have the kernel handle a message, with busy and idle around it.
 
         A page stops sending state for good when it misses that idle.  But it also takes it for the kernel's own state,
         so the cell says again that it is busy.
@@ -90,14 +98,17 @@ class Wire:
             idents, rest = kernel.session.feed_identities(frames, copy=False)
             message = kernel.session.deserialize(rest, content=True, copy=False)
         except Exception:
-            kernel.log.warning("Tidegate: a comm message could not be read.", exc_info=True)
+            kernel.log.warning("Tidegate: a message could not be read.", exc_info=True)
             return
         kernel._publish_status("busy", "shell", parent=message)
         try:
-            with quiet_events(self._shell):
-                getattr(kernel.comm_manager, kind)(self._stream, idents, message)
+            if kind in COMM:
+                with quiet_events(self._shell):
+                    getattr(kernel.comm_manager, kind)(self._stream, idents, message)
+            else:
+                _run(kernel.shell_handlers[kind](self._replies, idents, message))
         except Exception:
-            kernel.log.error("Tidegate: a comm message failed.", exc_info=True)
+            kernel.log.error("Tidegate: a message (%s) failed.", kind, exc_info=True)
         finally:
             kernel._publish_status("idle", "shell", parent=message)
             self.say_busy()
@@ -111,7 +122,7 @@ class Wire:
         self._cell = None
 
     def say_busy(self) -> None:
-        """Tell the page that the cell is still at work, after a comm message has said idle."""
+        """Tell the page that the cell is still at work, after a message has said idle."""
         if self._cell:
             self._kernel._publish_status("busy", "shell", parent=self._cell)
 
@@ -128,8 +139,8 @@ class Wire:
     def listening(
         self, serve: Callable[[str, Frames], None], others: Callable[[Frames], Any] | None = None
     ) -> Iterator[None]:
-        """While inside, comm messages that the loop receives go to `serve` at once, and all others to `others`; null is
-        where they would go.
+        """While inside, messages to be served that the loop receives go to `serve` at once, and all others to `others`;
+        null is where they would go.
 
         Flows that are awaited side by side do not end in reverse order, so the first one in installs the callback and
         the last one out takes it away.
@@ -149,7 +160,7 @@ class Wire:
         original = stream._recv_callback
 
         def received(frames: Frames) -> Any:
-            kind = self.is_comm(frames)
+            kind = self.served(frames)
             return (others or original)(frames) if kind is None else serve(kind, frames)
 
         def unlisten() -> None:
@@ -185,6 +196,14 @@ def quiet_events(shell: Any) -> Iterator[None]:
         yield
     finally:
         callbacks.update(saved)
+
+
+def _run(outcome: Any) -> None:
+    """Have what a handler of the kernel's gave run to its end: it is a coroutine, and yet none of these ever waits."""
+    if inspect.iscoroutine(outcome):
+        with contextlib.suppress(StopIteration):
+            outcome.send(None)
+        outcome.close()
 
 
 _futures: set[Any] = set()

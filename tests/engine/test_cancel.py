@@ -15,6 +15,7 @@ from support.flows import (
     SOON,
     Feed,
     Start,
+    Started,
     cancelled,
     flow,
     in_time,
@@ -247,6 +248,43 @@ def test_cancel_in_the_middle_of_a_map_does_not_wait_for_what_never_began(engine
     assert time.monotonic() - begun < 3
     assert not enough.is_set()
     assert all(row.state.is_final() for row in engine.store.task_runs(1))
+
+
+@pytest.mark.usefixtures("hectic")
+def test_a_task_run_that_is_interrupted_again_and_again_as_it_ends_has_its_end(engine: Engine, feed: Feed) -> None:
+    """A cancel may come together with the end of the flow's code, which ends what is at work as well."""
+    runs, pestered = 200, threading.Event()
+
+    @task
+    def step(x: int) -> None:
+        for _ in range(1000):
+            x += 1
+
+    @flow
+    def work() -> None:
+        opened(pestered)
+        step.map(range(runs)).wait()
+
+    running = Started(feed, work)
+
+    def pester() -> None:
+        pestered.set()
+        while not running.run.finished.done():
+            for each in list(running.run.bodies.values()):
+                each.interrupt_body()
+
+    pesterers = [threading.Thread(target=pester, daemon=True) for _ in range(2)]
+    for thread in pesterers:
+        thread.start()
+    with contextlib.suppress(KeyboardInterrupt):
+        running.ended(2 * SOON)
+    for thread in pesterers:
+        thread.join(SOON)
+    assert running.run.bodies == {}
+    ends = [row.state.name for row in engine.store.task_runs(1)]
+    assert len(ends) == runs
+    assert "Interrupted" in ends
+    assert set(ends) <= {"Interrupted", "Completed"}, "one lost its end"
 
 
 def test_a_body_that_will_not_end_is_named(engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
@@ -13,7 +13,7 @@ import pytest
 from kernel_ext.driving import ask, click, graph, newest_run, statuses, views, wait_state
 from kernel_ext.shapes import misfits
 from support.front_end import FrontEnd
-from support.messages import Comm, Reply
+from support.messages import Comm, Message, Reply
 from tidegate_widgets import protocol
 
 pytestmark = pytest.mark.kernel
@@ -293,6 +293,34 @@ def test_nonsense_from_the_page_changes_nothing(ready: FrontEnd) -> None:
     let_go(ready)
     reply = ready.reply(running)
     assert (reply.result, reply.text) == ("'held'", "here\n")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_page_that_is_loaded_anew_is_answered_at_once(ready: FrontEnd, cell: str) -> None:
+    """Without the first answer JupyterLab sends nothing for three seconds; the second is the widgets' last resort."""
+    running, shown = begin(ready, CELLS[cell])
+    queued = ready.execute("'queued'")
+    asked = [ready.send("shell", "kernel_info_request"), ready.send("shell", "comm_info_request")]
+
+    def replies(_: object) -> list[Message] | None:
+        found = [m for m in ready.messages if m.channel == "shell" and m.parent in asked]
+        return found if len(found) == len(asked) else None
+
+    info, comms = ready.wait_until(replies, 5, "both answers")
+    assert [m.parent for m in (info, comms)] == asked
+    assert info.content["implementation"] == "ipython"
+    assert comms.content["comms"][shown.comm_id] == {"target_name": "jupyter.widget"}
+    check_statuses(ready, asked)
+
+    def says_busy(messages: Sequence[Message]) -> bool:
+        last = [m for m in messages if m.type == "status"][-1]
+        return (last.parent, last.content["execution_state"]) == (running, "busy")
+
+    ready.wait_until(says_busy, 5, "busy once more, or the page takes the kernel for idle")
+    assert not any(m.parent == queued for m in ready.messages)
+    let_go(ready)
+    assert ready.reply(running).result == "'held'"
+    assert ready.reply(queued).result == "'queued'"
 
 
 def test_a_reloaded_page_gets_its_widgets_back_while_the_cell_runs(ready: FrontEnd) -> None:

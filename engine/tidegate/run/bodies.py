@@ -19,7 +19,8 @@ from ..context import Frame
 from ..interrupts import guard, interrupt_main_thread, on_main_thread
 
 _MAIN = threading.main_thread().ident
-_lock = threading.Lock()
+sending = threading.Lock()
+"""Held while an exception is sent to a thread."""
 _sent: set[int] = set()
 """Threads that were sent an exception which may not have arrived yet."""
 
@@ -49,7 +50,7 @@ def interrupt(body: Handled) -> None:
     elif handle is not None and not isinstance(handle, int):
         handle.interrupt()  # in a worker process
     elif handle is not None:
-        with _lock:
+        with sending:
             if body.handle == handle:
                 _sent.add(handle)
                 _raise_in(handle, KeyboardInterrupt)
@@ -77,16 +78,16 @@ def _is_running(task: asyncio.Task[Any]) -> bool:
 def quiet(body: Handled) -> None:
     """The user's code has ended on this thread: nothing that was sent to it may arrive any more."""
     handle = body.handle
-    if not isinstance(handle, int):
+    if handle is not None and not isinstance(handle, int):
         body.handle = None
         return
-    with _lock:
-        if body.handle != threading.get_ident():
-            return  # this thread was left behind, and another one is at it
-        body.handle = None
-        if handle in _sent:
-            _sent.discard(handle)
-            _raise_in(handle, None)
+    thread = threading.get_ident()
+    with sending:
+        if body.handle == thread:  # else this thread was left behind, and another one is at it
+            body.handle = None
+        if thread in _sent:
+            _sent.discard(thread)
+            _raise_in(thread, None)
 
 
 def leave_behind(body: B, deserted: dict[int, B], desert: Callable[[int], None], thread: int | None = None) -> bool:
@@ -95,7 +96,7 @@ def leave_behind(body: B, deserted: dict[int, B], desert: Callable[[int], None],
     Without a thread, the one that the body is at work on; false if there is none.  `desert` must not let the thread
     take other work before it knows.
     """
-    with _lock:
+    with sending:
         thread = body.handle if thread is None else thread
         if not isinstance(thread, int):
             if hasattr(thread, "kill"):
@@ -142,7 +143,7 @@ def step_in(here: Frame, out: Any) -> None:
             raise KeyboardInterrupt
         return
     body: Handled = here.task_run or here.flow_run
-    with _lock:
+    with sending:
         given_up = out in here.flow_run.deserted or (here.task_run is not None and here.task_run.done())
         if not given_up:
             body.handle = int(out)

@@ -19,6 +19,7 @@ from ..interrupts import guard, on_main_thread
 from ..latch import AnyOf, Latch
 from ..model.states import State
 from ..run_logs import printing, raised
+from .bodies import sending
 from .effects import Attempt, Body, Lifecycle, Save, Tell, Wait
 from .lifecycles import task_life
 
@@ -83,8 +84,14 @@ def attempt(body: Body, handle: Any = None) -> State:
         if here.flow_run.orphaned:
             forks.leave((here.task_run or here.flow_run).name, failure)
         try:
+            if not guarded:
+                # No function does this: one may be interrupted before its first line.  From here on at most one
+                # interrupt can come, that which was on its way; a second one took the place of the task run's end.
+                with sending:
+                    if body.handle == thread:
+                        body.handle = None
             body.left()
-        except KeyboardInterrupt as late:  # it was on its way to a worker whose code had just ended
+        except KeyboardInterrupt as late:
             failure = failure or late
             body.left()
     if failure is not None:
