@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .errors import MissingResult, StoreError
 from .model.record import record
-from .model.states import State, StateType, Unloaded
+from .model.states import COMPLETED, FAILED, State, Unloaded
 from .model.views import FlowRow, TaskRow
 from .results.blob import plain, unsaved
 from .results.keeper import ResultKeeper
@@ -69,9 +69,9 @@ class Saving:
         `place` is the flow run and the task run, 0 for the flow itself.  A crash is kept by its message alone: whoever
         reads the record of an exit is not to exit.
         """
-        if state.type is StateType.FAILED and isinstance(state.data, BaseException):
+        if state.type is FAILED and isinstance(state.data, BaseException):
             kept = self.keeper.keep(state.data, seconds, self.policy, context_of(*place))
-        elif state.type is StateType.COMPLETED:
+        elif state.type is COMPLETED:
             if self.plain:
                 blob = plain(state.data)
                 if blob is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -19,11 +20,24 @@ def stop_between_commits(pid: int, home: Path) -> int:
     """
     for tries in range(1_000):
         os.kill(pid, signal.SIGSTOP)
+        _await_stop(pid)
         if _is_free(home / "store.db"):
             return tries
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.001)  # stopped again at once, it would never come to the end of its commit
     raise AssertionError("it is always in a commit")
+
+
+def _await_stop(pid: int) -> None:
+    """The signal is only on its way: on another core each thread goes on for a moment, perhaps into a commit."""
+    while any(_state(thread) != "T" for thread in Path(f"/proc/{pid}/task").iterdir()):
+        time.sleep(0.0002)
+
+
+def _state(thread: Path) -> str:
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    return "T"
 
 
 def _is_free(store: Path) -> bool:

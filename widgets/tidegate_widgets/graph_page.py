@@ -129,7 +129,8 @@ class GraphPage:
         self._problem = ""
         if not news:
             return
-        self._conversation.news(news)
+        self._conversation.take(news)
+        self._conversation.show()
         live = self._is_live
         if live is not self._live:
             self._live = live

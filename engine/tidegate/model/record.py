@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+
+become: Callable[[Any, type], None] = object.__dict__["__class__"].__set__
+"""Change the class of an object, also of one that does not let anything be set."""
 
 
 @dataclass_transform(frozen_default=True)

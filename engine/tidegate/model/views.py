@@ -109,12 +109,12 @@ class TaskRow:
         self.ended = event.at if event.state.type in TERMINAL else None
 
 
-PENDING = State(StateType.PENDING, "Pending")
+PENDING_STATE = State(StateType.PENDING, "Pending")
 
 
 def new_flow_row(event: FlowCreated, number: int) -> FlowRow:
     """The row that a flow run begins with."""
-    row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING, event.parameters, event.parent)
+    row = FlowRow(number, event.uuid, event.flow, event.name, event.at, PENDING_STATE, event.parameters, event.parent)
     row.source, row.tags, row.target = event.source, event.tags, event.target
     row.owner, row.body, row.durability = event.owner, event.body, event.durability
     row.forked_from = event.forked_from
@@ -130,7 +130,7 @@ def new_task_row(event: TaskCreated) -> TaskRow:
         event.site,
         event.index,
         event.at,
-        PENDING,
+        PENDING_STATE,
         event.links,
         event.parent,
         event.subflow,

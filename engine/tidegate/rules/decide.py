@@ -12,7 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from ..model.record import record
-from ..model.states import TERMINAL, AwaitingRetry, Cancelled, Running, State, StateType, Throttled
+from ..model.states import (
+    CANCELLING,
+    COMPLETED,
+    PAUSED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    TERMINAL,
+    AwaitingRetry,
+    Cancelled,
+    Running,
+    State,
+    StateType,
+    Throttled,
+)
 from .outcome import may_be_tried_again
 from .throttling import throttling_of
 
@@ -111,44 +125,46 @@ def decide(
     """
     current = run.state.type
     kind = proposed.type
-    if current in TERMINAL and (kind is not StateType.RUNNING or not run.reopened):
-        if deployed and kind is StateType.SCHEDULED and proposed.awaits_retry():
+    if kind is COMPLETED and current is RUNNING:
+        return Accept(proposed)  # the usual end, of which no rule below says anything else
+    if current in TERMINAL and (kind is not RUNNING or not run.reopened):
+        if deployed and kind is SCHEDULED and proposed.awaits_retry():
             return Accept(proposed)
         return Abort(f"The run has ended: it is {run.state.name}.")
-    if kind is StateType.RUNNING:
+    if kind is RUNNING:
         if run.reopened and run.state.is_at_rest():
             proposed = replace(proposed, name=run.reopened)
         return _enter_running(run, proposed, now, cached)
-    if current is StateType.RUNNING and kind is not StateType.COMPLETED and may_be_tried_again(proposed):
+    if current is RUNNING and kind is not COMPLETED and may_be_tried_again(proposed):
         return _fail(run, proposed, policy, now, draw)
-    if kind is StateType.PAUSED and current is not StateType.RUNNING:
+    if kind is PAUSED and current is not RUNNING:
         return Abort(f"Only a running run can be paused; this one is {run.state.name}.")
-    if kind is StateType.PENDING:
+    if kind is PENDING:
         return _become_pending(run.state, proposed)
-    if kind is StateType.SCHEDULED and current is not StateType.PENDING:
+    if kind is SCHEDULED and current is not PENDING:
         return Abort(f"A run that is {run.state.name} cannot be scheduled again.")
     return Accept(proposed)
 
 
 def _become_pending(state: State, proposed: State) -> Decision:
-    if state.type is StateType.SCHEDULED:
+    if state.type is SCHEDULED:
         due = state.scheduled_time if proposed.scheduled_time is None else proposed.scheduled_time
         return Accept(replace(proposed, scheduled_time=due))
-    if state.type is StateType.PENDING and proposed.name != state.name:
+    if state.type is PENDING and proposed.name != state.name:
         return Accept(proposed)
     return Abort(f"A run that is {state.name} cannot become pending again.")
 
 
 def _enter_running(run: RunFacts, proposed: State, now: float, cached: State | None) -> Decision:
     gate = run.gate
-    if gate is not StateType.RUNNING:
-        if gate is StateType.PAUSED:
+    if gate is not RUNNING:
+        if gate is PAUSED:
             return Wait(None)
         return Reject(Cancelled("The flow run was cancelled before this began.", at=now))
     state = run.state
-    if state.type is StateType.RUNNING:
+    if state.type is RUNNING:
         return Abort("The run is running already.")
-    if state.type is StateType.SCHEDULED or state.type is StateType.PENDING:
+    if state.type is SCHEDULED or state.type is PENDING:
         due = state.scheduled_time or now
         if due > now:
             left = due - now
@@ -163,7 +179,7 @@ def _enter_running(run: RunFacts, proposed: State, now: float, cached: State | N
 
 
 def _fail(run: RunFacts, proposed: State, policy: RetryPolicy, now: float, draw: float) -> Decision:
-    if run.gate is StateType.CANCELLING or run.attempts > policy.retries or not policy.allows(proposed.data):
+    if run.gate is CANCELLING or run.attempts > policy.retries or not policy.allows(proposed.data):
         return Accept(proposed)
     delay = policy.delay(run.attempts, draw)
     throttling = throttling_of(proposed.data, now)

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..latch import Latch
-from ..model.states import TERMINAL, UNSUCCESSFUL, State, StateType
+from ..model.states import COMPLETED, CRASHED, TERMINAL, UNSUCCESSFUL, State, StateType
 
 if TYPE_CHECKING:
     from .task_run import TaskRun
@@ -57,7 +57,7 @@ class Children:
     def ended(self, run: TaskRun) -> None:
         """Count the end of a task run."""
         state = run.state
-        if state.type is StateType.COMPLETED:
+        if state.type is COMPLETED:
             next(self._completed)
         else:
             with self._lock:
@@ -85,7 +85,7 @@ class Children:
 
     def tally(self) -> dict[StateType, int]:
         """How many ended in which state.  To be asked once, when all have: it counts itself."""
-        return {**self._unsuccessful, StateType.COMPLETED: next(self._completed)}
+        return {**self._unsuccessful, COMPLETED: next(self._completed)}
 
     def unsuccessful(self) -> int:
         """Task runs that did not complete."""
@@ -100,6 +100,6 @@ class Children:
         nothing had happened."""
         for state in self.failures:
             told = state.origin is not None and state.origin[1] in self.raised
-            if state.type is StateType.CRASHED and isinstance(state.data, (KeyboardInterrupt, SystemExit)) and not told:
+            if state.type is CRASHED and isinstance(state.data, (KeyboardInterrupt, SystemExit)) and not told:
                 return state.data
         return None

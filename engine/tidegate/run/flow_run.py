@@ -18,8 +18,18 @@ from ..interrupts import guard, on_main_thread
 from ..latch import Latch
 from ..links import LinkTable
 from ..model.events import FlowCreated, FlowState, Links, TaskCreated
-from ..model.states import Cancelled, Pending, Running, State, StateType, Suspended, TimedOut, Unloaded
-from ..model.views import PENDING
+from ..model.states import (
+    CANCELLING,
+    RUNNING,
+    Cancelled,
+    Pending,
+    Running,
+    State,
+    Suspended,
+    TimedOut,
+    Unloaded,
+)
+from ..model.views import PENDING_STATE
 from ..rules import decide as rules
 from ..rules.outcome import judge_by_children, of_error, of_return
 from ..sampling import Cut
@@ -83,7 +93,7 @@ class FlowRun(Controlled):
         """How its result is saved, and those of its tasks that say nothing about it."""
         self.refused: State | None = None
         """The state in which it ends at once, because its parameters cannot be."""
-        self.gate = StateType.RUNNING
+        self.gate = RUNNING
         """RUNNING while task runs may start, PAUSED while they wait, CANCELLING when none will start again."""
         self.tracking: TaskRun | None = None
         """What stands for a subflow in the flow that called it."""
@@ -148,7 +158,7 @@ class FlowRun(Controlled):
             raise NotRunning(f"The flow run {self.name!r} has ended; it takes no new task runs.")
         if self.orphaned:
             raise NotRunning(f"The flow run {self.name!r} goes on in the process that this one was forked from.")
-        if self.gate is StateType.CANCELLING:
+        if self.gate is CANCELLING:
             if self.timed_out:
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
@@ -171,7 +181,7 @@ class FlowRun(Controlled):
     def announce(self, run: TaskRun, site: tuple[CodeType, int], parent: TaskRun | None, links: Links) -> None:
         """Make a task run known."""
         self.children.add(run)
-        if run.state is not PENDING:  # it is known from an earlier attempt
+        if run.state is not PENDING_STATE:  # it is known from an earlier attempt
             known = 0 if self.recall is None else self.recall.site(run.number)
             if known:
                 self.numbering.learn(run.task.key, site, known)
@@ -232,7 +242,7 @@ class FlowRun(Controlled):
         now = self.now()
         if self.timed_out:
             return self._too_late()
-        if self.gate is StateType.CANCELLING:
+        if self.gate is CANCELLING:
             return Cancelled(self.state.message, at=now)
         if self.suspending and (self._cut or error is not None):
             return self.suspended()
@@ -247,16 +257,16 @@ class FlowRun(Controlled):
     def judge_children(self, proposed: State) -> State:
         """The state that this attempt ends in, once every task run has ended."""
         now = self.now()
-        if self.state.type is StateType.CANCELLING and proposed.type is not StateType.CRASHED:
+        if self.state.type is CANCELLING and not proposed.is_crashed():
             return Cancelled(self.state.message, at=now)
         if self.suspending and self.children.left():
             return self.suspended()
-        if self.cuts and proposed.type is StateType.COMPLETED and not self.children.exit():
+        if self.cuts and proposed.is_completed() and not self.children.exit():
             return self._sampled()
         crash = self.children.exit()
-        if crash is not None and proposed.type is not StateType.CRASHED:
+        if crash is not None and not proposed.is_crashed():
             return of_error(crash, False, now)
-        if proposed.type is not StateType.COMPLETED or self._quoted:
+        if not proposed.is_completed() or self._quoted:
             return proposed
         if proposed.data is not None:
             returned = resolve_to_states(proposed.data)
@@ -278,7 +288,7 @@ class FlowRun(Controlled):
         """Begin an attempt, if it may begin now."""
         now = self.now()
         with self.lock:
-            if self.tracking is not None and self.gate is not StateType.CANCELLING:
+            if self.tracking is not None and self.gate is not CANCELLING:
                 above = self.tracking.flow_run  # which may be paused: this run could not be
                 self.gate, self.moved, self.suspending = above.gate, above.moved, above.suspending
             decision = rules.decide(self, Running(at=now), self.policy, now)
@@ -291,15 +301,15 @@ class FlowRun(Controlled):
         """The state that it ends in, whatever is asked for from now on; null if another attempt will come."""
         now = self.now()
         with self.lock:
-            if self.timed_out and self.state.type is not StateType.CANCELLING:
-                self.gate = StateType.RUNNING  # closed by the time limit, and not by anybody
-            if self.state.type is StateType.CANCELLING and final.type not in (StateType.CRASHED, StateType.CANCELLED):
+            if self.timed_out and self.state.type is not CANCELLING:
+                self.gate = RUNNING  # closed by the time limit, and not by anybody
+            if self.state.type is CANCELLING and not (final.is_crashed() or final.is_cancelled()):
                 final = Cancelled(self.state.message, at=now)  # it came after the body's end, and was told yes
             decision = rules.decide(self, final, self.policy, now, draw)
             if isinstance(decision, rules.Reject):
                 self._begin_again(decision.state)
                 return None
-            self.gate = StateType.CANCELLING
+            self.gate = CANCELLING
             return final
 
     def _begin_again(self, state: State) -> None:
@@ -324,7 +334,7 @@ class FlowRun(Controlled):
     @property
     def told_to_end(self) -> bool:
         """True once the body is to go no further."""
-        return self.timed_out or self.state.type is StateType.CANCELLING
+        return self.timed_out or self.state.type is CANCELLING
 
     def _time_out(self) -> None:
         self.timed_out = True
@@ -336,7 +346,7 @@ class FlowRun(Controlled):
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.end()
-        return self._too_late() if self.timed_out and self.state.type is not StateType.CANCELLING else final
+        return self._too_late() if self.timed_out and self.state.type is not CANCELLING else final
 
     def _too_late(self) -> State:
         return TimedOut(self.flow.limit_seconds or 0.0, f"The flow run {self.name!r}", at=self.now())
@@ -367,8 +377,8 @@ class FlowRun(Controlled):
         """The final state is kept: let go of everything, tell everybody."""
         with self.lock:
             self.state = state
-            self.gate = StateType.CANCELLING
-        if state.type is StateType.CANCELLED and on_main_thread():
+            self.gate = CANCELLING
+        if state.is_cancelled() and on_main_thread():
             guard.drop()  # what was sent to end the body
         self.args, self.kwargs = (), {}
         self._links = LinkTable()

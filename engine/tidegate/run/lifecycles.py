@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from .. import inputs, run_logs
 from ..latch import AllOf, AnyOf
-from ..model.states import Cancelled, NotReady, Running, State, StateType
+from ..model.states import (
+    CANCELLING,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    RUNNING,
+    Cancelled,
+    NotReady,
+    Running,
+    State,
+)
 from ..model.tag_limits import Holder
 from ..rules import decide as rules
 from ..rules.decide import NEVER, Abort, Accept, Reject
@@ -75,10 +85,10 @@ def _ready(run: TaskRun) -> Part:
         blocker = inputs.not_completed(found)
         if blocker:
             return NotReady(blocker, at=run.now())
-        kept = run.cached is not None or run.state.type is StateType.COMPLETED
+        kept = run.cached is not None or run.state.type is COMPLETED
         if kept and any(future.ran_anew for future, _ in found.futures):
             run.cached, run.why_missed = None, "An input was made anew."
-            run.reopened = "Rerunning" if run.state.type is StateType.COMPLETED else ""
+            run.reopened = "Rerunning" if run.state.type is COMPLETED else ""
     try:
         if found is not None and found.rebuild:
             run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)
@@ -205,14 +215,14 @@ def _body(run: TaskRun) -> Part:
     """Call the function, and decide what becomes of its outcome."""
     if run.task.rerun != "always":
         run.flow_run.engine.keep_noted()  # or a death within the next moments would leave no trace that it had begun
-    hooks = run.hooks(StateType.RUNNING)
+    hooks = run.hooks(RUNNING)
     if hooks is not None:
         yield Tell(hooks, (run.task, run, run.state))
     proposed: State = yield Attempt(run)
     policy, draw = NEVER, 0.0
-    if proposed.type is not StateType.COMPLETED and may_be_tried_again(proposed):
+    if proposed.type is not COMPLETED and may_be_tried_again(proposed):
         policy, draw = run.policy, run.flow_run.engine.chance()  # which takes a look at the settings
-    outcome = rules.decide(run, proposed, policy, run.now(), draw)
+    outcome = rules.decide(run, proposed, policy, proposed.timestamp, draw)
     if isinstance(outcome, Reject):
         run_logs.tried_again(run.frame, outcome.state)
         run.enter(outcome.state)
@@ -268,7 +278,7 @@ def _flow_attempt(run: FlowRun) -> Part:
                     run.state = _waited_for(run.state)
             return None
         if isinstance(decision, Accept):
-            hooks = run.flow.hooks.get(StateType.RUNNING)
+            hooks = run.flow.hooks.get(RUNNING)
             if hooks is not None:
                 yield Tell(hooks, (run.flow, run, run.state))
             proposed: State = yield Attempt(run)
@@ -277,21 +287,21 @@ def _flow_attempt(run: FlowRun) -> Part:
         else:
             proposed = decision.state if isinstance(decision, Reject) else run.state
     except BaseException as error:
-        proposed = of_error(error, run.state.type is StateType.CANCELLING, run.now())
-    if proposed.type is StateType.CRASHED or run.told_to_end:
+        proposed = of_error(error, run.state.type is CANCELLING, run.now())
+    if proposed.type is CRASHED or run.told_to_end:
         run.stop()
     try:
         yield from _children(run, proposed)
         final = run.judge_children(proposed)
     except BaseException as error:
         # A second interrupt leaves at once; so does the first one, if it came while we waited for the last tasks.
-        final = of_error(error, run.state.type is StateType.CANCELLING, run.now())
+        final = of_error(error, run.state.type is CANCELLING, run.now())
         run.stop()
         if final.name == "Interrupted" and proposed.name != "Interrupted":
             yield from _settle(run)
     final = run.time_is_up(final)
     final = abandon(run, final)
-    draw = run.engine.chance() if final.type is StateType.FAILED else 0.0
+    draw = run.engine.chance() if final.type is FAILED else 0.0
     return run.decide_end(final, draw)
 
 
@@ -306,7 +316,7 @@ def _children(run: FlowRun, proposed: State) -> Lifecycle:
 def _grace(run: FlowRun, proposed: State) -> float:
     if run.timed_out:
         return TIMEOUT_GRACE
-    return INTERRUPT_GRACE if proposed.type is StateType.CRASHED else CANCEL_GRACE
+    return INTERRUPT_GRACE if proposed.type is CRASHED else CANCEL_GRACE
 
 
 def _settle(run: FlowRun) -> Lifecycle:

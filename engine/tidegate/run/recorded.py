@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MissingResult, NondeterminismError, RunError
 from ..model.states import UNSUCCESSFUL, Pending, State, StateType
-from ..model.views import PENDING, FlowRow, TaskRow
+from ..model.views import PENDING_STATE, FlowRow, TaskRow
 from .doubts import IN_DOUBT, is_doubtful, left_crashed
 from .task_run import TaskRun
 
@@ -33,7 +33,7 @@ class RecordedRun:
         """
         row = self.row
         run = TaskRun(self._flow_run, row.number, row.index, task)
-        known = Pending(at=row.created) if row.state is PENDING else row.state  # which says that nobody knows it
+        known = Pending(at=row.created) if row.state is PENDING_STATE else row.state  # which says that nobody knows it
         run.given_name, run.earlier, run.state = row.given_name, row.attempts, known
         run.seconds = row.ran if row.attempts else None
         if row.state.type is not StateType.COMPLETED:

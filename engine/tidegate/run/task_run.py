@@ -15,8 +15,20 @@ from ..errors import UpstreamNotCompleted
 from ..failed_inputs import held_along
 from ..latch import Latch
 from ..model.events import TaskState
-from ..model.states import UNSUCCESSFUL, Cancelled, State, StateType, TimedOut
-from ..model.views import PENDING
+from ..model.states import (
+    CANCELLING,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    UNSUCCESSFUL,
+    Cancelled,
+    State,
+    StateType,
+    TimedOut,
+)
+from ..model.views import PENDING_STATE
 from ..results.blob import is_saved
 from ..rules.decide import RetryPolicy
 from ..rules.outcome import of_error, of_return
@@ -51,38 +63,11 @@ class TaskRun(Latch):
     """
 
     __slots__ = (
-        "args",
-        "attempts",
-        "before",
-        "cache_key",
-        "cached",
-        "called",
-        "caller",
-        "carry_on",
-        "context",
-        "deadline",
-        "earlier",
-        "flow_run",
-        "fn",
-        "given_name",
-        "handle",
-        "here",
-        "identity",
-        "index",
-        "inputs",
-        "kwargs",
-        "lifecycle",
-        "native",
-        "number",
-        "reopened",
-        "seconds",
-        "state",
-        "tags",
-        "task",
-        "ticket",
-        "unchanged",
+        "args", "attempts", "before", "cache_key", "cached", "called", "caller", "carry_on", "context", "deadline",
+        "earlier", "flow_run", "fn", "given_name", "handle", "here", "identity", "index", "inputs", "kwargs",
+        "lifecycle", "native", "number", "reopened", "seconds", "state", "tags", "task", "ticket", "unchanged",
         "why_missed",
-    )
+    )  # fmt: skip
 
     def __init__(self, flow_run: FlowRun, number: int, index: int, task: Called) -> None:
         self._done, self._callbacks = False, None
@@ -96,7 +81,7 @@ class TaskRun(Latch):
         Shared by all runs of a map until `advance` takes a copy of its own."""
         self.inputs: Inputs | None = None
         self.identity: Identity
-        self.state: State = PENDING
+        self.state: State = PENDING_STATE
         self.attempts = 0
         self.seconds: float | None = None
         """How long its last attempt took; null if it has not ended, or did not have to run."""
@@ -170,7 +155,7 @@ class TaskRun(Latch):
 
     def took(self) -> float | None:
         """Seconds of the last attempt, or of the present one so far; null if there was none."""
-        return self.now() - self.state.timestamp if self.state.type is StateType.RUNNING else self.seconds
+        return self.now() - self.state.timestamp if self.state.type is RUNNING else self.seconds
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock of its flow run."""
@@ -178,11 +163,11 @@ class TaskRun(Latch):
 
     def enter(self, state: State) -> None:
         """Be in a state that is not final; show it now, keep it before long."""
-        if state.type is StateType.RUNNING:
+        if state.type is RUNNING:
             self.attempts += 1
         self.state = state
         event = self.event(state)
-        if self.reopened and state.type is StateType.RUNNING:
+        if self.reopened and state.type is RUNNING:
             event = replace(event, source=self.flow_run.of(self.task).source)
         self.flow_run.engine.note(event)
 
@@ -217,7 +202,7 @@ class TaskRun(Latch):
         """The function begins, on this thread (its ident) or asyncio task."""
         self.handle = handle
         self.flow_run.bodies[self.number] = self
-        if self.flow_run.gate is StateType.CANCELLING:
+        if self.flow_run.gate is CANCELLING:
             raise KeyboardInterrupt  # whoever closed the gate did not find it among the bodies
         seconds = self.task.limit_seconds
         if seconds is not None and not self.task.is_flow:
@@ -257,7 +242,7 @@ class TaskRun(Latch):
     @property
     def cancelling(self) -> bool:
         """True once it is to end because something around it does: that is no crash."""
-        return self.flow_run.gate is StateType.CANCELLING or self._caller_overdue
+        return self.flow_run.gate is CANCELLING or self._caller_overdue
 
     def _timed_out(self) -> State:
         return TimedOut(self.task.limit_seconds or 0.0, f"The task run {self.name!r}", at=self.now())
@@ -319,9 +304,9 @@ class TaskRun(Latch):
         if self.cached is not None and state.name == "Cached":
             state, blob = saving.keep_hit(state, self.cached.blob, place)
             return state, self.event(state, blob)
-        if self.state.type is StateType.RUNNING:
+        if self.state.type is RUNNING:
             self.seconds = state.timestamp - self.state.timestamp
-        if state.type is StateType.FAILED:
+        if state.type is FAILED:
             with self._inputs_along(state, place):
                 state, blob = saving.keep(state, self.seconds or 0.0, place)
         else:
@@ -360,7 +345,7 @@ class TaskRun(Latch):
         self.state = state
         if self.ticket is not None:  # given up while its body is at work
             self.flow_run.engine.tag_slots.leave(self.ticket)
-        if state.type is StateType.COMPLETED:
+        if state.type is COMPLETED:
             self.flow_run.link(state, self.number)
             self.args, self.kwargs, self.context = (), _NO_KWARGS, _NO_CONTEXT  # else `MapResult.retry` needs them
         self.inputs, self.lifecycle, self.cached = None, None, None
@@ -372,7 +357,7 @@ class TaskRun(Latch):
     def recorded_state(self) -> State:
         """The state that the store has of it now."""
         row = self.flow_run.engine.store.task_run(self.flow_run.number, self.number)
-        return PENDING if row is None else self.flow_run.of(self.task).saving.recorded(row)
+        return PENDING_STATE if row is None else self.flow_run.of(self.task).saving.recorded(row)
 
     def value(self, raise_on_failure: bool = True) -> Any:
         """What the function returned, once the run has ended; raises what it raised, or returns it instead.
@@ -381,14 +366,14 @@ class TaskRun(Latch):
         """
         __tracebackhide__ = True
         state = self.state
-        if state.type is not StateType.COMPLETED and not state.is_final():
+        if state.type is not COMPLETED and not state.is_final():
             self.flow_run.go_no_further()
-        if state.type is StateType.PENDING:
+        if state.type is PENDING:
             error = UpstreamNotCompleted(f"{self.name} never began: {state.message}")
             if raise_on_failure:
                 raise error
             return error
-        if state.type is StateType.CRASHED:
+        if state.type is CRASHED:
             self.flow_run.children.raised.add(self.number)
         return state.result(raise_on_failure)
 

@@ -56,7 +56,7 @@ EventRow = list[Any]
 
 def clean(text: str) -> str:
     """Text that SQLite can keep: a lone surrogate, as in an undecodable file name, is spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def encode_links(links: Links) -> str | None:

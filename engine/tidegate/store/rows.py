@@ -9,13 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 from ..model.events import ArtifactMade, CacheEntry, Event, FlowCreated, FlowState, LogLines, TaskCreated, TaskState
-from ..model.states import TERMINAL, State, StateType
+from ..model.states import COMPLETED, PENDING, RUNNING, TERMINAL, State
 from . import artifact_table, checksums, codec, schema
 
 _CHUNKS = (256, 64, 16, 8, 4, 3, 2, 1)
-_PENDING = codec.CODES[StateType.PENDING]
-_RUNNING = codec.CODES[StateType.RUNNING]
-_COMPLETED = codec.CODES[StateType.COMPLETED]
+_PENDING = codec.CODES[PENDING]
+_RUNNING = codec.CODES[RUNNING]
+_COMPLETED = codec.CODES[COMPLETED]
 
 Row = list[Any]
 
@@ -123,7 +123,7 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     row[10] = codec.clean(state.message) if state.message else None
     row[11] = event.attempt
     row[13] = event.at
-    if kind is StateType.RUNNING and row[14] is None:
+    if kind is RUNNING and row[14] is None:
         row[14] = event.at
     row[15] = event.at if kind in TERMINAL else None
     row[16] = None if state.scheduled_time is None else float(state.scheduled_time)
@@ -148,8 +148,8 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row |
     if not (
         created.task_run == begun.task_run == done.task_run
         and created.flow_run == begun.flow_run == done.flow_run
-        and (first.type is StateType.RUNNING and first.name == "Running" and not first.message)
-        and (last.type is StateType.COMPLETED and last.name == "Completed" and not last.message)
+        and (first.type is RUNNING and first.name == "Running" and not first.message)
+        and (last.type is COMPLETED and last.name == "Completed" and not last.message)
         and done.attempt == 1
         and done.cache is None
     ):
@@ -195,7 +195,7 @@ def insert_flow(connection: sqlite3.Connection, created: FlowCreated) -> int:
 def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:
     """Fold a state into the row of its flow run."""
     state = event.state
-    started = event.at if state.type is StateType.RUNNING else None
+    started = event.at if state.type is RUNNING else None
     ended = event.at if state.type in TERMINAL else None
     head = (codec.CODES[state.type], *_name_and_message(state), event.at, started, ended, state.scheduled_time)
     tail = (event.attempt, event.at, event.result, state.is_suspended(), event.flow_run)
