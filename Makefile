@@ -3,7 +3,7 @@
 # make check   ruff, mypy, layers, the committed bundle
 # make test    check, then all tests (real kernels, a real browser, the notebooks)
 # make conformance   which items of the conformance list have a test, which have none, and why
-# make reliability   the scorecard: kills, races, storms, hundreds of times, and docs/reliability.md (20 minutes)
+# make reliability   the scorecard: kills, races, storms, hundreds of times, and docs/reliability.md (15 minutes)
 # make reliability-nightly   the same with the counts of a night
 # make screenshots   the pictures of docs/gallery.md, in a real JupyterLab
 # make bench   what a task costs, beside the raw limits of this machine

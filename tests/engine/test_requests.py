@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tidegate.model.states import Cancelled, Cancelling, Completed, Running
 from tidegate.ports import EventStore
 from tidegate.requests import LOOK, ask, attend
 from tidegate.store.memory import MemoryStore
+from tidegate.store.sqlite import SQLiteStore
 
 CLI = "the command line"
 
@@ -206,6 +208,24 @@ def test_a_process_that_ends_before_it_can_answer(
     else:
         with pytest.raises(NotRunning, match="has ended meanwhile: it is Cancelled"):
             in_time(lambda: ask(store, number, "cancel", patience=2 * SOON))
+
+
+def test_who_looks_does_not_wait_for_those_that_write(tmp_path: Path) -> None:
+    """It looks on the engine's loop, where clicks are drawn as well."""
+    store = SQLiteStore(tmp_path / "store.db")
+    number = store.create_flow_run(FlowCreated(0, 1.0, "u", "nightly", "amber-otter", "{}", owner=store.process))
+    assert store.open_requests(time.time()) == []
+    with store._lock:  # as while a large group is written
+        assert in_time(lambda: store.open_requests(time.time())) == []
+        assert in_time(store.taken_over) == []
+    other = SQLiteStore(tmp_path / "store.db")
+    other.put_request(request(number))
+    for _ in range(2):  # as long as it is open
+        assert [each.flow_run for each in store.open_requests(time.time())] == [number]
+    assert store.claim_request(1)
+    assert store.open_requests(time.time()) == []
+    other.close()
+    store.close()
 
 
 def test_a_request_is_taken_once(store: EventStore) -> None:

@@ -44,7 +44,7 @@ def test_an_end_that_is_not_saved_is_not_the_last_that_is_heard(unsaved: bool) -
     heard: list[Event] = []
     ended, saved = threading.Event(), threading.Event()
 
-    def take(news: Sequence[Event]) -> None:
+    def draw(news: Sequence[Event]) -> None:
         heard.extend(news)
         if any(isinstance(each, FlowState) and each.state.is_final() for each in news):
             ended.set()
@@ -52,7 +52,7 @@ def test_an_end_that_is_not_saved_is_not_the_last_that_is_heard(unsaved: bool) -
             saved.set()
 
     def begin(run: FlowRun) -> None:
-        Follower(engine, run.number, take, lambda: None, copy_context())
+        Follower(engine, run.number, draw, copy_context())
 
     engine.observers.append(begin)
     with using(engine):
@@ -69,44 +69,10 @@ def test_an_end_that_is_not_saved_is_not_the_last_that_is_heard(unsaved: bool) -
     assert 1 not in engine._subscribers, "nobody listens any more"
 
 
-def drawer() -> tuple[Follower, SimpleQueue[Sequence[Event]]]:
-    """A follower of a run, and what it has taken in with each drawing."""
-    drawn = SimpleQueue[Sequence[Event]]()
-    taken: list[Event] = []
-
-    def draw() -> None:
-        drawn.put(list(taken))
-        taken.clear()
-
-    return Follower(Engine(MemoryStore()), 1, taken.extend, draw, copy_context()), drawn
-
-
-def settled(follower: Follower) -> None:
-    """Whatever was to come of what it has heard has come."""
-    for _ in range(3):
-        done = threading.Event()
-        follower._engine.portal.after(0.0, done.set)
-        opened(done)
-
-
-def test_what_waits_to_be_drawn_is_taken_in_before_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "INTERVAL", 3600.0)
-    follower, drawn = drawer()
-    many = [TaskCreated(1, 0.0, number, "step", 1, number - 1, {}) for number in range(1, 2 * follow.MANY + 4)]
-    follower._note(many[:1])
-    assert drawn.get(timeout=SOON) == many[:1]
-    for event in many[1:]:
-        follower._note((event,))
-    settled(follower)
-    assert len(follower._news) <= follow.MANY
-    assert drawn.empty(), "it is drawn in its time"
-    follower._note([end := FlowState(1, 0.0, Completed())])
-    assert drawn.get(timeout=SOON) == [*many[1:], end]
-
-
 def test_a_state_of_the_run_is_drawn_in_the_middle_of_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "INTERVAL", 3600.0)
-    follower, drawn = drawer()
+    engine, drawn = Engine(MemoryStore()), SimpleQueue[Sequence[Event]]()
+    follower = Follower(engine, 1, drawn.put, copy_context())
 
     def happens(*events: Event) -> None:
         for event in events:
@@ -117,7 +83,10 @@ def test_a_state_of_the_run_is_drawn_in_the_middle_of_a_burst(monkeypatch: pytes
     happens(first)
     assert drawn.get(timeout=SOON) == [first]
     happens(second, of_subflow)
-    settled(follower)
+    for _ in range(3):  # whatever was to come of it has come
+        done = threading.Event()
+        engine.portal.after(0.0, done.set)
+        opened(done)
     assert drawn.empty(), "what is not pressing waits for its time"
     happens(paused)
     assert drawn.get(timeout=SOON) == [second, of_subflow, paused]
@@ -136,7 +105,7 @@ def test_a_dear_drawing_puts_the_next_one_off(monkeypatch: pytest.MonkeyPatch, c
         return next(worked)
 
     monkeypatch.setattr(follow, "thread_time", thread_time)
-    follower = Follower(engine, 1, lambda news: None, drawn.set, copy_context())
+    follower = Follower(engine, 1, lambda news: drawn.set(), copy_context())
     follower._note((TaskCreated(1, 0.0, 1, "step", 1, 0, {}),))
     opened(drawn)
     done = threading.Event()

@@ -161,17 +161,14 @@ class Conversation:
 
     # What the pages are told, always from the thread that has the model --------------------------------------------
 
-    def take(self, events: Sequence[Event]) -> None:
-        """Take in what has happened."""
+    def news(self, events: Sequence[Event]) -> None:
+        """Take in what has happened, and tell the pages what has changed by it."""
         number = self.model.created.flow_run if self.model.created else 0
         inner = [each for each in events if each.flow_run != number and type(each) in TASK_RUNS]
         if inner:
             events = [each for each in events if each.flow_run == number or type(each) not in TASK_RUNS]
         self.model.apply(events)
         self.subflows.take(inner)
-
-    def show(self) -> None:
-        """Tell the pages what has changed by what was taken in."""
         self.subflows.keep_up()
         self._redraw()
 

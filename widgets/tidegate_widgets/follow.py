@@ -2,8 +2,7 @@
 less often where much happens.
 
 The engine calls in from whatever thread something happened; it must not pay for being watched, so all that happens
-there is an append.  Everything else is done by one task on the engine's loop.  Events do not wait for the next drawing
-to be taken in: thousands that lie around are thousands that the garbage collector walks over, again and again.
+there is an append.  Everything else is done by one task on the engine's loop.
 """
 
 from __future__ import annotations
@@ -36,36 +35,26 @@ What a message costs is paid on the way to the page and in the page once more, b
 LONGEST = 0.4
 """Seconds to the next drawing at most."""
 
-MANY = 500
-"""Events that lie around at most, or nearly so."""
-
 _URGENT = frozenset((FlowState, InputAsked))
 
 
 class Follower:
-    """Calls ``take(events)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
-    what a person is asked there.  And ``draw()``, when it is to be seen.
+    """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
+    what a person is asked there.
 
     The first drawing of a burst comes at once, and so do a state of the run and a question in the middle of one: a
     person has clicked, or is to answer.
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        flow_run: int,
-        take: Callable[[Sequence[Event]], None],
-        draw: Callable[[], None],
-        context: Context,
+        self, engine: Engine, flow_run: int, draw: Callable[[Sequence[Event]], None], context: Context
     ) -> None:
         self._engine = engine
-        self._take, self._draw = take, draw
+        self._draw = draw
         self._news: deque[Event] = deque()
         self._asleep = True
-        self._called = self._urgent = False
-        """Whether it is to look at the news before the next drawing, and whether it is to draw then."""
-        self._bell = asyncio.Event()
-        """Set, on the loop, to have it look."""
+        self._hurry = asyncio.Event()
+        """Set, on the loop, when the next drawing is not to wait for its time."""
         self._loop = engine.portal.loop()
         self._next = 0.0
         """When, by the loop's clock, the next drawing is due at the earliest."""
@@ -86,28 +75,34 @@ class Follower:
         return self._engine.subscribe(subflow, note)
 
     def _note(self, events: Sequence[Event]) -> None:
-        news = self._news
-        news.extend(events)
+        self._news.extend(events)
         if self._asleep:
             self._asleep = False
             self._loop.call_soon_threadsafe(self._wake)
         if type(events[-1]) in _URGENT and self._is_urgent(events[-1]):
-            self._urgent = True
-            self._loop.call_soon_threadsafe(self._bell.set)
-        elif len(news) > MANY and not self._called:
-            self._called = True
-            self._loop.call_soon_threadsafe(self._bell.set)
+            self._loop.call_soon_threadsafe(self._hurry.set)
 
     def _wake(self) -> None:
         spawn(self._loop, self._follow(), self._context)
 
     async def _follow(self) -> None:
         while True:
-            worked = await self._until_due()
-            begun = self._loop.time()
-            worked += self._work(self._take_in, self._draw)
-            self._next = begun + min(max(INTERVAL, worked / SHARE), LONGEST)
-            if self._ended and not self._unsaved:
+            wait = self._next - self._loop.time()
+            if wait > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._hurry.wait()
+            self._hurry.clear()
+            begun, worked = self._loop.time(), thread_time()
+            news = self._take()
+            if news:
+                try:
+                    self._draw(news)
+                except Exception:
+                    # A message that could not be sent must not end the graph; the page asks again when one is missing.
+                    log.warning("The run graph could not be updated.", exc_info=True)
+            self._next = begun + min(max(INTERVAL, (thread_time() - worked) / SHARE), LONGEST)
+            if self._is_over(news):
                 self._end()
                 return
             self._asleep = True
@@ -115,48 +110,16 @@ class Follower:
             if not self._news or not self._claim():
                 return
 
-    async def _until_due(self) -> float:
-        """Wait until it is time for the next drawing, and take in what comes meanwhile; the seconds that took."""
-        worked = 0.0
-        while (wait := self._next - self._loop.time()) > 0 and not self._urgent:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._bell.wait()
-            self._bell.clear()
-            worked += self._work(self._take_in)
-        self._urgent = False
-        return worked
-
-    def _work(self, *calls: Callable[[], object]) -> float:
-        """Make the calls; the seconds of this thread that they took.
-
-        What fails, such as a message that could not be sent, must not end the graph: the page asks again when one is
-        missing.
-        """
-        begun = thread_time()
-        for call in calls:
-            try:
-                call()
-            except Exception:
-                log.warning("The run graph could not be updated.", exc_info=True)
-        return thread_time() - begun
-
-    def _take_in(self) -> None:
-        self._called = False
-        # Others append meanwhile, so it is neither copied nor exchanged.
-        next_one = self._news.popleft
-        news = [next_one() for _ in range(len(self._news))]
-        if not TASK_RUNS.issuperset(map(type, news)):
-            self._look_for_end(news)
-        self._take(news)
-
-    def _look_for_end(self, news: Sequence[Event]) -> None:
-        """Nothing more is to come when the run has ended, and is saved."""
+    def _is_over(self, news: Sequence[Event]) -> bool:
+        """True if nothing more is to come: the run has ended, and is saved."""
+        if TASK_RUNS.issuperset(map(type, news)):
+            return self._ended and not self._unsaved
         for event in news:
             if isinstance(event, SavingChanged):
                 self._unsaved = bool(event.problem)
             elif isinstance(event, FlowState) and event.flow_run == self._flow_run:
                 self._ended = event.state.is_at_rest()
+        return self._ended and not self._unsaved
 
     def _claim(self) -> bool:
         claimed, self._asleep = self._asleep, False
@@ -165,3 +128,8 @@ class Follower:
     def _is_urgent(self, event: Event) -> bool:
         # The states of subflows are not: there may be thousands.
         return type(event) is InputAsked or (type(event) is FlowState and event.flow_run == self._flow_run)
+
+    def _take(self) -> list[Event]:
+        # Others append meanwhile, so it is neither copied nor exchanged.
+        take = self._news.popleft
+        return [take() for _ in range(len(self._news))]

@@ -129,8 +129,7 @@ class GraphPage:
         self._problem = ""
         if not news:
             return
-        self._conversation.take(news)
-        self._conversation.show()
+        self._conversation.news(news)
         live = self._is_live
         if live is not self._live:
             self._live = live

@@ -48,8 +48,6 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self._model = model
         self._run: FlowRun | None = None
         self._snapped = 0.0
-        self._asked = list(model.questions.values())
-        """What was asked when the pages were last told."""
         self._loop = engine().portal.loop()
         # By it the kernel knows whose output this is, and ipykernel 7.0 fails without it.
         self.context = copy_context()
@@ -78,8 +76,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         return graph
 
     def _follower(self, run: FlowRun) -> Follower:
-        take, show = self.conversation.take, partial(self._show_of, ref(run))
-        return Follower(run.engine, run.number, take, show, self.context)
+        return Follower(run.engine, run.number, partial(self._news_of, ref(run)), self.context)
 
     def offer_resume(self, resume: Callable[[], None], call_off: Callable[[], None]) -> None:
         """Let the page go on with a run that no process has any more, or cancel one that is suspended.
@@ -107,12 +104,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     def hear(self, events: Sequence[Event]) -> None:
         """What became of a run that is not followed; from any thread."""
-
-        def heard() -> None:
-            self.conversation.take(events)
-            self._show()
-
-        self.soon(heard)
+        self.soon(self._news, events)
 
     @property
     def view(self) -> View:
@@ -145,16 +137,17 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     # What the engine says, on its loop -----------------------------------------------------------------------------
 
-    def _show_of(self, run: ref[FlowRun]) -> None:
-        self._show()
+    def _news_of(self, run: ref[FlowRun], events: Sequence[Event]) -> None:
+        self._news(events)
         if self._model.state.is_at_rest() and self._run is run():  # a graph lives longer than what its run holds
             self._run = self.conversation.actions.run = None
 
-    def _show(self) -> None:
-        self.conversation.show()
+    def _news(self, events: Sequence[Event]) -> None:
+        asked = list(self._model.questions.values())
+        talk = self.conversation
+        talk.news(events)
         over = self._model.state.is_at_rest()
-        asked, self._asked = self._asked, list(self._model.questions.values())
-        if self._asked != asked and not over and self.on_question is not None:
+        if list(self._model.questions.values()) != asked and not over and self.on_question is not None:
             self.on_question(self.view)
         now = time.time()
         if over or now - self._snapped >= SNAPSHOT_SECONDS:

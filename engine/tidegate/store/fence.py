@@ -48,10 +48,14 @@ class Fence:
         """True if nothing more is to be written to the run."""
         return bool(self.taken) and self._root(flow_run) in self.taken
 
+    def knows(self, claims: bytes) -> bool:
+        """True if no run was claimed since the last look."""
+        return claims == self._claims
+
     def look(self, connection: sqlite3.Connection, claims: bytes) -> bool:
         """True if a run is found to have been taken over since the last look; `claims` is what the lock says, for who
         holds it."""
-        if claims == self._claims:
+        if self.knows(claims):
             return False
         lost = self.find(connection)
         self._claims = claims

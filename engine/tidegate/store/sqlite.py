@@ -69,6 +69,8 @@ class SQLiteStore(Looks):
         self._levels, self._fence = self._file.levels, self._file.fence
         self.deployments: DeploymentStore = DeploymentTable(self._reading, partial(self._alone, True), self._file)
         self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
+        self._no_requests: bytes | None = None
+        """What the lock says of requests as long as none is open; null if that is not known."""
         self._queue: deque[tuple[Event, Done | None]] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()
@@ -112,8 +114,11 @@ class SQLiteStore(Looks):
 
     def taken_over(self) -> list[int]:
         """The root runs of this process that it has no more."""
-        with self._lock, self._own_errors():
-            self._fence.find(self._file.connection)
+        with self._own_errors():
+            # Asked several times a second on the engine's loop, which is not to wait for those that write.
+            if not self._file.none_claimed():
+                with self._lock:
+                    self._fence.find(self._file.connection)
             return list(self._fence.taken)
 
     def amend_flow_run(self, number: int, version: str, policy: RetryPolicy, durability: str) -> None:
@@ -313,13 +318,22 @@ class SQLiteStore(Looks):
 
     def put_request(self, request: Request) -> int:
         """Insert the request and let SQLite number it."""
-        with self._lock, self._own_errors(), self._file as connection:
-            return request_table.put(connection, request)
+        with self._lock, self._own_errors():
+            with self._file as connection:
+                number = request_table.put(connection, request)
+            self._file.note_request()
+            return number
 
     def open_requests(self, now: float) -> list[Request]:
         """The requests that nobody has claimed and somebody waits for."""
-        with self._lock, self._own_errors():
-            return request_table.open_ones(self._file.connection, now)
+        with self._own_errors():
+            put = self._file.requests()
+            if put == self._no_requests:
+                return []
+            with self._lock:
+                found = request_table.open_ones(self._file.connection, now)
+            self._no_requests = None if found else put
+            return found
 
     def claim_request(self, number: int) -> bool:
         """Take a request, unless somebody has."""

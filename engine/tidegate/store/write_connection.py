@@ -264,6 +264,18 @@ class WriteConnection:
         """A run is claimed in this transaction: those who have had it are to look."""
         self._gate.note_claim()
 
+    def none_claimed(self) -> bool:
+        """True if nobody has claimed a run since this connection last wrote; `lock` is not needed for that."""
+        return self.fence.knows(self._gate.claims())
+
+    def note_request(self) -> None:
+        """A request is kept: those who have runs at work are to look."""
+        self._gate.note_request()
+
+    def requests(self) -> bytes:
+        """Another value if a request was put since; `lock` is not needed for that."""
+        return self._gate.requests()
+
     def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
         """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""
         self._seqs.pop(flow_run, None)

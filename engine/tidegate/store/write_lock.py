@@ -25,6 +25,8 @@ PATIENCE = 5.0
 """Seconds to wait for another process that writes."""
 
 _TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
+_CLAIMS, _REQUESTS = 0, 8
+"""Where in the file it stands whether a run was claimed, and whether a request was put."""
 
 
 class WriteLock:
@@ -59,16 +61,30 @@ class WriteLock:
 
         It stands in the file that is locked: to ask SQLite whether anybody has written costs several times as much.
         """
-        try:
-            return os.pread(self._file, 8, 0)
-        except OSError as error:
-            raise sqlite3.OperationalError(f"its lock cannot be read ({error.strerror})") from error
+        return self._read(_CLAIMS)
 
     def note_claim(self) -> None:
         """A run is being claimed; to be called under the lock."""
         number = int.from_bytes(self.claims(), "little") + 1
+        self._write(_CLAIMS, number.to_bytes(8, "little"))
+
+    def requests(self) -> bytes:
+        """Tells whether a request was put since; nobody needs to hold the lock for that."""
+        return self._read(_REQUESTS)
+
+    def note_request(self) -> None:
+        """A request has been put, and is kept."""
+        self._write(_REQUESTS, os.urandom(8))  # and not one more than before, which two at once might both write
+
+    def _read(self, place: int) -> bytes:
         try:
-            os.pwrite(self._file, number.to_bytes(8, "little"), 0)
+            return os.pread(self._file, 8, place)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"its lock cannot be read ({error.strerror})") from error
+
+    def _write(self, place: int, data: bytes) -> None:
+        try:
+            os.pwrite(self._file, data, place)
         except OSError as error:
             raise sqlite3.OperationalError(f"its lock cannot be written ({error.strerror})") from error
 
@@ -125,6 +141,13 @@ class ClosedLock:
 
     def note_claim(self) -> None:
         """Nothing is claimed here."""
+
+    def requests(self) -> bytes:
+        """Nothing was asked."""
+        return b""
+
+    def note_request(self) -> None:
+        """Nothing is asked here."""
 
     def release(self) -> None:
         """Nothing is held."""
