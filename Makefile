@@ -40,12 +40,14 @@ conformance: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m conformance.report
 
 # The report is made even if a test failed, and says so; it fails then too.
+# Tests with a limit of time have the machine to themselves.
 reliability: AT_ONCE := -n 2 --dist loadfile
 reliability reliability-nightly: export TIDEGATE_RELIABILITY = $(if $(filter %-nightly,$@),nightly,ci)
 reliability reliability-nightly: $(READY)
 	$(BIN)/python scripts/kernels.py
 	@rm -f .work/reliability/$$TIDEGATE_RELIABILITY.json
-	-$(BIN)/python -m pytest -m scorecard $(AT_ONCE) --timeout 0 -o faulthandler_timeout=0
+	-$(BIN)/python -m pytest -m "scorecard and not timed" $(AT_ONCE) --timeout 0 -o faulthandler_timeout=0
+	-$(BIN)/python -m pytest -m "scorecard and timed" --timeout 0 -o faulthandler_timeout=0
 	@PYTHONPATH=tests $(BIN)/python -m reliability.report
 
 screenshots: $(READY)

@@ -102,6 +102,7 @@ def at_once(folder: Path, seconds: float, kind: str = "polite") -> tuple[list[st
     return wrong, min(written) / max(written), max(float(worst) for _, _, worst in said)
 
 
+@pytest.mark.timed
 @pytest.mark.scorecard(11)
 def test_four_processes_write_at_once_and_take_turns(tmp_path: Path, trials: Trials) -> None:
     for trial in trials:

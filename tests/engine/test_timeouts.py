@@ -351,6 +351,7 @@ def test_a_stuck_task_gives_its_place_to_the_next_one(engine: Engine, gate: thre
 
 
 @pytest.mark.parametrize("workers", [8, 100])
+@pytest.mark.timed
 @pytest.mark.scorecard(29, case=True)
 def test_a_hundred_stuck_tasks_end_on_time_and_write_nothing_later(
     stored: Engine, feed: Feed, gate: threading.Event, workers: int, trials: Trials

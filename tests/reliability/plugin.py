@@ -135,16 +135,16 @@ class Scorecard:
 
     @pytest.hookimpl
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the record, where a run of the scorecard was asked for."""
+        """Write the record, where a run of the scorecard was asked for, to what a run just before it has left there."""
         if not os.environ.get(VARIABLE) or hasattr(session.config, "workerinput"):
             return
         path = record_path(mode())
         path.parent.mkdir(parents=True, exist_ok=True)
-        seconds = (datetime.datetime.now(datetime.UTC) - self.begun).total_seconds()
-        record = {
-            "mode": mode(), "date": self.begun.isoformat(timespec="minutes"), "seconds": round(seconds, 1),
-            "machine": machine(), "tests": [asdict(each) for each in self.records],
-        }  # fmt: skip
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        seconds = (datetime.datetime.now(datetime.UTC) - self.begun).total_seconds() + before.get("seconds", 0.0)
+        begun = before.get("date", self.begun.isoformat(timespec="minutes"))
+        tests = [*before.get("tests", ()), *(asdict(each) for each in self.records)]
+        record = {"mode": mode(), "date": begun, "seconds": round(seconds, 1), "machine": machine(), "tests": tests}
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
