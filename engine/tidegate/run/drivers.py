@@ -85,8 +85,8 @@ def attempt(body: Body, handle: Any = None) -> State:
             forks.leave((here.task_run or here.flow_run).name, failure)
         try:
             if not guarded:
-                # No function does this: one may be interrupted before its first line.  From here on at most one
-                # interrupt can come, that which was on its way; a second one took the place of the task run's end.
+                # Here and in no function, which might be interrupted before its first line.  From now on one interrupt
+                # can come at most, that which was on its way.  Where a second one could, a task run lost its end.
                 with sending:
                     if body.handle == thread:
                         body.handle = None
