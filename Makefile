@@ -33,7 +33,7 @@ check: $(READY)
 test: check js
 	@scripts/chromium.sh
 	$(BIN)/python scripts/kernels.py
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0
 	$(BIN)/python -m pytest --nbval notebooks
 
 conformance: $(READY)

@@ -36,29 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(FailuresAtOnce(config), "failures at once")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests (``--dist loadfile --no-loadscope-reorder``) they get whole files in the
-    order that this makes: those that drive a browser, which have few tests and take long, among the others.
-
-    By itself xdist begins with the files of many tests: all that drive a browser then came last and at the same time,
-    and what was slowest was waited for by itself.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    files: dict[Path, list[pytest.Item]] = {}
-    for item in items:
-        files.setdefault(item.path, []).append(item)
-    slow = [each for each in files.values() if each[0].get_closest_marker("browser")]
-    others = sorted((each for each in files.values() if each not in slow), key=len, reverse=True)
-    apart = max(1, len(others) * 4 // 5 // max(1, len(slow)))
-    ordered = []
-    for at, each in enumerate(others):
-        if slow and at % apart == 0:
-            ordered.append(slow.pop(0))
-        ordered.append(each)
-    items[:] = [item for file in [*ordered, *slow] for item in file]
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What a test has printed goes from one process to another, which takes no half of a surrogate pair."""

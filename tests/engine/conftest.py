@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,14 @@ from tidegate.store.memory import MemoryStore
 from tidegate.store.sqlite import SQLiteStore
 
 BOTH = ("memory", "sqlite")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def print_of_python() -> Iterator[None]:
+    """Ray puts a `print` of its own in the place of Python's, and leaves it there."""
+    before = builtins.print
+    yield
+    builtins.print = before
 
 
 @pytest.fixture
