@@ -144,6 +144,7 @@ class Scorecard:
         seconds = (datetime.datetime.now(datetime.UTC) - self.begun).total_seconds() + before.get("seconds", 0.0)
         begun = before.get("date", self.begun.isoformat(timespec="minutes"))
         tests = [*before.get("tests", ()), *(asdict(each) for each in self.records)]
+        tests = list({(each["test"], each["row"]): each for each in tests}.values())  # what was tried again counts once
         record = {"mode": mode(), "date": begun, "seconds": round(seconds, 1), "machine": machine(), "tests": tests}
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

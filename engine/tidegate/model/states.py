@@ -33,7 +33,7 @@ class StateType(Enum):
     __hash__ = object.__hash__
 
 
-# By these names where each task run comes along: Python 3.11 takes four times as long to find the member of an enum.
+# By these names where each task run comes along: Python 3.11 is slow to find the member of an enum.
 SCHEDULED, PENDING, RUNNING = StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING
 PAUSED, CANCELLING, COMPLETED = StateType.PAUSED, StateType.CANCELLING, StateType.COMPLETED
 FAILED, CRASHED, CANCELLED = StateType.FAILED, StateType.CRASHED, StateType.CANCELLED
@@ -111,8 +111,8 @@ class State:
         origin: tuple[int, int] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        # What a frozen dataclass has sets each field through `object.__setattr__`, and takes four times as long; each
-        # task run has two states.  So it is of a class that may be changed while it is filled.
+        # What a frozen dataclass has sets each field through `object.__setattr__`, and each task run has two states to
+        # pay for.  So it is of a class that may be changed while it is filled.
         become(self, _Unfrozen)
         self.type, self.name, self.message, self.timestamp = type, name, message, timestamp
         self.data, self.scheduled_time, self.origin, self.extra = data, scheduled_time, origin, extra
