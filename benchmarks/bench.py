@@ -113,7 +113,7 @@ def chains(folder: Path, store: SQLiteStore) -> list[Row]:
         lambda: work.timed(lambda: work.chain(n), MemoryStore()) / n,
         lambda: limits.sqlite_commits(folder, n),
         lambda: limits.pool_hops(n),
-        times=3 * ROUNDS,
+        times=8 * ROUNDS,
     )
     row = Limit(COMMIT, commit)
     return [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import MissingContext
+from .model.record import record
 
 if TYPE_CHECKING:
     from .run.flow_run import FlowRun
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .visualize import Sketch
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """The innermost run around the current code."""
 

@@ -160,8 +160,9 @@ class Engine:
 
     def note(self, event: Event) -> None:
         """Show the event now and keep it before long."""
-        self.store.append(event)
-        self._publish(event)
+        (self._store or self.store).append(event)  # at once where it is open: this is done for each task run
+        if self._subscribers:
+            self._publish(event)
 
     def keep_noted(self) -> None:
         """Keep all that was noted, now: for what must not be lost with the process."""
@@ -172,10 +173,13 @@ class Engine:
         """Keep the event, then show it.  If it cannot be kept, the run goes on and says so."""
         problem = ""
         try:
-            self.store.commit(event)
+            (self._store or self.store).commit(event)
         except StoreError as error:
             problem = str(error)
-        self._kept(event, problem)
+        if problem or self._problem or type(event) is FlowState:
+            self._kept(event, problem)
+        elif self._subscribers:  # the end of a task run, as nearly always
+            self._publish(event)
 
     def commit_all(self, events: Sequence[Event]) -> None:
         """As `commit`, for several events at once."""
@@ -227,7 +231,8 @@ class Engine:
         if problem != self._problem.get(run, ""):
             self._problem[run] = problem
             self._publish(SavingChanged(run, self.now(), problem))
-        self._publish(event)
+        if self._subscribers:
+            self._publish(event)
 
     def _publish(self, event: Event) -> None:
         subscribers = self._subscribers.get(event.flow_run)

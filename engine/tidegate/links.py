@@ -48,10 +48,9 @@ class LinkTable:
 
         To be called while the final state alone holds the value, so that its reference count tells whether it is fresh.
         """
-        if is_shared(value):
-            return
-        with self._lock:  # results come in on many threads
-            self._add(value, task_run)
+        if type(value) in _WHOLE or not is_shared(value):
+            with self._lock:  # results come in on many threads
+                self._add(value, task_run)
 
     def _add(self, value: Any, task_run: int) -> None:
         # Held by the state, the two frames and the argument of getrefcount.

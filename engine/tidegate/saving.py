@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .errors import MissingResult, StoreError
@@ -62,6 +63,12 @@ class Saving:
     serializer: Serializer | None
     below: Persist
     """The policy of what is called in it, says nothing and uses no feature that needs saved results."""
+    plain: bool = field(init=False)
+    """True if a small atom is saved without asking anybody."""
+
+    def __post_init__(self) -> None:
+        plain = self.serializer is None and self.policy is not False and self.in_memory
+        object.__setattr__(self, "plain", plain)
 
     def keep(self, state: State, seconds: float, place: tuple[int, int]) -> tuple[State, bytes | None]:
         """Save what a final state holds, which took `seconds` to make; the state to go on with, and the blob.
@@ -83,11 +90,6 @@ class Saving:
         if kept.blob is None and self.policy is not False:
             return state, unsaved(kept.reason)
         return state, kept.blob
-
-    @property
-    def plain(self) -> bool:
-        """True if a small atom is saved without asking anybody."""
-        return self.serializer is None and self.policy is not False and self.in_memory
 
     def keep_hit(self, state: State, blob: bytes, place: tuple[int, int]) -> tuple[State, bytes | None]:
         """As `keep`, for a result out of the cache, which is a blob already."""

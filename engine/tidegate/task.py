@@ -158,16 +158,20 @@ class Task(CallFace, Generic[P, R]):
             return cast(R, self._call_async(here, site, args, kwargs))
         out = step_out(here)
         try:
-            return_state = kwargs.pop("return_state", False)
+            return_state = kwargs.pop("return_state", False) if kwargs else False
             run = self._new_run(here, site, args, kwargs)
-            run.called_by(here.task_run)
+            if here.task_run is not None:
+                run.called_by(here.task_run)
             if self.is_async:
                 _spawn(run, here.is_async, copy_context())
                 host.wait(run)
             else:
                 drive(task_life(run), here.flow_run.engine)
                 host.boundary()
-            return cast(R, run.state if return_state else run.value())
+            if return_state:
+                return cast(R, run.state)
+            result: R = run.value()
+            return result
         finally:
             step_in(here, out)
 
@@ -175,7 +179,8 @@ class Task(CallFace, Generic[P, R]):
         __tracebackhide__ = True
         return_state = kwargs.pop("return_state", False)
         run = self._new_run(here, site, args, kwargs)
-        run.called_by(here.task_run)
+        if here.task_run is not None:
+            run.called_by(here.task_run)
         await drive_async(task_life(run), here.flow_run.engine)
         if here.told_to_end:
             raise asyncio.CancelledError  # the one that was meant for this code has ended the task

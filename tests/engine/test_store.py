@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,31 @@ def test_rows_are_the_fold_of_the_events(store: EventStore) -> None:
         folded: list[TaskRow] = [row for _, row in sorted(task_rows(sent).items())]
         assert store.task_runs(run) == folded
         assert store.flow_run(run) == fold_flow(kept)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_what_a_task_run_does_not_say_changes_nothing_of_the_rest(tmp_path: Path, at_once: int) -> None:
+    """Null is left out of the statement, by what is null in all that it keeps: each pattern has a statement."""
+    store = SQLiteStore(tmp_path / "store.db")
+    run = store.create_flow_run(a_flow())
+    patterns = list(product([False, True], repeat=7))
+    seeded("test_what_a_task_run_does_not_say").shuffle(patterns)
+    sent: list[Event] = []
+    for number, (links, tags, key, source, version, name, result) in enumerate(patterns, start=1):
+        at = T0 + number
+        made = a_task(run, number)
+        known: Links = {"x": (("value", 1, 1),)} if links else {}
+        made = replace(made, links=known, tags=("a", "b") if tags else (), key="k" * 32 if key else "")
+        made = replace(made, source="s" * 32 if source else "", version="2" if version else None)
+        end = task_state(run, number, Completed(at=at + 0.5))
+        end = replace(end, name="named" if name else "", result=b"TG1 - json\n5" if result else None)
+        sent += [made, task_state(run, number, Running(at=at + 0.25)), end]
+        if number % at_once == 0:
+            store.commit_all(sent[-3 * at_once :])
+    store.commit_all(sent[len(patterns) // at_once * at_once * 3 :])
+    assert store.task_runs(run) == [row for _, row in sorted(task_rows(sent).items())]
+    assert list(store.upkeep.problems()) == []
+    store.close()
 
 
 def test_events_are_numbered_upwards_and_can_be_read_on(store: EventStore) -> None:

@@ -116,7 +116,8 @@ class Body:
         here = self._here
         with Outside(here):
             run = self._new_run(node, (node.name, *given))
-            run.called_by(here.task_run)
+            if here.task_run is not None:
+                run.called_by(here.task_run)
             yield from drive(self._process, task_life(run), here)
             return run.value()
 

@@ -114,8 +114,14 @@ class State:
         # What a frozen dataclass has sets each field through `object.__setattr__`, and each task run has two states to
         # pay for.  So it is of a class that may be changed while it is filled.
         become(self, _Unfrozen)
-        self.type, self.name, self.message, self.timestamp = type, name, message, timestamp
-        self.data, self.scheduled_time, self.origin, self.extra = data, scheduled_time, origin, extra
+        self.type = type
+        self.name = name
+        self.message = message
+        self.timestamp = timestamp
+        self.data = data
+        self.scheduled_time = scheduled_time
+        self.origin = origin
+        self.extra = extra
         self.__class__ = State
 
     @property
@@ -198,11 +204,11 @@ class State:
             if raise_on_failure:
                 raise error
             return error
-        if self.is_suspended():
+        if self.type is PAUSED and self.name == "Suspended":
             raise PausedRun(self.message or "The run is suspended.")
-        if self.data is _NOTHING:
-            raise MissingResult(f"The state {self.name!r} holds no result: {self._why_missing()}.")
         data = self.data
+        if data is _NOTHING:
+            raise MissingResult(f"The state {self.name!r} holds no result: {self._why_missing()}.")
         return data.load() if isinstance(data, Unloaded) else data
 
     def error(self) -> BaseException:

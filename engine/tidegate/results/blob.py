@@ -25,7 +25,7 @@ from .signing import Signer
 FORMAT = "TG1"
 _LONGEST_LINE = 2000
 _LONGEST_TEXT = 64 * 1024
-_LARGEST_INT = 2**63
+_SMALLEST_INT, _LARGEST_INT = -(2**63), 2**63
 
 _heads = {name: f"{FORMAT} - {name}\n".encode() for name in UNSIGNED}
 
@@ -66,7 +66,7 @@ def plain(value: Any) -> bytes | None:
     """The blob of an exact small atom, as `pack` with `choose` would make it, at a fifth of the price; else null."""
     kind = type(value)
     if kind is int:
-        return b"%b%d" % (_JSON, value) if -_LARGEST_INT <= value <= _LARGEST_INT else None
+        return b"%b%d" % (_JSON, value) if _SMALLEST_INT <= value <= _LARGEST_INT else None
     if value is None or kind is bool:
         return _CONSTANTS[value]
     return None
@@ -78,7 +78,7 @@ def choose(value: Any) -> Serializer:
     if value is None or kind is bool:
         return JSON
     if kind is int:
-        return JSON if -_LARGEST_INT <= value <= _LARGEST_INT else PICKLE
+        return JSON if _SMALLEST_INT <= value <= _LARGEST_INT else PICKLE
     if kind is str:
         return JSON if len(value) <= _LONGEST_TEXT else PICKLE
     return JSON if kind is float and isfinite(value) else PICKLE

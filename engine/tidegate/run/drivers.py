@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MAIN = threading.main_thread().ident
+
 
 def drive(lifecycle: Lifecycle, engine: Engine) -> None:
     """Carry out a lifecycle on this thread, blocking where it waits."""
@@ -61,7 +63,7 @@ def attempt(body: Body, handle: Any = None) -> State:
     """Call sync user code on this thread; `handle` stands for it where it runs in another process."""
     __tracebackhide__ = True
     thread = threading.get_ident()
-    guarded = on_main_thread()
+    guarded = thread == _MAIN
     here = body.frame
     token = frame.set(here)
     value: Any = None

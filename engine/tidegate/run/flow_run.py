@@ -130,8 +130,9 @@ class FlowRun(Controlled):
         self.recall = Recall() if flow.policy.retries else None
         """What earlier attempts did; null where there is one attempt only."""
         self._deadline: Deadline | None = None
-        self._links = LinkTable()
-        self.identities = Identities(self.number, self._links, self.parameters)
+        self.links = LinkTable()
+        """The values that task runs of this flow run returned."""
+        self.identities = Identities(self.number, self.links, self.parameters)
         self.numbering = Numbering()
         self._tasks: dict[Called, TaskHere] = {}
 
@@ -139,14 +140,15 @@ class FlowRun(Controlled):
 
     def new_task_run(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> TaskRun:
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
-        self._check_begins()
+        if self.gate is not RUNNING or self.suspending or self.orphaned:  # which it is once it has ended as well
+            self._check_begins()
         identity = self.identities.next(task, given, parent)
         before = None if self.recall is None else self.recall.find(identity, task.name)
         run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
         run.identity = identity
         if self.recall is not None:
             self.recall.note(run)
-        run.here = self.of(task)
+        run.here = self._tasks.get(task) or self.of(task)
         if self.replay is not None:
             self.replay.called(run, given, parent)
         if task.durability is not None and not task.is_flow:
@@ -186,23 +188,20 @@ class FlowRun(Controlled):
             if known:
                 self.numbering.learn(run.task.key, site, known)
             return
-        number = self.numbering.site(run.task.key, site, run.task.name, "" if parent is None else parent.task.name)
-        above = parent.number if parent is not None else 0
-        engine, task = self.engine, run.task
+        task, name, (key, nth) = run.task, run.task.name, run.identity
+        where = self.numbering.site(task.key, site, name, "" if parent is None else parent.task.name)
+        above = 0 if parent is None else parent.number
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
-        now, version = self.now(), task.version or None
-        head = (self.number, now, run.number, task.name, number, run.index, links, above, task.is_flow, tags)
-        engine.note(TaskCreated(*head, run.identity.key, run.identity.nth, self.of(task).source, version))
-
-    @property
-    def links(self) -> LinkTable:
-        """The values that task runs of this flow run returned."""
-        return self._links
+        created = TaskCreated(
+            self.number, self.now(), run.number, name, where, run.index, links, above, task.is_flow, tags,
+            key, nth, run.here.source, task.version or None,
+        )  # fmt: skip
+        self.engine.note(created)
 
     def link(self, state: State, task_run: int) -> None:
         """Remember what a completed task run returned."""
         if not isinstance(state.data, Unloaded):
-            self._links.add(state.data, task_run)
+            self.links.add(state.data, task_run)
 
     @property
     def tasks(self) -> tuple[Called, ...]:
@@ -325,7 +324,7 @@ class FlowRun(Controlled):
         self.stopped = Latch()
         self.timed_out = False
         self.pauses.begin_again()
-        self.identities = Identities(self.number, self._links, self.parameters)
+        self.identities = Identities(self.number, self.links, self.parameters)
         self.children = Children()
         self.cuts = []
         if self.recall is not None:
@@ -381,7 +380,7 @@ class FlowRun(Controlled):
         if state.is_cancelled() and on_main_thread():
             guard.drop()  # what was sent to end the body
         self.args, self.kwargs = (), {}
-        self._links = LinkTable()
+        self.links = LinkTable()
         self.recall = None
         self.runner.close()
         self.engine.forget(self.number)

@@ -15,7 +15,6 @@ from ..model.states import (
     RUNNING,
     Cancelled,
     NotReady,
-    Running,
     State,
 )
 from ..model.tag_limits import Holder
@@ -30,6 +29,7 @@ from .leftovers import abandon
 
 if TYPE_CHECKING:
     from ..concurrency import ConcurrencyLimit
+    from ..inputs import Inputs
     from ..model.events import Event
     from ..pace import Pace, Turn
     from .flow_run import FlowRun
@@ -48,7 +48,9 @@ TIMEOUT_GRACE = 0.1
 def task_life(run: TaskRun) -> Lifecycle:
     """Wait for the inputs, enter RUNNING, attempt until it is final, save the end, tell."""
     try:
-        final = yield from _ready(run)
+        # Most task runs wait for nothing, and need no generator to find that out.
+        found = run.inputs
+        final = (yield from _ready(run, found)) if found is not None and found.rebuild else _prepared(run)
         if final is None and run.reopened == IN_DOUBT:
             yield from settle(run)
         while final is None:
@@ -64,7 +66,7 @@ def task_life(run: TaskRun) -> Lifecycle:
     final, event = _kept(run, final.of_run(run.flow_run.number, run.number))
     try:
         yield Save(event)
-        hooks = run.hooks(final.type)
+        hooks = run.hooks(final.type) if run.task.hooks else None
         if hooks is not None:
             run.state = final  # it is kept, so hooks may see it
             yield Tell(hooks, (run.task, run, final))
@@ -72,25 +74,29 @@ def task_life(run: TaskRun) -> Lifecycle:
         run.end(final)
 
 
-def _ready(run: TaskRun) -> Part:
+def _ready(run: TaskRun, found: Inputs) -> Part:
     """Wait for the inputs and put their values in place; a state if the run can never begin."""
-    found = run.inputs
     flow_run = run.flow_run
-    if found is not None and found.rebuild:
-        pending = [future.latch for future, _ in found.futures if not future.done()]
-        if pending:
-            yield Wait(AnyOf(AllOf(pending), flow_run.stopped))
-        if flow_run.stopped.done() or flow_run.suspending:
-            return None
-        blocker = inputs.not_completed(found)
-        if blocker:
-            return NotReady(blocker, at=run.now())
-        kept = run.cached is not None or run.state.type is COMPLETED
-        if kept and any(future.ran_anew for future, _ in found.futures):
-            run.cached, run.why_missed = None, "An input was made anew."
-            run.reopened = "Rerunning" if run.state.type is COMPLETED else ""
+    pending = [future.latch for future, _ in found.futures if not future.done()]
+    if pending:
+        yield Wait(AnyOf(AllOf(pending), flow_run.stopped))
+    if flow_run.stopped.done() or flow_run.suspending:
+        return None
+    blocker = inputs.not_completed(found)
+    if blocker:
+        return NotReady(blocker, at=run.now())
+    kept = run.cached is not None or run.state.type is COMPLETED
+    if kept and any(future.ran_anew for future, _ in found.futures):
+        run.cached, run.why_missed = None, "An input was made anew."
+        run.reopened = "Rerunning" if run.state.type is COMPLETED else ""
+    return _prepared(run, found)
+
+
+def _prepared(run: TaskRun, found: Inputs | None = None) -> State | None:
+    """Put the values of the inputs in place where `found` has others; a state if that, or a function of the user's,
+    fails."""
     try:
-        if found is not None and found.rebuild:
+        if found is not None:
             run.args, run.kwargs = inputs.resolve_all(found, run.args, run.kwargs)
         run.prepare()
     except Exception as error:  # of the user's containers, template or key function, or for a saved input that is gone
@@ -110,11 +116,10 @@ def _kept(run: TaskRun | FlowRun, final: State) -> tuple[State, Event]:
 
 def _attempt(run: TaskRun) -> Part:
     """One attempt; the final state, or null to try again."""
-    limit, pace = run.here.limit, run.task.pace
-    places = None if run.lifecycle is None else run.here.places  # which are for those that the runner carries
-    slots = run.flow_run.engine.tag_slots
-    tags = slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
-    queues = limit is not None or places is not None or tags or pace is not None
+    here, pace = run.here, run.task.pace
+    places = None if run.lifecycle is None else here.places  # which are for those that the runner carries
+    tags = run.flow_run.engine.tag_slots.limited(run.tags) if run.tags and not run.task.is_flow else NONE
+    queues = here.limit is not None or places is not None or pace is not None or bool(tags)
     decision = _decide_running(run) if queues else _enter_running(run)  # no place is taken by who has to wait anyway
     if not isinstance(decision, Accept):
         return (yield from _not_now(run, decision))
@@ -215,7 +220,7 @@ def _body(run: TaskRun) -> Part:
     """Call the function, and decide what becomes of its outcome."""
     if run.task.rerun != "always":
         run.flow_run.engine.keep_noted()  # or a death within the next moments would leave no trace that it had begun
-    hooks = run.hooks(RUNNING)
+    hooks = run.hooks(RUNNING) if run.task.hooks else None
     if hooks is not None:
         yield Tell(hooks, (run.task, run, run.state))
     proposed: State = yield Attempt(run)
@@ -231,9 +236,9 @@ def _body(run: TaskRun) -> Part:
 
 
 def _decide_running(run: TaskRun) -> rules.Decision:
-    now = run.now()
+    now = run.flow_run.now()
     cached = None if run.cached is None else run.cached.state
-    return rules.decide(run, Running(message=run.why_missed, at=now), NEVER, now, cached=cached)
+    return rules.decide(run, State(RUNNING, "Running", run.why_missed, now), NEVER, now, cached=cached)
 
 
 def _enter_running(run: TaskRun) -> rules.Decision:

@@ -13,12 +13,15 @@ from ..model.views import TaskRow
 class Numbering:
     """Numbers from 1, indexes from 0, in the order of the calls.  Safe from any thread."""
 
-    __slots__ = ("_indexes", "_last_site", "_numbers", "_recorded", "_sites")
+    __slots__ = ("_codes", "_indexes", "_last_site", "_numbers", "_recorded", "_sites")
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self._indexes: dict[str, count[int]] = {}
-        self._sites: dict[tuple[str, CodeType, int], int] = {}
+        self._sites: dict[tuple[str, int, int], int] = {}
+        """By the task, the code that calls it, and the line there."""
+        self._codes: dict[int, CodeType] = {}
+        """That code, by its identity: Python would read it through for a hash, at each call of a task."""
         self._last_site = 0
         self._recorded: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         """Call sites of the record whose place is not known yet: by the task, and the one whose code calls it."""
@@ -47,9 +50,12 @@ class Numbering:
 
     def learn(self, task: str, place: tuple[CodeType, int], site: int) -> None:
         """The place in the code is that call site, as an earlier process numbered it."""
-        if (task, *place) in self._sites:
+        code, line = place
+        key = (task, id(code), line)
+        if key in self._sites:
             return
-        self._sites[(task, *place)] = site
+        self._codes[id(code)] = code
+        self._sites[key] = site
         for sites in self._recorded.values():
             if site in sites:
                 sites.remove(site)
@@ -60,9 +66,11 @@ class Numbering:
         With its `name`, and that of the task whose code it is: a place of which no recorded call was made here, as
         inside of a task that is kept, is taken for the first that an earlier process had there.
         """
-        key = (task, *place)
+        code, line = place
+        key = (task, id(code), line)
         number = self._sites.get(key)
         if number is None:
+            self._codes[id(code)] = code
             left = self._recorded.get((name, above)) if self._recorded else None
             if left:
                 return self._sites.setdefault(key, left.pop(0))

@@ -183,13 +183,12 @@ class TaskRun(Latch):
         count = self.earlier + self.attempts
         return TaskState(self.flow_run.number, state.timestamp, self.number, state, count, self.given_name, result)
 
-    def called_by(self, caller: TaskRun | None) -> None:
+    def called_by(self, caller: TaskRun) -> None:
         """The code of `caller` waits for this one: if its time is up, so is that of this one."""
-        if caller is not None:
-            self.caller = caller
-            if caller.called is None:
-                caller.called = set()
-            caller.called.add(self)
+        self.caller = caller
+        if caller.called is None:
+            caller.called = set()
+        caller.called.add(self)
 
     # Body -----------------------------------------------------------------------------------------------------------
 
@@ -223,7 +222,7 @@ class TaskRun(Latch):
 
     def judge(self, value: Any, error: BaseException | None) -> State:
         """The state that the end of the function proposes."""
-        now = self.now()
+        now = self.flow_run.now()
         if self.deadline is not None and self.deadline.passed:
             return self._timed_out()
         if error is None:
@@ -300,7 +299,7 @@ class TaskRun(Latch):
         flow_run = self.flow_run
         if self.task.is_flow:  # the subflow has saved it
             return state, self.event(state)
-        saving, place = flow_run.of(self.task).saving, (flow_run.number, self.number)
+        saving, place = self.here.saving, (flow_run.number, self.number)
         if self.cached is not None and state.name == "Cached":
             state, blob = saving.keep_hit(state, self.cached.blob, place)
             return state, self.event(state, blob)

@@ -24,7 +24,6 @@ CREATE TABLE artifact(
 """
 
 COLUMNS = "flow_run, number, task_run, at, kind, key, description, data"
-WIDTH = COLUMNS.count(",") + 1
 UPSERT = (
     " ON CONFLICT(flow_run, number) DO UPDATE SET task_run = excluded.task_run, at = excluded.at, "
     "kind = excluded.kind, key = excluded.key, description = excluded.description, data = excluded.data"

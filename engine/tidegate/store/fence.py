@@ -26,7 +26,8 @@ class Fence:
         """The root runs at work here, each with the name of this process as its row has it."""
         self._roots: dict[int, int] = {}
         """The root run of each subflow at work here."""
-        self._claims = b""
+        self.known = b""
+        """What the lock said of claims at the last look: as long as it says the same, no run was claimed."""
 
     def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
         """The run is this process's from now on; `parent` is the run that called it, if it is a subflow.
@@ -48,17 +49,11 @@ class Fence:
         """True if nothing more is to be written to the run."""
         return bool(self.taken) and self._root(flow_run) in self.taken
 
-    def knows(self, claims: bytes) -> bool:
-        """True if no run was claimed since the last look."""
-        return claims == self._claims
-
     def look(self, connection: sqlite3.Connection, claims: bytes) -> bool:
         """True if a run is found to have been taken over since the last look; `claims` is what the lock says, for who
         holds it."""
-        if self.knows(claims):
-            return False
         lost = self.find(connection)
-        self._claims = claims
+        self.known = claims
         return lost
 
     def find(self, connection: sqlite3.Connection) -> bool:

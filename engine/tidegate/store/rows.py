@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 from ..model.events import ArtifactMade, CacheEntry, Event, FlowCreated, FlowState, LogLines, TaskCreated, TaskState
@@ -99,16 +100,20 @@ class Rows:
 
 
 _UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 9)
-_SEQ, _RESULT = 24, 25
+_LINKS, _NAME, _TAGS, _VERSION, _SEQ, _RESULT = 7, 18, 19, 23, 24, 25
 """Their places in a row."""
 
 
 def _new_row(event: TaskCreated) -> Row:
-    links = codec.encode_links(event.links)
-    head = [event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent]
-    which = [event.key or None, event.nth, event.source or None, event.version and codec.clean(event.version)]
-    tail = [0.0, None, codec.encode_tags(event.tags), *which, None, None]
-    return [*head, int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None, *tail]
+    links = codec.encode_links(event.links) if event.links else None
+    tags = codec.encode_tags(event.tags) if event.tags else None
+    version = event.version and codec.clean(event.version)
+    # One list and not the sum of several: one is made for each task run.
+    return [
+        event.flow_run, event.task_run, codec.clean(event.task), event.site, event.index, event.parent,
+        int(event.subflow), links, _PENDING, None, None, 0, event.at, event.at, None, None, None, 0.0, None, tags,
+        event.key or None, event.nth, event.source or None, version, None, None,
+    ]  # fmt: skip
 
 
 def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
@@ -136,8 +141,9 @@ def _fold_task(row: Row, event: TaskState) -> tuple[int, str | None]:
     return codec.STATE + code, None if quiet else codec.state_detail(state, event.attempt)
 
 
-def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row | None:
-    """The row of a task run that was created, ran and completed quietly, if the events are just that; else null.
+def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> tuple[str, Row] | None:
+    """The statement that keeps a task run which was created, ran and completed quietly, and its values, if the events
+    are just that; else null.
 
     What `Rows` would come to, at a third of the price: it is what every directly called task commits.
     """
@@ -155,13 +161,16 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> Row |
     ):
         return None
     row = _new_row(created)
-    row[8], row[11] = _COMPLETED, 1
-    row[13] = row[15] = done.at
-    row[14], row[17] = begun.at, done.at - begun.at
+    row[8:18] = _COMPLETED, None, None, 1, created.at, done.at, begun.at, done.at, None, done.at - begun.at
     if done.name:
-        row[18] = codec.clean(done.name)
-    row[_SEQ], row[_RESULT] = numbers(created.flow_run), done.result
-    return checksums.sealed(row)
+        row[_NAME] = codec.clean(done.name)
+    row[_SEQ:] = numbers(created.flow_run), done.result
+    checksums.sealed(row)
+    alone = row[_LINKS] is None
+    if row.count(None) == len(schema.NULLS) + alone and row[_NAME] is row[_TAGS] is row[_VERSION] is None:
+        sql, said = schema.TASK_INSERT_FEW[alone]
+        return sql, list(compress(row, said))
+    return schema.TASK_INSERT, row
 
 
 def _cache_row(event: TaskState, entry: CacheEntry) -> Row:
@@ -204,22 +213,23 @@ def update_flow(connection: sqlite3.Connection, event: FlowState) -> None:
 
 
 def insert(
-    connection: sqlite3.Connection, table: str, columns: str, width: int, rows: Sequence[Sequence[Any]], tail: str = ""
+    connection: sqlite3.Connection, table: str, columns: str, rows: Sequence[Sequence[Any]], tail: str = ""
 ) -> None:
-    """Insert rows, many to a statement: `executemany` hands the interpreter over once a row, and starves."""
+    """Insert rows, many to a statement: `executemany` hands the interpreter over once a row, and starves.
+
+    A column that is null in all of them is so in the text, see `schema.TASK_INSERT_FEW`.
+    """
     at, left = 0, len(rows)
-    if left in _CHUNKS:  # one statement, as for the end of a single task run
-        values = [value for row in rows for value in row]
-        connection.execute(_insert_sql(table, columns, width, left, tail), values)
-        return
     for size in _CHUNKS:
         while left >= size:
-            values = [value for row in rows[at : at + size] for value in row]
-            connection.execute(_insert_sql(table, columns, width, size, tail), values)
+            chunk = rows[at : at + size]
+            said = tuple([column.count(None) < size for column in zip(*chunk, strict=True)])
+            values = [value for row in chunk for value in compress(row, said)]
+            connection.execute(_insert_sql(table, columns, said, size, tail), values)
             at, left = at + size, left - size
 
 
-@lru_cache(maxsize=64)
-def _insert_sql(table: str, columns: str, width: int, size: int, tail: str) -> str:
-    one = "(" + ",".join("?" * width) + ")"
+@lru_cache(maxsize=256)
+def _insert_sql(table: str, columns: str, said: Sequence[bool], size: int, tail: str) -> str:
+    one = "(" + ",".join(["?" if each else "NULL" for each in said]) + ")"
     return f"INSERT INTO {table}({columns}) VALUES {','.join([one] * size)}{tail}"

@@ -151,6 +151,24 @@ VERSION = len(STEPS)
 TASK_COLUMNS = checksums.TABLES["task_run"] + ", crc"
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
 TASK_INSERT = f"INSERT INTO task_run({TASK_COLUMNS}) VALUES ({','.join('?' * TASK_WIDTH)})"
+
+
+def _without(*nulls: str) -> tuple[str, tuple[bool, ...]]:
+    """The statement, and which columns it has values for."""
+    said = tuple([each not in nulls for each in TASK_COLUMNS.split(", ")])
+    values = ",".join(["?" if each else "NULL" for each in said])
+    return f"INSERT INTO task_run({TASK_COLUMNS}) VALUES ({values})", said
+
+
+NULLS = ("state_name", "message", "scheduled", "name", "tags", "version")
+"""Columns of which most task runs that completed have nothing to say."""
+
+TASK_INSERT_FEW = (_without(*NULLS), _without(*NULLS, "links"))
+"""For a task run of which only these are null, and for one that has no links either.
+
+Python asks each value that is not exactly a number or a text, null above all, what it would rather be: that takes
+several times as long as to hand it over.  So what is null is left out.
+"""
 _CHANGES = {
     "state": "excluded.state",
     "state_name": "excluded.state_name",
@@ -181,13 +199,11 @@ TASK_TO_LOG = (
 )
 """Give a task run whose whole story stands in its own row a row in the log, before that row changes."""
 CACHE_COLUMNS = checksums.TABLES["cache"] + ", crc"
-CACHE_WIDTH = CACHE_COLUMNS.count(",") + 1
 CACHE_UPSERT = (  # for a clock that stands still
     " ON CONFLICT(key, at, flow_run, task_run) DO UPDATE SET attempt = excluded.attempt, task = excluded.task, "
     "expires = excluded.expires, parts = excluded.parts, crc = excluded.crc"
 )
 EVENT_COLUMNS = checksums.TABLES["event"] + ", crc"
-EVENT_WIDTH = EVENT_COLUMNS.count(",") + 1
 FLOW_UPDATE = (
     # The right sides see the row as it was: 2 is RUNNING, and `at` when it began.
     "UPDATE flow_run SET state = ?, state_name = ?, message = ?, at = ?, started = COALESCE(started, ?), ended = ?, "

@@ -71,8 +71,12 @@ class SQLiteStore(Looks):
         self.upkeep = Upkeep(path, self._reading, self._alone, self._vacuum)
         self._no_requests: bytes | None = None
         """What the lock says of requests as long as none is open; null if that is not known."""
-        self._queue: deque[tuple[Event, Done | None]] = deque()
+        self._queue: deque[Event] = deque()
+        self._waiting: dict[int, Done] = {}
+        """Whom to tell what became of an event of the queue, by its `id`."""
         self._wake = threading.Event()
+        self._stirred = False
+        """True while the writer is sure to look: to ask the event for that takes as long as the rest of `append`."""
         self._urgent = threading.Event()
         self._closed = False
         self._writer: threading.Thread | None = None
@@ -147,25 +151,25 @@ class SQLiteStore(Looks):
 
     def append(self, event: Event) -> None:
         """Queue the event; the next commit takes it along, or the writer within 50 ms."""
-        self._queue.append((event, None))
-        if not self._wake.is_set():
+        self._queue.append(event)
+        if not self._stirred:
             self._stir()
 
     def commit(self, event: Event) -> None:
         """Write everything queued and this event, now, in this thread."""
-        self._queue.append((event, None))
-        if self._levels.nobody_waits((event,)):
-            self._stir()
-            return
-        self._must_drain((event,))
+        self.commit_all((event,))
 
     def commit_all(self, events: Sequence[Event]) -> None:
         """Write everything queued and these events, now, in this thread."""
-        self._queue.extend([(event, None) for event in events])
+        self._queue.extend(events)
         if self._levels.nobody_waits(events):
             self._stir()
             return
-        self._must_drain(events)
+        problem = self._drain()
+        if not problem and self._fence.taken and any(self._fence.refuses(each.flow_run) for each in events):
+            problem = TAKEN
+        if problem:
+            raise StoreError(problem)
 
     def commit_soon(self, event: Event, done: Done) -> None:
         """Queue the event and have the writer commit it without lingering."""
@@ -173,7 +177,8 @@ class SQLiteStore(Looks):
             self.append(event)
             done("")
             return
-        self._queue.append((event, done))
+        self._waiting[id(event)] = done  # before the event itself: whoever writes that looks for this
+        self._queue.append(event)
         if not self._urgent.is_set():
             self._start_writer()
             self._urgent.set()
@@ -206,12 +211,14 @@ class SQLiteStore(Looks):
         """In a forked child nothing is written or read any more; what is queued is its parent's."""
         self._closed = True
         self._queue.clear()
+        self._waiting.clear()
         self._file.begin_anew()
         self._lock, self._starting = self._file.lock, threading.Lock()
 
     def _stir(self) -> None:
         """Have the writer look before long."""
         if not self._closed:
+            self._stirred = True
             self._start_writer()
             self._wake.set()
 
@@ -234,16 +241,10 @@ class SQLiteStore(Looks):
             # Cleared before the queue is looked at, so that whatever comes later wakes this thread again.
             self._urgent.clear()
             self._wake.clear()
+            self._stirred = False
             if self._drain() and not self._closed:
                 self._urgent.wait(0.5)  # the store cannot be written now: try again, not at once unless somebody waits
                 self._wake.set()
-
-    def _must_drain(self, events: Sequence[Event]) -> None:
-        problem = self._drain()
-        if not problem and self._fence.taken and any(self._fence.refuses(each.flow_run) for each in events):
-            problem = TAKEN
-        if problem:
-            raise StoreError(problem)
 
     def _drain(self) -> str:
         """Write all that is queued by now; what is wrong with the store, or nothing."""
@@ -263,25 +264,29 @@ class SQLiteStore(Looks):
                 return ""
             problem = ""
             try:
-                events = [event for event, _ in batch]
-                self._file.synced(self._levels.to_sync(events)).keep(events)
+                self._file.keep(batch, self._levels.to_sync(batch))
             except Exception as error:
                 if may_heal(error):
                     problem = self._problem(error)
                     # Nobody waits for these any more, but they are written as soon as it is possible again.
-                    queue.extendleft((event, None) for event, _ in reversed(batch))
-                    while len(queue) > BACKLOG:
-                        queue.popleft()
+                    queue.extendleft(reversed(batch))
+                    batch += [queue.popleft() for _ in range(len(queue) - BACKLOG)]
                 else:  # what is wrong is in the events: trying again would be wrong again, and stop all that follows
                     why = f"{type(error).__name__}: {told(error)}"
                     problem = f"{len(batch)} events could not be written to {self.path}: {why}."
-        for event, done in batch:
+        if self._waiting:
+            self._tell(batch, problem)
+        return problem
+
+    def _tell(self, events: Sequence[Event], problem: str) -> None:
+        """Tell those who asked what became of the events."""
+        for event in events:
+            done = self._waiting.pop(id(event), None)
             if done is not None:
                 try:
                     done(problem or (TAKEN if self._fence.refuses(event.flow_run) else ""))
                 except Exception:  # the writer has to live on: it was ended so once, and every flow run waited for ever
                     _log.exception("What waited for the store to keep %s has failed.", type(event).__name__)
-        return problem
 
     @contextlib.contextmanager
     def _alone(self, synced: bool = False) -> Iterator[sqlite3.Connection]:

@@ -58,6 +58,7 @@ class WriteConnection:
         self.fence = Fence()
         self._path, self._log = path, path.with_name(f"{path.name}-wal")
         gate, self._connection = open_store(path)
+        self._cursor = self._connection.cursor()  # to make one for each transaction is felt
         self._places = places_of(path)
         self._between = False
         """True if the connection was closed to be opened anew, and could not be yet."""
@@ -108,7 +109,9 @@ class WriteConnection:
         return self
 
     def __enter__(self) -> sqlite3.Connection:
-        self._begin("BEGIN IMMEDIATE")
+        sync, guarded = self._to_sync, self._to_guard
+        self._to_sync = self._to_guard = False
+        self._begin("BEGIN IMMEDIATE", (), sync, guarded)
         return self._connection
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -123,26 +126,25 @@ class WriteConnection:
                 self._seqs.clear()  # those given in vain are given again
             self._end()
 
-    def _begin(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """Take the lock, and run the first statement under it."""
+    def _begin(self, sql: str, values: Sequence[Any], sync: bool, guarded: bool) -> None:
+        """Take the lock, and run the first statement under it; see `synced` and `_to_guard`."""
         gate = self._gate
         now = time.monotonic()
-        sync = self._to_sync or (self._unsynced > 0 and now - self._unsynced >= BARRIER)
-        guarded = self._to_guard
-        self._to_sync = self._to_guard = False
+        if self._unsynced and now - self._unsynced >= BARRIER:
+            sync = True
         try:
             gate.acquire()
             try:
                 if now - self._looked >= GLANCE:
                     self._look_at_file()
                     self._looked = now
-                connection = self._connection
                 if sync is not self._synced:
-                    connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
                     self._synced = sync
-                if self.fence.look(connection, gate.claims()) and guarded:
+                claims = gate.read(write_lock.CLAIMS)
+                if claims != self.fence.known and self.fence.look(self._connection, claims) and guarded:
                     raise TakenOver
-                connection.execute(sql, values)
+                self._cursor.execute(sql, values)
             except BaseException:
                 gate.release()
                 raise
@@ -186,6 +188,7 @@ class WriteConnection:
             self._connection.close()
         self._between = True
         self._connection = connect(self._path)
+        self._cursor = self._connection.cursor()
         self._places, self._between = places_of(self._path), False
         self._written, self._synced, self._unsynced = 0, True, 0.0
 
@@ -206,33 +209,30 @@ class WriteConnection:
 
     # Events -----------------------------------------------------------------------------------------------------------
 
-    def keep(self, events: Sequence[Event]) -> None:
+    def keep(self, events: Sequence[Event], synced: bool = False) -> None:
         """Write events and the rows that they fold to, in a transaction of their own; none of runs that were taken
         over, which `fence` tells."""
-        fence, sync = self.fence, self._to_sync
+        fence = self.fence
         if fence.taken:
             events = [event for event in events if not fence.refuses(event.flow_run)]
+        whole = rows.whole_story(events, self._next_seq) if len(events) == 3 else None
         try:
-            self._keep(events)
+            if whole is None:
+                self._to_sync, self._to_guard = synced, True
+                with self:
+                    self.write(events)
+                return
+            try:
+                self._begin(*whole, synced, True)  # a transaction by itself, which saves a tenth of a commit
+            except BaseException:
+                self._seqs.clear()
+                raise
+            try:
+                self._committed()
+            finally:
+                self._end()
         except TakenOver:
-            self.synced(sync).keep(events)
-
-    def _keep(self, events: Sequence[Event]) -> None:
-        row = rows.whole_story(events, self._next_seq) if len(events) == 3 else None
-        self._to_guard = True
-        if row is None:
-            with self:
-                self.write(events)
-            return
-        try:
-            self._begin(schema.TASK_INSERT, row)  # a transaction by itself, which saves a tenth of a commit
-        except BaseException:
-            self._seqs.clear()
-            raise
-        try:
-            self._committed()
-        finally:
-            self._end()
+            self.keep(events, synced)
 
     def write(self, events: Sequence[Event]) -> None:
         """As `keep`, in a transaction that has begun."""
@@ -242,23 +242,21 @@ class WriteConnection:
             connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
         tasks = found.tasks()
         if tasks:
-            rows.insert(connection, "task_run", schema.TASK_COLUMNS, schema.TASK_WIDTH, tasks, schema.TASK_UPSERT)
+            rows.insert(connection, "task_run", schema.TASK_COLUMNS, tasks, schema.TASK_UPSERT)
         for state in found.flows:
             rows.update_flow(connection, state)
             if state.state.is_at_rest():
                 self.disown(state.flow_run)
         log = found.log()
         if log:
-            rows.insert(connection, "event", schema.EVENT_COLUMNS, schema.EVENT_WIDTH, log)
+            rows.insert(connection, "event", schema.EVENT_COLUMNS, log)
         if found.cache:
-            rows.insert(connection, "cache", schema.CACHE_COLUMNS, schema.CACHE_WIDTH, found.cache, schema.CACHE_UPSERT)
+            rows.insert(connection, "cache", schema.CACHE_COLUMNS, found.cache, schema.CACHE_UPSERT)
         if found.artifacts:
             made = list(found.artifacts.values())
-            rows.insert(
-                connection, "artifact", artifact_table.COLUMNS, artifact_table.WIDTH, made, artifact_table.UPSERT
-            )
+            rows.insert(connection, "artifact", artifact_table.COLUMNS, made, artifact_table.UPSERT)
         for batch in found.lines:
-            rows.insert(connection, "log", log_table.COLUMNS, 6, log_table.rows(connection, batch))
+            rows.insert(connection, "log", log_table.COLUMNS, log_table.rows(connection, batch))
 
     def note_claim(self) -> None:
         """A run is claimed in this transaction: those who have had it are to look."""
@@ -266,7 +264,7 @@ class WriteConnection:
 
     def none_claimed(self) -> bool:
         """True if nobody has claimed a run since this connection last wrote; `lock` is not needed for that."""
-        return self.fence.knows(self._gate.claims())
+        return self._gate.read(write_lock.CLAIMS) == self.fence.known
 
     def note_request(self) -> None:
         """A request is kept: those who have runs at work are to look."""
@@ -274,7 +272,7 @@ class WriteConnection:
 
     def requests(self) -> bytes:
         """Another value if a request was put since; `lock` is not needed for that."""
-        return self._gate.requests()
+        return self._gate.read(write_lock.REQUESTS)
 
     def own(self, flow_run: int, owner: str, parent: int = 0) -> None:
         """The run is this process's from now on; `parent` is the run that called it, if it is a subflow."""

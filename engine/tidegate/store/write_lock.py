@@ -25,7 +25,7 @@ PATIENCE = 5.0
 """Seconds to wait for another process that writes."""
 
 _TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
-_CLAIMS, _REQUESTS = 0, 8
+CLAIMS, REQUESTS = 0, 8
 """Where in the file it stands whether a run was claimed, and whether a request was put."""
 
 
@@ -56,31 +56,25 @@ class WriteLock:
         """Let other processes in."""
         fcntl.lockf(self._file, fcntl.LOCK_UN)
 
-    def claims(self) -> bytes:
-        """Tells, to whoever holds the lock, whether a run was claimed since: it is another one then.
+    def read(self, place: int) -> bytes:
+        """Eight bytes at one of the places of the file: others if something of that kind has happened since.
 
-        It stands in the file that is locked: to ask SQLite whether anybody has written costs several times as much.
+        Of `CLAIMS` the one who holds the lock can be sure.  To ask SQLite whether anybody has written costs several
+        times as much.
         """
-        return self._read(_CLAIMS)
-
-    def note_claim(self) -> None:
-        """A run is being claimed; to be called under the lock."""
-        number = int.from_bytes(self.claims(), "little") + 1
-        self._write(_CLAIMS, number.to_bytes(8, "little"))
-
-    def requests(self) -> bytes:
-        """Tells whether a request was put since; nobody needs to hold the lock for that."""
-        return self._read(_REQUESTS)
-
-    def note_request(self) -> None:
-        """A request has been put, and is kept."""
-        self._write(_REQUESTS, os.urandom(8))  # and not one more than before, which two at once might both write
-
-    def _read(self, place: int) -> bytes:
         try:
             return os.pread(self._file, 8, place)
         except OSError as error:
             raise sqlite3.OperationalError(f"its lock cannot be read ({error.strerror})") from error
+
+    def note_claim(self) -> None:
+        """A run is being claimed; to be called under the lock."""
+        number = int.from_bytes(self.read(CLAIMS), "little") + 1
+        self._write(CLAIMS, number.to_bytes(8, "little"))
+
+    def note_request(self) -> None:
+        """A request has been put, and is kept."""
+        self._write(REQUESTS, os.urandom(8))  # and not one more than before, which two at once might both write
 
     def _write(self, place: int, data: bytes) -> None:
         try:
@@ -135,16 +129,12 @@ class ClosedLock:
         """Raises `sqlite3.ProgrammingError`."""
         raise sqlite3.ProgrammingError(self._why)
 
-    def claims(self) -> bytes:
-        """Nothing was claimed."""
+    def read(self, place: int) -> bytes:
+        """Nothing has happened."""
         return b""
 
     def note_claim(self) -> None:
         """Nothing is claimed here."""
-
-    def requests(self) -> bytes:
-        """Nothing was asked."""
-        return b""
 
     def note_request(self) -> None:
         """Nothing is asked here."""
