@@ -59,8 +59,9 @@ class Identities:
         key = self._key(scope, given)
         with self._lock:
             # Where the inputs cannot be told, the place among the calls of the task is all there is to go by.
-            nth = self._calls[key or scope]
-            self._calls[key or scope] = nth + 1
+            place = key or scope
+            nth = self._calls[place]
+            self._calls[place] = nth + 1
         return Identity(key, nth)
 
     def _key(self, scope: str, given: Sequence[tuple[str, Any]]) -> str:

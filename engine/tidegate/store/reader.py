@@ -65,7 +65,7 @@ def subflow_runs(connection: sqlite3.Connection, flow_run: int, task_run: int) -
 
 def task_runs(connection: sqlite3.Connection, number: int) -> list[TaskRow]:
     """By number."""
-    rows = connection.execute(f"{_TASK_RUNS} WHERE flow_run = ? ORDER BY number", (number,))
+    rows = connection.execute(f"{_TASK_RUNS} WHERE {schema.TASK_OF} ORDER BY id", (number,))
     return [_task_row(row) for row in rows]
 
 
@@ -77,7 +77,7 @@ def task_run(connection: sqlite3.Connection, flow_run: int, number: int) -> Task
 
 def _one_task_run(connection: sqlite3.Connection, flow_run: int, number: int) -> sqlite3.Row | None:
     found: sqlite3.Row | None = connection.execute(
-        f"{_TASK_RUNS} WHERE flow_run = ? AND number = ?", (flow_run, number)
+        f"{_TASK_RUNS} WHERE id = ?", (schema.task_id(flow_run, number),)
     ).fetchone()
     return found
 
@@ -128,7 +128,7 @@ def _needs_row(kind: int) -> bool:
 
 def _whole(connection: sqlite3.Connection, number: int, after: int) -> Iterator[_Entry]:
     """The task runs whose whole story stands in their own row."""
-    sql = "SELECT number, seq FROM task_run WHERE flow_run = ? AND seq > ? ORDER BY seq"
+    sql = f"SELECT number, seq FROM task_run WHERE {schema.TASK_OF} AND seq > ?2 ORDER BY seq"
     for task_run, seq in connection.execute(sql, (number, after)):
         row = _one_task_run(connection, number, task_run)  # one by one: sorted with their results they take much room
         if row is None or row["seq"] != seq or not checksums.fits(row):  # it may be another's number that is damaged
@@ -151,7 +151,7 @@ def cached(connection: sqlite3.Connection, key: str, now: float) -> CacheHit | N
     # By attempt and state: a run that was begun again has the result of another key since, or none, or what it raised.
     found = connection.execute(
         f"SELECT {', '.join('c.' + each for each in schema.CACHE_COLUMNS.split(', '))} FROM cache c "
-        "JOIN task_run t ON t.flow_run = c.flow_run AND t.number = c.task_run "
+        "JOIN task_run t ON t.id = c.flow_run << 32 | c.task_run "
         "WHERE t.attempts = c.attempt AND t.state = ? AND t.result IS NOT NULL "
         "AND c.key = ? AND (c.expires IS NULL OR c.expires > ?) "
         "ORDER BY c.at DESC, c.flow_run DESC, c.task_run DESC",
@@ -159,8 +159,7 @@ def cached(connection: sqlite3.Connection, key: str, now: float) -> CacheHit | N
     )
     for entry in found:
         _, _, flow_run, task_run, _, task, expires, parts, _ = entry
-        sql = f"{_TASK_RUNS} WHERE flow_run = ? AND number = ?"
-        row = connection.execute(sql, (flow_run, task_run)).fetchone()
+        row = connection.execute(f"{_TASK_RUNS} WHERE id = ?", (schema.task_id(flow_run, task_run),)).fetchone()
         if row is not None and checksums.fits(entry) and checksums.fits(row):
             return CacheHit(flow_run, task_run, row[-2], CacheEntry(key, task, expires, _parts(parts)))
     return None

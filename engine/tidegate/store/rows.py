@@ -64,7 +64,8 @@ class Rows:
 
         New ones have their checksum; what becomes of the others is put together by SQLite.
         """
-        return [row if len(row) == schema.TASK_WIDTH else checksums.sealed(row) for row in self._tasks.values()]
+        sums = [row if len(row) == schema.TASK_WIDTH else checksums.sealed(row) for row in self._tasks.values()]
+        return [[schema.task_id(row[0], row[1]), *row] for row in sums]
 
     def log(self) -> list[Row]:
         """Rows of the event log, with their checksums; to be asked once."""
@@ -100,7 +101,7 @@ class Rows:
 
 
 _UNKNOWN = (None, 0, None, None, 0, 0.0, 0.0, None, None, None, 0.0, *[None] * 9)
-_LINKS, _NAME, _TAGS, _VERSION, _SEQ, _RESULT = 7, 18, 19, 23, 24, 25
+_NAME, _SEQ, _RESULT = 18, 24, 25
 """Their places in a row."""
 
 
@@ -150,24 +151,26 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> tuple
     created, begun, done = events
     if type(created) is not TaskCreated or type(begun) is not TaskState or type(done) is not TaskState:
         return None
+    flow_run, number = created.flow_run, created.task_run
     first, last = begun.state, done.state
-    if not (
-        created.task_run == begun.task_run == done.task_run
-        and created.flow_run == begun.flow_run == done.flow_run
-        and (first.type is RUNNING and first.name == "Running" and not first.message)
-        and (last.type is COMPLETED and last.name == "Completed" and not last.message)
-        and done.attempt == 1
-        and done.cache is None
+    if (
+        (begun.task_run != number or begun.flow_run != flow_run or done.task_run != number or done.flow_run != flow_run)
+        or (first.type is not RUNNING or first.name != "Running" or first.message)
+        or (last.type is not COMPLETED or last.name != "Completed" or last.message)
+        or (done.attempt != 1 or done.cache is not None)
     ):
         return None
     row = _new_row(created)
-    row[8:18] = _COMPLETED, None, None, 1, created.at, done.at, begun.at, done.at, None, done.at - begun.at
+    ended = done.at
+    row[8:18] = _COMPLETED, None, None, 1, created.at, ended, begun.at, ended, None, ended - begun.at
+    row[_SEQ:] = numbers(flow_run), done.result
+    usual = not (done.name or created.tags or created.version)
     if done.name:
         row[_NAME] = codec.clean(done.name)
-    row[_SEQ:] = numbers(created.flow_run), done.result
     checksums.sealed(row)
-    alone = row[_LINKS] is None
-    if row.count(None) == len(schema.NULLS) + alone and row[_NAME] is row[_TAGS] is row[_VERSION] is None:
+    row.insert(0, flow_run << 32 | number)  # as `schema.task_id` has it
+    alone = not created.links
+    if usual and row.count(None) == len(schema.NULLS) + alone:
         sql, said = schema.TASK_INSERT_FEW[alone]
         return sql, list(compress(row, said))
     return schema.TASK_INSERT, row

@@ -186,7 +186,7 @@ def _copied(source: sqlite3.Connection, target: sqlite3.Connection, damaged: Pat
     numbers = [row[0] for row in runs.take(runs.rows(""))]
     for name in _OF_RUNS:
         for number in numbers:
-            tables[name].take(tables[name].rows("WHERE flow_run = ?", number))
+            tables[name].take(tables[name].rows(f"WHERE {tables[name].of_run}", number))
     known = set(numbers)
     for table in [tables[name] for name in _BY_RUN if tables[name].columns]:
         of_run = table.columns.index("flow_run")
@@ -205,6 +205,10 @@ class _Table:
         self.columns = [column[1] for column in found]
         self._place = [column[1] for column in found if column[5]]
         """The columns of the primary key."""
+        self.of_run = schema.TASK_OF if "id" in self._place else "flow_run = ?1"
+        """The condition for the rows of a flow run."""
+        self._unsummed = int("id" in self._place)
+        """How many columns at the front the checksum leaves out: the one that says what two others say."""
         self.kept = self.dropped = 0
 
     def take(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
@@ -250,7 +254,7 @@ class _Table:
         found = f"{where} AND" if where else "WHERE"
         for number in range(last[at] + 1, min(first[at], last[at] + MANY)):
             try:
-                yield from self._sound(f"{found} {self._place[-1]} = ?", (*values, number), "")
+                yield from self._sound(f"{found} {self._place[-1]} = ?{len(values) + 1}", (*values, number), "")
             except SQL_ERRORS:
                 continue
 
@@ -259,7 +263,7 @@ class _Table:
         by = ", ".join(f"{column}{order}" for column in self._place)
         sql = f"SELECT {', '.join(self.columns)} FROM {self._name} NOT INDEXED {where} ORDER BY {by}"
         for row in self._source.execute(sql, values):
-            if "crc" not in self.columns or checksums.fits(row):
+            if "crc" not in self.columns or checksums.fits(row[self._unsummed :]):
                 yield tuple(row)
             else:
                 self.dropped += 1

@@ -137,11 +137,54 @@ CREATE TABLE work_queue(
 ) STRICT, WITHOUT ROWID;
 """
 
+# A row that is added at the end of a table WITHOUT ROWID splits the last page in halves, each few task runs, and writes
+# its neighbours anew; one with the highest rowid goes on to a new page.  So the two numbers are one here.
+_TASK_RUNS_IN_ORDER = """
+CREATE TABLE task_run_in_order(
+    id INTEGER PRIMARY KEY,
+    flow_run INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    site INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    parent INTEGER NOT NULL,
+    subflow INTEGER NOT NULL,
+    links TEXT,
+    state INTEGER NOT NULL,
+    state_name TEXT,
+    message TEXT,
+    attempts INTEGER NOT NULL,
+    created REAL NOT NULL,
+    at REAL NOT NULL,
+    started REAL,
+    ended REAL,
+    scheduled REAL,
+    ran REAL NOT NULL,
+    name TEXT,
+    tags TEXT,
+    key TEXT,
+    nth INTEGER,
+    source TEXT,
+    version TEXT,
+    seq INTEGER,
+    result BLOB,
+    crc INTEGER
+) STRICT;
+INSERT INTO task_run_in_order
+    SELECT flow_run << 32 | number, flow_run, number, task, site, place, parent, subflow, links, state, state_name,
+        message, attempts, created, at, started, ended, scheduled, ran, name, tags, key, nth, source, version, seq,
+        result, crc
+    FROM task_run ORDER BY flow_run, number;
+DROP TABLE task_run;
+ALTER TABLE task_run_in_order RENAME TO task_run;
+"""
+
 STEPS = (
     _RUNS_AND_EVENTS,
     _RESULTS + log_table.TABLE + _TARGETS + request_table.TABLE + slot_table.TABLES + artifact_table.TABLE,
     _DURABILITY + checksums.COLUMNS,
     _DEPLOYMENTS,
+    _TASK_RUNS_IN_ORDER,
 )
 """What makes a store of version n one of version n + 1; a new file takes all of them.  Only ever append."""
 
@@ -150,14 +193,23 @@ VERSION = len(STEPS)
 
 TASK_COLUMNS = checksums.TABLES["task_run"] + ", crc"
 TASK_WIDTH = TASK_COLUMNS.count(",") + 1
-TASK_INSERT = f"INSERT INTO task_run({TASK_COLUMNS}) VALUES ({','.join('?' * TASK_WIDTH)})"
+TASK_ROW = f"id, {TASK_COLUMNS}"
+"""What is inserted; `id` is made of the numbers of the flow run and the task run, see `task_id`."""
+TASK_OF = "id BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff"
+"""The condition for the task runs of a flow run, which is the first parameter; by `flow_run` all would be looked at."""
+TASK_INSERT = f"INSERT INTO task_run({TASK_ROW}) VALUES (?,{','.join('?' * TASK_WIDTH)})"
+
+
+def task_id(flow_run: int, number: int) -> int:
+    """Where the row of a task run stands in the table."""
+    return flow_run << 32 | number
 
 
 def _without(*nulls: str) -> tuple[str, tuple[bool, ...]]:
     """The statement, and which columns it has values for."""
-    said = tuple([each not in nulls for each in TASK_COLUMNS.split(", ")])
+    said = tuple([each not in nulls for each in TASK_ROW.split(", ")])
     values = ",".join(["?" if each else "NULL" for each in said])
-    return f"INSERT INTO task_run({TASK_COLUMNS}) VALUES ({values})", said
+    return f"INSERT INTO task_run({TASK_ROW}) VALUES ({values})", said
 
 
 NULLS = ("state_name", "message", "scheduled", "name", "tags", "version")
@@ -189,13 +241,13 @@ _CHANGES = {
 A run that is found dead ends by the clock of another process, which may be behind."""
 
 TASK_UPSERT = (
-    " ON CONFLICT(flow_run, number) DO UPDATE SET "
+    " ON CONFLICT(id) DO UPDATE SET "
     + ", ".join(f"{column} = {value}" for column, value in _CHANGES.items())
     + f", crc = row_crc({', '.join(_CHANGES.get(each, each) for each in checksums.TABLES['task_run'].split(', '))})"
 )
 TASK_TO_LOG = (
     "INSERT INTO event SELECT flow_run, seq, number, ?1, ended, NULL, row_crc(flow_run, seq, number, ?1, ended, NULL) "
-    "FROM task_run WHERE flow_run = ?2 AND number = ?3 AND seq IS NOT NULL"
+    "FROM task_run WHERE id = ?2 AND seq IS NOT NULL"
 )
 """Give a task run whose whole story stands in its own row a row in the log, before that row changes."""
 CACHE_COLUMNS = checksums.TABLES["cache"] + ", crc"

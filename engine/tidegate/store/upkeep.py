@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..model.states import TERMINAL
-from . import checksums, codec
+from . import checksums, codec, schema
 from .sql_errors import SQL_ERRORS
 
 _FINAL = ", ".join(str(codec.CODES[each]) for each in sorted(TERMINAL, key=lambda each: each.value))
@@ -173,9 +173,14 @@ class Upkeep:
             if present != len(run.members) or grown:
                 return False
             for table in _OF_RUNS:
-                connection.execute(f"DELETE FROM {table} WHERE flow_run IN ({marks})", run.members)
+                for member in run.members:
+                    connection.execute(f"DELETE FROM {table} WHERE {_of_run(table)}", (member,))
             connection.execute(f"DELETE FROM flow_run WHERE number IN ({marks})", run.members)
         return True
+
+
+def _of_run(table: str) -> str:
+    return schema.TASK_OF if table == "task_run" else "flow_run = ?1"
 
 
 def _wrong_rows(connection: sqlite3.Connection, table: str) -> Iterator[str]:
@@ -198,7 +203,7 @@ def _ended(connection: sqlite3.Connection, rows: list[sqlite3.Row]) -> EndedRun:
         size += 400 + len(row["parameters"]) + len(row["result"] or b"") + len(row["body"] or "")
         for table, parts in _OF_RUNS.items():
             each = " + ".join(f"COALESCE({part}, 0)" for part in parts.split(", "))
-            size += _number(connection, f"SELECT COALESCE(sum({each}), 0) FROM {table} WHERE flow_run = ?", row[0])
+            size += _number(connection, f"SELECT COALESCE(sum({each}), 0) FROM {table} WHERE {_of_run(table)}", row[0])
     root = rows[0]
     ended = max(row["ended"] for row in rows)
     return EndedRun(root["number"], root["flow"], root["name"], ended, tuple(row["number"] for row in rows), size)

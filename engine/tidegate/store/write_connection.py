@@ -239,10 +239,10 @@ class WriteConnection:
         connection = self._connection
         found = rows.Rows(events, self._next_seq)
         for key in found.again:
-            connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, *key))
+            connection.execute(schema.TASK_TO_LOG, (codec.WHOLE, schema.task_id(*key)))
         tasks = found.tasks()
         if tasks:
-            rows.insert(connection, "task_run", schema.TASK_COLUMNS, tasks, schema.TASK_UPSERT)
+            rows.insert(connection, "task_run", schema.TASK_ROW, tasks, schema.TASK_UPSERT)
         for state in found.flows:
             rows.update_flow(connection, state)
             if state.state.is_at_rest():
@@ -291,7 +291,7 @@ class WriteConnection:
         if seqs is None:
             sql = (
                 "SELECT MAX(COALESCE((SELECT MAX(seq) FROM event WHERE flow_run = ?1), 0), "
-                "COALESCE((SELECT MAX(seq) FROM task_run WHERE flow_run = ?1), 0))"
+                f"COALESCE((SELECT MAX(seq) FROM task_run WHERE {schema.TASK_OF}), 0))"
             )
             (last,) = self._connection.execute(sql, (flow_run,)).fetchone()
             seqs = self._seqs[flow_run] = count(last + 1)
