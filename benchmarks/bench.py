@@ -187,7 +187,7 @@ def graphs() -> list[Row]:
 
 def processes(folder: Path) -> list[Row | Size]:
     """Starting, and what stays."""
-    importing, standard = rounds(work.import_seconds, limits.standard_imports)
+    importing, standard = rounds(work.import_seconds, limits.standard_imports, times=3 * ROUNDS)
     firsts = [work.first_flow(folder / "first") for _ in range(ROUNDS)]
     memory, disk = work.kept(folder, 10_000)
     return [

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from .digests import digest, source_digest, source_parts
 from .errors import UsageError
+from .model.record import record
 
 Parts: TypeAlias = Mapping[str, str]
 """What must be the same, each by a name such as ``"input airport"`` with the digest of its content."""
@@ -34,7 +35,7 @@ class CacheContext:
     task: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheKey:
     """Equal keys stand for equal results; the parts tell what makes two keys differ."""
 
@@ -75,7 +76,7 @@ class CachePolicy:
         raise UsageError(f"{self!r} has no inputs to leave {name!r} out of; write INPUTS - {name!r}.")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Inputs(CachePolicy):
     without: frozenset[str] = frozenset()
 
@@ -91,7 +92,7 @@ class _Inputs(CachePolicy):
         return " - ".join(["INPUTS", *map(repr, sorted(self.without))])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _TaskSource(CachePolicy):
     def parts(self, context: CacheContext) -> Parts:
         return source_parts(context.fn)
@@ -100,7 +101,7 @@ class _TaskSource(CachePolicy):
         return "TASK_SOURCE"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _RunId(CachePolicy):
     def parts(self, context: CacheContext) -> Parts | None:
         return _digests("", [("flow run", context.flow_run)]) if context.flow_run else None
@@ -109,7 +110,7 @@ class _RunId(CachePolicy):
         return "RUN_ID"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _FlowParameters(CachePolicy):
     def parts(self, context: CacheContext) -> Parts | None:
         return _digests("flow parameter", context.parameters.items()) if context.flow_run else None
@@ -118,7 +119,7 @@ class _FlowParameters(CachePolicy):
         return "FLOW_PARAMETERS"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _NoCache(CachePolicy):
     def parts(self, context: CacheContext) -> None:
         return None
@@ -159,7 +160,7 @@ class CacheKeyFnPolicy(CachePolicy):
         return {"key of cache_key_fn": digest(text) or ""}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Sum(CachePolicy):
     policies: tuple[CachePolicy, ...]
 

@@ -214,7 +214,7 @@ class InterruptGuard:
     def close(self) -> bool:
         """From here on, the engine: an interrupt is kept.  Says whether the guard was open before.
 
-        To be called on the main thread, while it hears.
+        To be called on the main thread.
         """
         before = self.is_open
         self.is_open = False

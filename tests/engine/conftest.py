@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.flows import Feed, Start, Started, engine_over
+from support.ray_instance import nothing_left_of_ray
 from tidegate import logs, run_logs
 from tidegate.engine import Engine
 from tidegate.ports import EventStore
@@ -22,11 +22,10 @@ BOTH = ("memory", "sqlite")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def print_of_python() -> Iterator[None]:
-    """Ray puts a `print` of its own in the place of Python's, and leaves it there."""
-    before = builtins.print
-    yield
-    builtins.print = before
+def modules_by_themselves() -> Iterator[None]:
+    """No module finds what another one has left."""
+    with nothing_left_of_ray():
+        yield
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import gc
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +15,20 @@ import pytest
 
 SMALL: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 80_000_000, "log_to_driver": False}
 TRIES = 3
+
+
+@contextmanager
+def nothing_left_of_ray() -> Iterator[None]:
+    """What is inside may use Ray, which then leaves a `print` of its own in the place of Python's, and its processes
+    to the collector: that warns of each in the middle of whatever test it is at work in."""
+    before = builtins.print
+    yield
+    builtins.print = before
+    if "ray" in sys.modules:
+        found = [each for each in gc.get_objects() if issubclass(type(each), subprocess.Popen)]
+        for process in found:
+            if "ray" in str(process.args):
+                process.wait(timeout=30)
 
 
 @contextmanager
