@@ -137,6 +137,7 @@ export class Header {
     const { connection, shown } = this.#store;
     const can: readonly Verb[] = connection === "live" ? (shown?.run.can ?? []) : [];
     if (!can.includes("cancel")) this.#stopConfirming();
+    const { activeElement: focused } = this.element.getRootNode() as ShadowRoot;
     for (const verb of Object.keys(LABELS) as Verb[]) {
       const made = this.#buttons.get(verb) ?? (can.includes(verb) ? this.#makeButton(verb) : null);
       if (!made) continue;
@@ -151,6 +152,12 @@ export class Header {
       });
       show(made, can.includes(verb));
       made.style.order = String(can.indexOf(verb));
+    }
+    // The focus goes over to what has come in its place; else it is lost, and the next click pays for the notebook
+    // finding it again, which takes longer than all the rest of a click.
+    const first = can[0];
+    if (focused?.matches(".buttons [hidden]") && first !== "cancel") {
+      this.#buttons.get(first!)?.focus({ preventScroll: true });
     }
   }
 

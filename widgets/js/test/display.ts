@@ -18,6 +18,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  (el.shadowRoot?.activeElement as HTMLElement | null)?.blur(); // jsdom would look for the focus in what is gone
   for (const cleanup of cleanups.reverse()) cleanup();
   document.body.replaceChildren();
   vi.useRealTimers();

@@ -2,7 +2,7 @@ import { expect, test, vi } from "vitest";
 
 import widget from "../src/index";
 import type { Detail } from "../src/protocol";
-import { all, cleanups, delta, el, frame, key, live, model, one, shownText, start } from "./display";
+import { all, cleanups, delta, el, focused, frame, key, live, model, one, shownText, start } from "./display";
 import { DONE, FAILED, PAUSED, WAITING, counts, edge, group, node, run, view } from "./fakes";
 
 const HOSTILE = `<img src=x onerror="alert(1)"><script>alert(2)</script>&amp;`;
@@ -61,6 +61,28 @@ test("the buttons are those of run.can, and keep their element", () => {
   expect(one("[data-verb=cancel]")).toBe(cancel);
   delta([], { can: [], state: DONE, running: false });
   expect(shownText("header .buttons button")).toEqual([]);
+});
+
+test("the focus stays where one has pressed, on what has come in its place", () => {
+  live(view(1, [node(1)]));
+  one("[data-verb=pause]").focus();
+  delta([], { can: ["resume", "cancel"], state: PAUSED });
+  expect(focused()).toBe(one("[data-verb=resume]"));
+  delta([], { can: ["pause", "cancel"] });
+  expect(focused()).toBe(one("[data-verb=pause]"));
+  delta([], { can: ["cancel"] });
+  expect(focused()).not.toBe(one("[data-verb=cancel]"));
+});
+
+test("the focus of somebody else is left alone", () => {
+  live(view(1, [node(1)]));
+  one("[data-verb=cancel]").focus();
+  delta([], { can: ["resume", "cancel"], state: PAUSED });
+  expect(focused()).toBe(one("[data-verb=cancel]"));
+  const tab = all("[role=tab]")[0]!;
+  tab.focus();
+  delta([], { can: ["pause", "cancel"] });
+  expect(focused()).toBe(tab);
 });
 
 test("a pressed button says that it is pending until it is answered", () => {
