@@ -90,6 +90,7 @@ def test_pause_and_resume_are_heard_while_the_cell_runs(page: Page, request: pyt
         part(page, kind, "[data-verb=pause]").click()
         page.wait_text("Paused by you at", cell=cell)
         expect(page.cell(cell).locator(".panel")).to_contain_text("No new task run starts.")
+        expect(part(page, kind, "[data-verb=resume]")).to_be_focused()
         shoot(page, request, f"buttons-paused-{kind}")
         part(page, kind, "[data-verb=resume]").click()
         expect(part(page, kind, "[data-verb=pause]")).to_be_visible()

@@ -88,6 +88,11 @@ export function show(element: HTMLElement, shown: boolean): void {
   if (element.hidden === shown) element.hidden = !shown;
 }
 
+/** True for who has asked that nothing moves by itself. */
+export function isMotionReduced(): boolean {
+  return !!window.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
+}
+
 /** Puts `children` first in `parent`, in that order; those that stand right are not touched, and keep the focus. */
 export function arrange(parent: Element, children: Element[]): void {
   children.forEach((child, place) => {

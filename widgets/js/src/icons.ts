@@ -3,7 +3,7 @@
  * `tidegate_widgets/palette.py` holds the same shapes for the static picture, and a test compares the two.
  */
 
-import { button, svg } from "./dom";
+import { button, isMotionReduced, set, svg } from "./dom";
 import type { Counts, StateView } from "./protocol";
 
 /** `fill` and `line` are in the state's colour, `faint` is a pale line, `cut` is drawn in the background's. */
@@ -85,6 +85,18 @@ export function icon(name: IconName, family = ""): SVGSVGElement {
 /** A button with nothing but an icon; `label` says what it does. */
 export function iconButton(name: IconName, label: string, press: () => void, kind: string | null = null): HTMLButtonElement {
   return button({ "aria-label": label, title: label, class: kind }, press, icon(name));
+}
+
+let turned = 0;
+
+/**
+ * Turns the rings of what is at work a bit further.  No animation of CSS: for that the browser draws sixty times a
+ * second, as long as the run takes, which without a graphics card is an eighth of a core.
+ */
+export function turnRings(root: ParentNode): void {
+  if (document.hidden || isMotionReduced()) return;
+  turned += 45;
+  for (const ring of root.querySelectorAll(".arc")) set(ring, { transform: `rotate(${turned % 360} 8 8)` });
 }
 
 /** Redraws `element` only when it shows something else: the turning ring must not jump. */

@@ -1,6 +1,6 @@
 /** A run that has ended, looked at again: a slider over its time, and a button that lets it go by. */
 
-import { button, html, listen, set, setText, show } from "./dom";
+import { button, html, isMotionReduced, listen, set, setText, show } from "./dom";
 import { icon, setIcon } from "./icons";
 import type { Store } from "./store";
 import { duration } from "./text";
@@ -68,7 +68,7 @@ export class Playback {
     if (this.#playing) this.#stop();
     else {
       if (Number(this.#slider.value) === STEPS) this.#slider.value = "0";
-      const step = window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ? JUMP : 1;
+      const step = isMotionReduced() ? JUMP : 1;
       this.#playing = setInterval(() => {
         this.#slider.value = `${Number(this.#slider.value) + step}`;
         if (Number(this.#slider.value) === STEPS) this.#stop();

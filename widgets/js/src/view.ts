@@ -8,6 +8,7 @@ import { Filter } from "./filter";
 import { QuestionForm } from "./form";
 import { Graph } from "./graph";
 import { Header } from "./header";
+import { turnRings } from "./icons";
 import { Inspector } from "./inspector";
 import { keyTable } from "./keys";
 import { List } from "./list";
@@ -23,6 +24,7 @@ import { MODES, Toolbar } from "./toolbar";
 import type { Mode } from "./toolbar";
 
 const TICK = 1000;
+const TURN = 160;
 const STATUS: Record<Connection, readonly [text: string, dot: string]> = {
   connecting: ["Connecting…", "gone"],
   live: ["Live", "done"],
@@ -119,8 +121,10 @@ export class RunGraph {
     const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
     root.replaceChildren(html("style", {}, styles), html("div", "frame", this.#panel));
     const ticker = setInterval(() => this.#header.tick(), TICK);
+    const turner = setInterval(() => store.shown?.run.running && turnRings(root), TURN);
     this.#cleanups.push(
       () => clearInterval(ticker),
+      () => clearInterval(turner),
       store.subscribe(() => this.#schedule()),
       watchTheme(element, (dark) => set(this.#panel, { "data-theme": dark ? "dark" : "light" })),
       () => root.replaceChildren(),
