@@ -68,7 +68,7 @@ def one_by_one(events: Sequence[Event]) -> GraphModel:
             model.apply([event])
         elif (node := model.node_of(event.task_run)) is not None:
             model._task_state(node, event)
-            model._changed(node, event.state, 0, 0)
+            model._changed(node, event.state, 0, 0, 0.0)
     return model
 
 

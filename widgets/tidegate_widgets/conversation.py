@@ -164,8 +164,9 @@ class Conversation:
     def news(self, events: Sequence[Event]) -> None:
         """Take in what has happened, and tell the pages what has changed by it."""
         number = self.model.created.flow_run if self.model.created else 0
-        inner = [each for each in events if each.flow_run != number and type(each) in TASK_RUNS]
-        if inner:
+        inner: list[Event] = []
+        if self.subflows.were_open:
+            inner = [each for each in events if each.flow_run != number and type(each) in TASK_RUNS]
             events = [each for each in events if each.flow_run == number or type(each) not in TASK_RUNS]
         self.model.apply(events)
         self.subflows.take(inner)

@@ -59,6 +59,8 @@ class Follower:
         self._next = 0.0
         """When, by the loop's clock, the next drawing is due at the earliest."""
         self._ended = self._unsaved = False
+        self._other: deque[Event] = deque()
+        """What has come that is not of a task run, and perhaps says that the run is over."""
         self._context = context
         self._flow_run = flow_run
         self._end = engine.subscribe(flow_run, self._note, subflows=True)
@@ -76,6 +78,8 @@ class Follower:
 
     def _note(self, events: Sequence[Event]) -> None:
         self._news.extend(events)
+        if type(events[-1]) not in TASK_RUNS:  # several come at once only of task runs
+            self._other.append(events[-1])
         if self._asleep:
             self._asleep = False
             self._loop.call_soon_threadsafe(self._wake)
@@ -102,19 +106,18 @@ class Follower:
                     # A message that could not be sent must not end the graph; the page asks again when one is missing.
                     log.warning("The run graph could not be updated.", exc_info=True)
             self._next = begun + min(max(INTERVAL, (thread_time() - worked) / SHARE), LONGEST)
-            if self._is_over(news):
+            if self._is_over():
                 self._end()
                 return
             self._asleep = True
             # What came before the line above was noted by one who saw us awake, and woke nobody.
-            if not self._news or not self._claim():
+            if not (self._news or self._other) or not self._claim():
                 return
 
-    def _is_over(self, news: Sequence[Event]) -> bool:
+    def _is_over(self) -> bool:
         """True if nothing more is to come: the run has ended, and is saved."""
-        if TASK_RUNS.issuperset(map(type, news)):
-            return self._ended and not self._unsaved
-        for event in news:
+        while self._other:
+            event = self._other.popleft()
             if isinstance(event, SavingChanged):
                 self._unsaved = bool(event.problem)
             elif isinstance(event, FlowState) and event.flow_run == self._flow_run:

@@ -24,7 +24,7 @@ from tidegate.model.events import (
     TaskCreated,
     TaskState,
 )
-from tidegate.model.states import TERMINAL, State, StateType
+from tidegate.model.states import COMPLETED, RUNNING, TERMINAL, State, StateType
 
 from .artifacts import Artifacts
 from .node import PENDING, Member, Node
@@ -294,10 +294,10 @@ class GraphModel:
         return 0 if node is None else node.site
 
     def _task_states(self, events: Iterator[TaskState]) -> None:
-        # What is looked up once here is paid for by each of ten thousand task runs otherwise; so is what is counted.
+        # What is looked up once here is paid for by each of ten thousand task runs otherwise; so is what is summed.
         nodes, letters, attempts, since, until = self._nodes, self._letters, self._attempts, self._since, self._until
         total, last, state = self.total, None, PENDING
-        begun = done = 0
+        begun, done, seconds = 0, 0, 0.0
         plain = not self._odd
         for event in events:
             number = event.task_run
@@ -306,16 +306,16 @@ class GraphModel:
                 continue  # what the record has of it is damaged
             if node is not last:
                 if last is not None:
-                    self._changed(last, state, begun, done)
-                last, begun, done = node, 0, 0
+                    self._changed(last, state, begun, done, seconds)
+                last, begun, done, seconds = node, 0, 0, 0.0
             state = event.state
             kind, before = state.type, letters[number]
-            if before == "r" and kind is StateType.COMPLETED and plain:
+            if before == "r" and kind is COMPLETED and plain:
                 letters[number] = "d"
                 until[number] = at = event.at
-                node.seconds += at - since[number]
+                seconds += at - since[number]
                 done += 1
-            elif before == "w" and kind is StateType.RUNNING and plain and event.attempt == 1 and not event.source:
+            elif before == "w" and kind is RUNNING and plain and event.attempt == 1 and not event.source:
                 letters[number] = "r"
                 since[number] = at = event.at
                 attempts[number] = 1
@@ -326,10 +326,11 @@ class GraphModel:
                 self._task_state(node, event)
                 plain = not self._odd
         if last is not None:
-            self._changed(last, state, begun, done)
+            self._changed(last, state, begun, done, seconds)
 
-    def _changed(self, node: Node, state: State, begun: int, done: int) -> None:
-        """A node has got states, of which that is the last: so many of its task runs began, and so many completed."""
+    def _changed(self, node: Node, state: State, begun: int, done: int, seconds: float) -> None:
+        """A node has got states, of which that is the last: how many task runs began and completed, and took in all."""
+        node.seconds += seconds
         counts = node.counts
         counts["w"] -= begun
         counts["r"] += begun - done

@@ -45,6 +45,8 @@ class Subflows:
         self._boxes = boxes
         self._store = store
         self._soon, self._drawn, self._tell = soon, drawn, tell
+        self.were_open = False
+        """True once there was one whose task runs are heard of, and perhaps still come though it is closed."""
         self._follower: Follows | None = None
         self._ends: dict[int, Callable[[], None]] = {}
         """What ends the following, of each flow run that is open."""
@@ -93,7 +95,7 @@ class Subflows:
             self._boxes.levels.pop(run * RUN_STEP, None)
 
     def _begin(self, run: int) -> None:
-        follower = self._follower
+        follower, self.were_open = self._follower, True
         early = self._early[run] = list[Event]()
         # Followed first and read then: what happens in between comes twice, and is known by it.
         self._ends[run] = _nothing if follower is None else follower.also(run)
