@@ -22,14 +22,16 @@ def sqlite_commits(folder: Path, n: int) -> float:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.executescript("".join(schema.STEPS))
-    row = f"INSERT INTO task_run({schema.TASK_COLUMNS}) VALUES ({','.join('?' * schema.TASK_WIDTH)})"
+    row = schema.TASK_INSERT
     events = f"INSERT INTO event({checksums.TABLES['event']}) VALUES (?,?,?,?,?,?),(?,?,?,?,?,?),(?,?,?,?,?,?)"
     ran = (0.001, None, None, "0" * 32, 0, "0" * 32, None, None, b"TG1 - json\n12345", 0)
     begun = time.perf_counter()
     for i in range(n):
         now = time.time()
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(row, (1, i, "inc", 1, i, 0, 0, None, 5, None, None, 1, now, now, now, now, None, *ran))
+        connection.execute(
+            row, (schema.task_id(1, i), 1, i, "inc", 1, i, 0, 0, None, 5, None, None, 1, now, now, now, now, None, *ran)
+        )
         values = (1, 3 * i, i, 2, now, None, 1, 3 * i + 1, i, 12, now, None, 1, 3 * i + 2, i, 15, now, None)
         connection.execute(events, values)
         connection.execute("COMMIT")

@@ -107,3 +107,20 @@ def test_a_store_that_was_brought_up_to_date_takes_new_runs(tmp_path: Path) -> N
     task = store.task_runs(1)[1]
     assert (task.name, task.tags, task.result) == ("load Aberdeen", ("nightly",), b"T1 json\n1")
     store.close()
+
+
+def test_what_an_older_process_writes_to_a_store_that_was_brought_up_to_date_is_refused(tmp_path: Path) -> None:
+    """It has had the store open, and does not know that rows have a place of their own: none is to be wrong."""
+    path = tmp_path / "store.db"
+    old_store(path, schema.VERSION - 1)
+    with contextlib.closing(sqlite3.connect(path)) as older:
+        assert older.execute("SELECT count(*) FROM task_run").fetchone() == (1,)
+        SQLiteStore(path).close()
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            older.execute(
+                "INSERT INTO task_run(flow_run, number, task, site, place, parent, subflow, state, attempts, created, "
+                "at, ran) VALUES (2, 7, 'load', 1, 0, 0, 0, 5, 1, 1, 3, 0)"
+            )
+    store = SQLiteStore(path)
+    assert [each.number for each in store.task_runs(1)] == [1]
+    store.close()

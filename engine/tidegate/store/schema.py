@@ -138,7 +138,8 @@ CREATE TABLE work_queue(
 """
 
 # A row that is added at the end of a table WITHOUT ROWID splits the last page in halves, each few task runs, and writes
-# its neighbours anew; one with the highest rowid goes on to a new page.  So the two numbers are one here.
+# its neighbours anew; one with the highest rowid goes on to a new page.  So the two numbers are one here.  The check is
+# for a process of an older version that has the store open meanwhile: what it cannot keep right it is not to keep.
 _TASK_RUNS_IN_ORDER = """
 CREATE TABLE task_run_in_order(
     id INTEGER PRIMARY KEY,
@@ -168,7 +169,8 @@ CREATE TABLE task_run_in_order(
     version TEXT,
     seq INTEGER,
     result BLOB,
-    crc INTEGER
+    crc INTEGER,
+    CHECK (id = flow_run << 32 | number)
 ) STRICT;
 INSERT INTO task_run_in_order
     SELECT flow_run << 32 | number, flow_run, number, task, site, place, parent, subflow, links, state, state_name,
