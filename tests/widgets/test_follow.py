@@ -94,6 +94,21 @@ def test_a_state_of_the_run_is_drawn_in_the_middle_of_a_burst(monkeypatch: pytes
     assert drawn.get(timeout=SOON)
 
 
+def test_an_end_that_comes_while_something_else_is_drawn_is_drawn_as_well() -> None:
+    engine, drawn = Engine(MemoryStore()), SimpleQueue[Sequence[Event]]()
+    end = FlowState(1, 0.0, Completed())
+
+    def draw(news: Sequence[Event]) -> None:
+        if end not in news:
+            follower._note((end,))
+        drawn.put(news)
+
+    follower = Follower(engine, 1, draw, copy_context())
+    follower._note((first := TaskCreated(1, 0.0, 1, "step", 1, 0, {}),))
+    assert drawn.get(timeout=SOON) == [first]
+    assert drawn.get(timeout=SOON) == [end]
+
+
 @pytest.mark.parametrize(("cost", "due"), [(0.0, 0.1), (0.002, 0.2), (9.0, 0.4)])
 def test_a_dear_drawing_puts_the_next_one_off(monkeypatch: pytest.MonkeyPatch, cost: float, due: float) -> None:
     engine, drawn = Engine(MemoryStore()), threading.Event()

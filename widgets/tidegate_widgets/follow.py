@@ -115,14 +115,14 @@ class Follower:
                 return
 
     def _is_over(self) -> bool:
-        """True if nothing more is to come: the run has ended, and is saved."""
+        """True if nothing more is to come, or is to be drawn: the run has ended, and is saved."""
         while self._other:
             event = self._other.popleft()
             if isinstance(event, SavingChanged):
                 self._unsaved = bool(event.problem)
             elif isinstance(event, FlowState) and event.flow_run == self._flow_run:
                 self._ended = event.state.is_at_rest()
-        return self._ended and not self._unsaved
+        return self._ended and not (self._unsaved or self._news)  # what says so may have come while this was drawing
 
     def _claim(self) -> bool:
         claimed, self._asleep = self._asleep, False
