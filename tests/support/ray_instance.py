@@ -28,7 +28,11 @@ def nothing_left_of_ray() -> Iterator[None]:
         found = [each for each in gc.get_objects() if issubclass(type(each), subprocess.Popen)]
         for process in found:
             if "ray" in str(process.args):
-                process.wait(timeout=30)
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
 
 @contextmanager
