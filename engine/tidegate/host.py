@@ -16,7 +16,7 @@ from typing import Protocol
 
 from .context import Frame, frame
 from .errors import NotRunning
-from .interrupts import guard
+from .interrupts import MAIN, guard
 from .latch import Waitable, block
 from .run.bodies import step_in, step_out
 
@@ -93,7 +93,6 @@ class _Thread(threading.local):
 
 
 this_thread = _Thread()
-_MAIN = threading.main_thread().ident
 _plain = PlainHost()
 _main_host: Host = _plain
 
@@ -114,7 +113,7 @@ def wait(latch: Waitable, timeout: float | None = None) -> bool:
     here = frame.get()
     if here is not None and here.flow_run.orphaned:
         raise NotRunning(f"What {here.flow_run.name!r} waits for ends in the process that this one was forked from.")
-    if threading.get_ident() == _MAIN:
+    if threading.get_ident() == MAIN:
         with guard.interruptible():
             opened = _main_host.wait(latch, timeout)
     else:
@@ -149,10 +148,10 @@ def wait_in_slices(latch: Waitable, timeout: float | None, enough: Callable[[], 
 
 def hosting(awaited: bool) -> AbstractContextManager[object]:
     """Around a root flow run of this thread."""
-    return _main_host.hosting(awaited) if threading.get_ident() == _MAIN else nullcontext()
+    return _main_host.hosting(awaited) if threading.get_ident() == MAIN else nullcontext()
 
 
 def boundary() -> None:
     """Between two task runs on this thread."""
-    if threading.get_ident() == _MAIN:
+    if threading.get_ident() == MAIN:
         _main_host.boundary()

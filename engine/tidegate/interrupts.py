@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_MAIN = threading.main_thread().ident
+MAIN = threading.main_thread().ident
+"""The thread that gets signals."""
 
 OWN: signal.Signals | None = getattr(signal, "SIGURG", None)
 """The signal that the engine sends; null where there is none (Windows).  One that comes when its handler is gone is
@@ -85,7 +86,7 @@ class InterruptGuard:
         Leaving it with an interrupt kept and not yet raised raises it.  An interrupt may hit any line of this: before
         the handler is in place it raises and leaves nothing behind, after that it is kept until the handler is gone.
         """
-        if threading.get_ident() != _MAIN or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        if threading.get_ident() != MAIN or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
             return
         try:
@@ -111,7 +112,7 @@ class InterruptGuard:
         Loops turn an interrupt into the cancellation of a task; `taken` tells that one from any other cancellation.
         A signal of our own, to end a sync task that blocks the loop, is no business of the loop's.
         """
-        if threading.get_ident() != _MAIN:
+        if threading.get_ident() != MAIN:
             yield
             return
         # Flows that are awaited side by side do not end in reverse order: the first one in installs, the last one out
@@ -166,7 +167,7 @@ class InterruptGuard:
 
     def taken(self) -> bool:
         """True, once, if an interrupt was noticed while watching; it is of the main thread's code alone."""
-        if threading.get_ident() != _MAIN:
+        if threading.get_ident() != MAIN:
             return False
         noticed, self._noticed = self._noticed, False
         return noticed
@@ -199,10 +200,10 @@ class InterruptGuard:
 
     def send(self, request: _Request) -> None:
         """Send the main thread a signal of our own."""
-        assert _MAIN is not None
+        assert MAIN is not None
         assert OWN is not None
         self._sent.append(request)
-        signal.pthread_kill(_MAIN, OWN)
+        signal.pthread_kill(MAIN, OWN)
 
     def open(self) -> None:
         """From here on, user code: an interrupt raises, also one that was kept."""
@@ -242,7 +243,7 @@ class InterruptGuard:
         A signal may still be on its way when its sender has returned, so this waits until it is here; not for long, as
         there may have been none.
         """
-        if not self.hears() or threading.get_ident() != _MAIN:
+        if not self.hears() or threading.get_ident() != MAIN:
             return
         for _ in range(20):
             if self.arrived > arrived:
@@ -294,7 +295,7 @@ def _loops(frame: FrameType | None) -> int:
 
 def on_main_thread() -> bool:
     """True on the thread that gets signals."""
-    return threading.get_ident() == _MAIN
+    return threading.get_ident() == MAIN
 
 
 AGAIN = 0.05

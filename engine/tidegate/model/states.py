@@ -204,7 +204,7 @@ class State:
             if raise_on_failure:
                 raise error
             return error
-        if self.type is PAUSED and self.name == "Suspended":
+        if self.is_suspended():
             raise PausedRun(self.message or "The run is suspended.")
         data = self.data
         if data is _NOTHING:

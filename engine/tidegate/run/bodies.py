@@ -16,9 +16,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from ..context import Frame
-from ..interrupts import guard, interrupt_main_thread, on_main_thread
+from ..interrupts import MAIN, guard, interrupt_main_thread, on_main_thread
 
-_MAIN = threading.main_thread().ident
 sending = threading.Lock()
 """Held while an exception is sent to a thread."""
 _sent: set[int] = set()
@@ -42,7 +41,7 @@ def interrupt(body: Handled) -> None:
         if not loop.is_closed():
             # Looked at again on the loop: once the code has ended, the cancellation would hit what saves its end.
             loop.call_soon_threadsafe(lambda: _cancel(handle) if body.handle is handle else None)
-    elif handle == _MAIN and guard.hears():
+    elif handle == MAIN and guard.hears():
         if on_main_thread():
             guard.keep()  # raised at the next wait or the next line of user code
         else:
@@ -120,7 +119,7 @@ def step_out(here: Frame) -> Any:
     Raises KeyboardInterrupt in a body that was left behind.
     """
     thread = threading.get_ident()
-    if thread == _MAIN and guard.hears():
+    if thread == MAIN and guard.hears():
         return guard.close()
     if thread in here.flow_run.deserted:
         raise KeyboardInterrupt

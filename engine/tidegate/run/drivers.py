@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from .. import forks, host
 from ..context import frame
 from ..futures import wait_async
-from ..interrupts import guard, on_main_thread
+from ..interrupts import MAIN, guard, on_main_thread
 from ..latch import AnyOf, Latch
 from ..model.states import State
 from ..run_logs import printing, raised
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-_MAIN = threading.main_thread().ident
 
 
 def drive(lifecycle: Lifecycle, engine: Engine) -> None:
@@ -63,7 +61,7 @@ def attempt(body: Body, handle: Any = None) -> State:
     """Call sync user code on this thread; `handle` stands for it where it runs in another process."""
     __tracebackhide__ = True
     thread = threading.get_ident()
-    guarded = thread == _MAIN
+    guarded = thread == MAIN
     here = body.frame
     token = frame.set(here)
     value: Any = None

@@ -168,7 +168,7 @@ def whole_story(events: Sequence[Event], numbers: Callable[[int], int]) -> tuple
     if done.name:
         row[_NAME] = codec.clean(done.name)
     checksums.sealed(row)
-    row.insert(0, flow_run << 32 | number)  # as `schema.task_id` has it
+    row.insert(0, schema.task_id(flow_run, number))
     alone = not created.links
     if usual and row.count(None) == len(schema.NULLS) + alone:
         sql, said = schema.TASK_INSERT_FEW[alone]

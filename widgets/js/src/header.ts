@@ -153,8 +153,8 @@ export class Header {
       show(made, can.includes(verb));
       made.style.order = String(can.indexOf(verb));
     }
-    // The focus goes over to what has come in its place; else it is lost, and the next click pays for the notebook
-    // finding it again, which takes longer than all the rest of a click.
+    // The focus goes over to what has come in its place; else it is lost, and the next click is not heard before the
+    // notebook has found it again.
     const first = can[0];
     if (focused?.matches(".buttons [hidden]") && first !== "cancel") {
       this.#buttons.get(first!)?.focus({ preventScroll: true });

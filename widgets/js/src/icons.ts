@@ -90,8 +90,8 @@ export function iconButton(name: IconName, label: string, press: () => void, kin
 let turned = 0;
 
 /**
- * Turns the rings of what is at work a bit further.  No animation of CSS: for that the browser draws sixty times a
- * second, as long as the run takes, which without a graphics card is an eighth of a core.
+ * Turns the rings of what is at work a bit further.  No animation of CSS: for that the browser draws every frame, for
+ * as long as the run takes.
  */
 export function turnRings(root: ParentNode): void {
   if (document.hidden || isMotionReduced()) return;
