@@ -91,19 +91,24 @@ export class Timeline {
   }
 
   #drawAxis(seconds: number, length: number): void {
-    const mark = (at: number, text: string): HTMLElement => {
-      // The last one stands before its line, where there is room.
-      const made = html("span", { class: at > 0.85 * length && "late" }, text);
-      made.style.left = `${(100 * at) / length}%`;
-      return made;
-    };
     const open = length > seconds;
-    // What a word says takes the place of the number beside it.
-    const words = open ? [mark(seconds, "now"), mark(length, "likely end")] : [];
-    const free = (at: number): boolean => !open || (at < 0.85 * length && Math.abs(at - seconds) > 0.08 * length);
-    const times = ticks(length).filter(free);
+    // What a word says takes the place of the numbers beside it; two words stand where there is room for both.
+    const words: [number, string][] = open ? [[length, "likely end"]] : [];
+    if (open && seconds < 0.7 * length) words.push([seconds, "now"]);
+    const free = (at: number): boolean => !open || (at <= 0.75 * length && Math.abs(at - seconds) > 0.12 * length);
     const told = (at: number): string => (at ? duration(at).replace(/\.0s$/, "s").replace(/ 00[sm]$/, "") : "0s");
-    this.#axis.replaceChildren(...times.map((at) => mark(at, told(at))), ...words);
+    const numbers = ticks(length).filter(free).map((at): [number, string] => [at, told(at)]);
+    const marks = [...numbers, ...words].map(([at, text], place) => {
+      // What stands is moved: whoever looked at it would see it vanish with each second.
+      const mark = (this.#axis.children[place] ?? html("span")) as HTMLElement;
+      // The last one stands before its line, where there is room.
+      set(mark, { class: at > 0.85 * length && "late" });
+      setText(mark, text);
+      mark.style.left = `${(100 * at) / length}%`;
+      return mark;
+    });
+    arrange(this.#axis, marks);
+    while (this.#axis.children.length > marks.length) this.#axis.lastChild!.remove();
   }
 
   #onKey(event: KeyboardEvent): void {

@@ -143,13 +143,24 @@ test("a run at work has a line at now, and room up to its likely end", () => {
     ["15s", "18.75%"],
     ["30s", "37.5%"],
     ["1m", "75%"],
-    ["now", "50%"],
     ["likely end", "100%"],
+    ["now", "50%"],
   ]);
+  const stood = all(".axis span");
   model.say({ kind: "timeline", id: "y", timeline: LANES });
   frame();
   expect(one(".page .now").hidden).toBe(true);
   expect(shownText(".axis span")).toEqual(["0s", "10s", "20s", "30s", "40s"]);
+  expect(all(".axis span")).toEqual(stood.slice(0, 5));
+});
+
+test("near its likely end the line of now has no word, which would lie upon the other", () => {
+  shown();
+  turnTo("Timeline");
+  model.say({ kind: "timeline", id: "x", timeline: { ...LANES, likely: 50 } });
+  frame();
+  expect(one(".page .now").hidden).toBe(false);
+  expect(shownText(".axis span")).toEqual(["0s", "10s", "20s", "30s", "likely end"]);
 });
 
 test("while it is shown the timeline is asked for once a second, and after the end once more", () => {
