@@ -22,6 +22,7 @@ from tidegate.model.states import (
     Throttled,
 )
 from tidegate_widgets.graph_model import GraphModel
+from tidegate_widgets.wording import node_state
 
 CREATED = FlowCreated(1, 0.0, "0" * 32, "work", "brave-otter", "{}", None, "")
 
@@ -68,7 +69,23 @@ def one_by_one(events: Sequence[Event]) -> GraphModel:
             model.apply([event])
         elif (node := model.node_of(event.task_run)) is not None:
             model._task_state(node, event)
-            model._changed(node, event.state, 0, 0, 0.0)
+            model.apply()
+    return model
+
+
+def written(events: Sequence[Event], chance: random.Random) -> GraphModel:
+    """As a follower does it: states are written where they happen, unless others wait for the next drawing."""
+    model = GraphModel()
+    model.apply([CREATED])
+    news: list[Event] = []
+    for event in events:
+        waits = any(isinstance(each, TaskState) for each in news)
+        if not isinstance(event, TaskState) or waits or not model.runs.write(event):
+            news.append(event)
+        if chance.random() < 0.1:
+            model.apply(news)
+            news = []
+    model.apply(news)
     return model
 
 
@@ -76,10 +93,17 @@ def told(model: GraphModel) -> list[Any]:
     """All that is known of each node and each task run."""
     found: list[Any] = [sorted(model.dirty)]
     for site, node in model.nodes.items():
-        known = node.counts, str(node.state), node.attempts, node.first_started, round(node.seconds, 6), node.ended
+        known = (
+            node.counts,
+            str(node_state(node)),
+            node.attempts,
+            node.first_started,
+            round(node.seconds, 6),
+            node.ended,
+        )
         found += [site, node.members, node.in_a_row, known, node.not_ready, node.throttled, node.versions]
         found += [[each.number for each in node.failures], model.letters(node)]
-        found += [[(model.span(each), model.attempts(each), model.version(each)) for each in node.members]]
+        found += [[(model.runs.span(each), model.runs.attempts[each], model.version(each)) for each in node.members]]
     return found
 
 
@@ -96,3 +120,15 @@ def test_states_in_a_row_come_to_what_they_come_to_one_by_one(most: int) -> None
             model.apply(events[at : at + step])
             at += step
         assert told(model) == told(one_by_one(events))
+
+
+def test_states_that_are_written_where_they_happen_come_to_the_same() -> None:
+    chance = seeded("fold_written")
+    for _ in range(300):
+        known, events = set[int](), list[Event]()
+        for event in a_history(chance):  # what happens here is of task runs that exist
+            if isinstance(event, TaskCreated):
+                known.add(event.task_run)
+            if not isinstance(event, TaskState) or event.task_run in known:
+                events.append(event)
+        assert told(written(events, chance)) == told(one_by_one(events))

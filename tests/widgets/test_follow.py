@@ -13,8 +13,8 @@ import pytest
 from support.flows import SOON, flow, opened
 from tidegate.engine import Engine, using
 from tidegate.errors import StoreError
-from tidegate.model.events import Event, FlowState, SavingChanged, TaskCreated
-from tidegate.model.states import Completed, Paused, Running
+from tidegate.model.events import Event, FlowState, SavingChanged, TaskCreated, TaskState
+from tidegate.model.states import Completed, Failed, Paused, Running
 from tidegate.run.flow_run import FlowRun
 from tidegate.store.memory import MemoryStore
 from tidegate_widgets import follow
@@ -109,7 +109,40 @@ def test_an_end_that_comes_while_something_else_is_drawn_is_drawn_as_well() -> N
     assert drawn.get(timeout=SOON) == [end]
 
 
-@pytest.mark.parametrize(("cost", "due"), [(0.0, 0.1), (0.002, 0.2), (9.0, 0.4)])
+def test_a_state_that_was_written_is_no_news_and_is_drawn_all_the_same() -> None:
+    engine, drawn = Engine(MemoryStore()), SimpleQueue[Sequence[Event]]()
+    written = list[Event]()
+
+    def write(event: TaskState) -> bool:
+        if event.state.is_failed():
+            return False
+        written.append(event)
+        return True
+
+    began, failed, done = (TaskState(1, 0.0, 1, state, 1) for state in (Running(), Failed("bad"), Completed()))
+    busy = threading.Event()
+
+    def draw(news: Sequence[Event]) -> None:
+        drawn.put(news)
+        opened(busy)
+
+    follower = Follower(engine, 1, draw, copy_context(), write)
+    follower._note((began,))
+    assert drawn.get(timeout=SOON) == []
+    assert written == [began]
+    follower._note((failed,))
+    follower._note((done,))
+    assert written == [began], "what comes behind one that waits waits as well"
+    busy.set()
+    assert drawn.get(timeout=SOON) == [failed, done]
+    engine.portal.after(0.0, (drew := threading.Event()).set)  # behind what drew it
+    opened(drew)
+    follower._note((done,))
+    assert written == [began, done], "nothing waits any more"
+    assert drawn.get(timeout=SOON) == []
+
+
+@pytest.mark.parametrize(("cost", "due"), [(0.0, 0.1), (0.001, 0.2), (9.0, 0.5)])
 def test_a_dear_drawing_puts_the_next_one_off(monkeypatch: pytest.MonkeyPatch, cost: float, due: float) -> None:
     engine, drawn = Engine(MemoryStore()), threading.Event()
     worked, asked = count(0.0, cost), list[float]()

@@ -91,11 +91,11 @@ def test_the_worst_or_the_longest_come_first() -> None:
 
 
 def test_the_next_failed_one_is_found_from_anywhere_and_around_the_end(many: GraphModel) -> None:
-    assert many.failed_after(0) == 8
-    assert many.failed_after(8) == 108
-    assert many.failed_after(9_999) is None
+    assert many.runs.failed_after(0) == 8
+    assert many.runs.failed_after(8) == 108
+    assert many.runs.failed_after(9_999) is None
     assert Boxes(many).failed_after(9_999) == 8
-    assert GraphModel().failed_after(0) is None
+    assert GraphModel().runs.failed_after(0) is None
 
 
 def test_a_failed_one_knows_which_of_how_many_it_is(many: GraphModel) -> None:

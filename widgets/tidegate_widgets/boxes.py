@@ -81,11 +81,11 @@ class Boxes:
         """
         order = sorted(self.levels)
         at = order.index(base_of(number)) if base_of(number) in order else 0
-        found = self._model(order[at]).failed_after(number - order[at])
+        found = self._model(order[at]).runs.failed_after(number - order[at])
         if found is not None:
             return order[at] + found
         for base in (*order[at + 1 :], *order[: at + 1]):
-            first = self._model(base).failed_after(0)
+            first = self._model(base).runs.failed_after(0)
             if first is not None:
                 return base + first
         return None

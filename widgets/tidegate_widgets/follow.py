@@ -2,7 +2,8 @@
 less often where much happens.
 
 The engine calls in from whatever thread something happened; it must not pay for being watched, so all that happens
-there is an append.  Everything else is done by one task on the engine's loop.
+there is an append, or for nearly all states of task runs a few bytes that are written.  Everything else is done by one
+task on the engine's loop.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextvars import Context
 from time import thread_time
 
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged
+from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged, TaskCreated, TaskState
 from tidegate.portal import spawn
 
 from .graph_model import TASK_RUNS
@@ -26,31 +27,42 @@ log = logging.getLogger(__name__)
 INTERVAL = 0.1
 """Seconds between two drawings at least."""
 
-SHARE = 0.01
+SHARE = 0.005
 """How much of its time a drawing may take from a core: after a dear one the next waits longer, `LONGEST` at most.
 
 What a message costs is paid on the way to the page and in the page once more, by cores that the run could use.
 """
 
-LONGEST = 0.4
+LONGEST = 0.5
 """Seconds to the next drawing at most."""
-
-_URGENT = frozenset((FlowState, InputAsked))
 
 
 class Follower:
     """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
     what a person is asked there.
 
+    A state of a task run of this flow run is offered to `write` first, on the thread where it happens; those that are
+    written there are not among the events.
+
     The first drawing of a burst comes at once, and so do a state of the run and a question in the middle of one: a
     person has clicked, or is to answer.
     """
 
     def __init__(
-        self, engine: Engine, flow_run: int, draw: Callable[[Sequence[Event]], None], context: Context
+        self,
+        engine: Engine,
+        flow_run: int,
+        draw: Callable[[Sequence[Event]], None],
+        context: Context,
+        write: Callable[[TaskState], bool] = lambda event: False,
     ) -> None:
         self._engine = engine
         self._draw = draw
+        self._write = write
+        self._written = False
+        """Whether something was written that is not drawn."""
+        self._waiting: deque[TaskState] = deque()
+        """The states of task runs among the news: while there are any, all that come are news, to stay in order."""
         self._news: deque[Event] = deque()
         self._asleep = True
         self._hurry = asyncio.Event()
@@ -72,19 +84,39 @@ class Follower:
             # Of the subflow itself a follower of the run above hears anyhow.
             tasks = [event for event in events if type(event) in TASK_RUNS]
             if tasks:
-                self._note(tasks)
+                self._keep(tasks)
+                self._rouse()
 
         return self._engine.subscribe(subflow, note)
 
     def _note(self, events: Sequence[Event]) -> None:
+        # The engine waits for this with each state of a task run.  They come one by one, and of this flow run alone.
+        (event,) = events
+        kind = type(event)
+        if kind is TaskCreated:
+            self._news.append(event)
+        elif kind is TaskState and not self._waiting and self._write(event):  # type: ignore[arg-type]  # told by `kind`
+            self._written = True
+        else:
+            self._keep(events)
+        if self._asleep:
+            self._rouse()
+
+    def _keep(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if type(event) is TaskState:
+                self._waiting.append(event)
         self._news.extend(events)
-        if type(events[-1]) not in TASK_RUNS:  # several come at once only of task runs
-            self._other.append(events[-1])
+        last = events[-1]
+        if type(last) not in TASK_RUNS:  # several come at once only of task runs
+            self._other.append(last)
+            if self._is_urgent(last):
+                self._loop.call_soon_threadsafe(self._hurry.set)
+
+    def _rouse(self) -> None:
         if self._asleep:
             self._asleep = False
             self._loop.call_soon_threadsafe(self._wake)
-        if type(events[-1]) in _URGENT and self._is_urgent(events[-1]):
-            self._loop.call_soon_threadsafe(self._hurry.set)
 
     def _wake(self) -> None:
         spawn(self._loop, self._follow(), self._context)
@@ -99,19 +131,23 @@ class Follower:
             self._hurry.clear()
             begun, worked = self._loop.time(), thread_time()
             news = self._take()
-            if news:
+            if news or self._written:
+                self._written = False  # what is written from here on may not be seen yet
                 try:
                     self._draw(news)
                 except Exception:
                     # A message that could not be sent must not end the graph; the page asks again when one is missing.
                     log.warning("The run graph could not be updated.", exc_info=True)
+                for event in news:
+                    if type(event) is TaskState:
+                        self._waiting.popleft()
             self._next = begun + min(max(INTERVAL, (thread_time() - worked) / SHARE), LONGEST)
             if self._is_over():
                 self._end()
                 return
             self._asleep = True
             # What came before the line above was noted by one who saw us awake, and woke nobody.
-            if not (self._news or self._other) or not self._claim():
+            if not (self._news or self._other or self._written) or not self._claim():
                 return
 
     def _is_over(self) -> bool:
@@ -122,7 +158,8 @@ class Follower:
                 self._unsaved = bool(event.problem)
             elif isinstance(event, FlowState) and event.flow_run == self._flow_run:
                 self._ended = event.state.is_at_rest()
-        return self._ended and not (self._unsaved or self._news)  # what says so may have come while this was drawing
+        # What says so may have come while this was drawing.
+        return self._ended and not (self._unsaved or self._news or self._written)
 
     def _claim(self) -> bool:
         claimed, self._asleep = self._asleep, False

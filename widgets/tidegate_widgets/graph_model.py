@@ -1,15 +1,14 @@
 """The run graph as a fold of events: nodes are call sites, edges are where data really flowed.
 
-Task runs are kept as columns of a few bytes each; what a person sees at once is the node, one for all runs of one call
-site, so that ten thousand mapped runs are one box with a strip.
+What a person sees at once is the node, one for all runs of one call site, so that ten thousand mapped runs are one box
+with a strip; of the task runs themselves there are columns (`TaskRuns`), and what a node says of them is counted there.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import groupby
+from operator import attrgetter
 from typing import cast
 
 from tidegate.model.events import (
@@ -27,9 +26,10 @@ from tidegate.model.events import (
 from tidegate.model.states import COMPLETED, RUNNING, TERMINAL, State, StateType
 
 from .artifacts import Artifacts
-from .node import PENDING, Member, Node
+from .node import LETTERS, MOST_ATTEMPTS, PENDING, Member, Node
 from .picture_svg import shortened
 from .same_errors import only_told, traceback_text
+from .task_runs import ENDED, TaskRuns
 
 KEPT_FAILURES = 20
 """Failed members of a node whose story is kept; the others are counted."""
@@ -37,13 +37,6 @@ KEPT_FAILURES = 20
 KEPT_TRACEBACKS = 100
 """Failures of a run whose traceback is kept; those of the others are looked up in the log."""
 
-MOST_ATTEMPTS = 255
-"""Attempts of a task run that are told apart."""
-
-_ROOM = 1024
-"""So many task runs the columns grow by."""
-
-_ENDED = "dfc"
 _WAITING = "wa"
 
 _LETTER = {
@@ -58,10 +51,15 @@ _LETTER = {
     StateType.CANCELLED: "c",
 }
 
+_WRITTEN = {"r": State(RUNNING, "Running"), "d": State(COMPLETED, "Completed")}
+"""The states that `TaskRuns.write` writes, of the only member of a node."""
+
 _ODD = frozenset({"NotReady", "Throttled"})
 
 TASK_RUNS = frozenset((TaskCreated, TaskState))
 """The events of task runs: nearly all that come."""
+
+_CODE = attrgetter("site", "source")
 
 RUN_STEP = 1 << 24
 """What the page calls a node or a task run of a subflow: its number, and so many for each number of the flow run."""
@@ -105,16 +103,12 @@ class GraphModel:
         """True if a node or an edge came since somebody last cleared this."""
         self.total = 0
         """Task runs known so far."""
-        self._room = 0
-        self._nodes: list[Node | None] = []
-        self._letters: list[str] = []
-        self._since = array("d")
-        self._until = array("d")
-        self._attempts = bytearray()
-        self._versions = bytearray()
-        self._make_room(0)
-        self._odd: dict[int, str] = {}
-        """Task runs that are NotReady or Throttled: the letter alone does not tell them."""
+        self.runs = TaskRuns()
+        """The task runs; the only part of this that any thread may write, see `TaskRuns.write`."""
+        self._nodes: list[Node | None] = [None]
+        """The node of each task run, by its number."""
+        self._open: set[int] = set()
+        """Sites with task runs that have not ended, of which any thread may write the next state."""
         self._ranges: dict[tuple[int, int], frozenset[int]] = {}
         self._tracebacks = 0
 
@@ -130,42 +124,17 @@ class GraphModel:
 
     def letters(self, node: Node) -> str:
         """One letter a member, in the order of the calls."""
-        members = node.members
+        members, letters = node.members, self.runs.letters
         if node.in_a_row:
-            return "".join(self._letters[members[0] : members[-1] + 1])
-        return "".join(map(self._letters.__getitem__, members))
-
-    def letter(self, number: int) -> str:
-        """What a task run is, as one of `LETTERS`."""
-        return self._letters[number]
+            return "".join(letters[members[0] : members[-1] + 1])
+        return "".join(map(letters.__getitem__, members))
 
     def node_of(self, number: int) -> Node | None:
         """The node of a task run; null for a number that nobody has heard of."""
         return self._nodes[number] if 0 < number <= self.total else None
 
-    def attempts(self, number: int) -> int:
-        """How often a task run was begun, as far as that is counted."""
-        return self._attempts[number]
-
-    def failed_after(self, number: int) -> int | None:
-        """The first failed task run beyond that number; null if there is none."""
-        with suppress(ValueError):
-            return self._letters.index("f", max(0, number) + 1)
-        return None
-
-    def span(self, number: int) -> tuple[float, float | None] | None:
-        """When the last attempt of a task run began and ended, or null for the end while it is at work; null for one
-        that never ran.  What was not run because its result was there has the moment when that was found."""
-        letter = self.letter(number)
-        if letter == "r":
-            return self._since[number], None
-        if self._attempts[number] and letter in "dfca":
-            return self._since[number], self._until[number]
-        return (self._until[number], self._until[number]) if letter == "d" else None
-
-    def apply(self, events: Iterable[Event]) -> None:
-        """Fold events in."""
-        # By the run of one kind: a storm is made of states of task runs, and must cost next to nothing for each.
+    def apply(self, events: Iterable[Event] = ()) -> None:
+        """Fold events in, and what has been written of the task runs meanwhile."""
         for kind, alike in groupby(events, type):
             if kind is TaskState:
                 self._task_states(cast("Iterator[TaskState]", alike))
@@ -174,6 +143,8 @@ class GraphModel:
             else:
                 for event in alike:
                     self._take(event)
+        for site in tuple(self._open):
+            self._sum_up(self.nodes[site])
 
     def _take(self, event: Event) -> None:
         """Fold an event in that is not of a task run."""
@@ -229,51 +200,44 @@ class GraphModel:
             self.questions.clear()
 
     def _tasks_created(self, events: Iterator[TaskCreated]) -> None:
-        nodes, versions = self._nodes, self._versions
-        node, source, version = None, "", 0
-        members: list[int] = []
-        for event in events:
-            number, site = event.task_run, event.site
-            if node is None or site != node.site:
-                node, version = self._node_at(event), 0
-                members = node.members
-                self.dirty.add(site)
-            if number > self.total:
-                if number >= self._room:
-                    self._make_room(number)
-                self.total = number
-            nodes[number] = node
-            if not version or event.source != source:
-                version, source = _version(node, event.source), event.source
-            versions[number] = version
-            if members and number != members[-1] + 1:
+        # A map makes all of its task runs at once, one after the other: what they share is done once.
+        for (site, source), alike in groupby(events, _CODE):
+            made = list(alike)
+            node = self._node_at(made[0])
+            numbers = [event.task_run for event in made]
+            first, beyond, highest = numbers[0], numbers[0] + len(numbers), max(numbers)
+            self.runs.make_room(highest)
+            self._nodes += [None] * (highest + 1 - len(self._nodes))
+            self.total = max(self.total, highest)
+            version = node.version(source)
+            if numbers == list(range(first, beyond)):
+                self._nodes[first:beyond] = [node] * len(numbers)
+                self.runs.versions[first:beyond] = bytes((version,)) * len(numbers)
+            else:
                 node.in_a_row = False
-            members.append(number)
-            node.counts["w"] += 1
-            for edges in event.links.values():
-                for kind, first, last in edges:
-                    self._link(kind, first, last, site)
+                for number in numbers:
+                    self._nodes[number], self.runs.versions[number] = node, version
+            if node.members and first != node.members[-1] + 1:
+                node.in_a_row = False
+            node.members += numbers
+            self._open.add(site)
+            for links in [event.links for event in made if event.links]:
+                for edges in links.values():
+                    for kind, low, high in edges:
+                        self._link(kind, low, high, site)
 
     def _node_at(self, first: TaskCreated) -> Node:
         node = self.nodes.get(first.site)
         if node is None:
-            node = self.nodes[first.site] = Node(first.site, first.task, first.subflow, first.index, first.at)
+            node = self.nodes[first.site] = Node(
+                first.site, first.task, first.subflow, first.index, first.at, self.runs
+            )
             self.grown = True
         return node
 
-    def _make_room(self, number: int) -> None:
-        more = number + _ROOM - self._room
-        self._room += more
-        self._nodes += [None] * more
-        self._letters += "w" * more
-        self._since.frombytes(bytes(8 * more))
-        self._until.frombytes(bytes(8 * more))
-        self._attempts += bytes(more)
-        self._versions += bytes(more)
-
     def version(self, number: int) -> int:
         """With which version of the code of its node a task run began, counted from 1; 0 if it has not begun."""
-        return self._versions[number] if self._attempts[number] else 0
+        return self.runs.versions[number] if self.runs.attempts[number] else 0
 
     def _link(self, kind: LinkKind, first: int, last: int, target: int) -> None:
         if first == last:
@@ -294,107 +258,74 @@ class GraphModel:
         return 0 if node is None else node.site
 
     def _task_states(self, events: Iterator[TaskState]) -> None:
-        # What is looked up once here is paid for by each of ten thousand task runs otherwise; so is what is summed.
-        nodes, letters, attempts, since, until = self._nodes, self._letters, self._attempts, self._since, self._until
-        total, last, state = self.total, None, PENDING
-        begun, done, seconds = 0, 0, 0.0
-        plain = not self._odd
         for event in events:
-            number = event.task_run
-            node = nodes[number] if number <= total else None
-            if node is None:
-                continue  # what the record has of it is damaged
-            if node is not last:
-                if last is not None:
-                    self._changed(last, state, begun, done, seconds)
-                last, begun, done, seconds = node, 0, 0, 0.0
-            state = event.state
-            kind, before = state.type, letters[number]
-            if before == "r" and kind is COMPLETED and plain:
-                letters[number] = "d"
-                until[number] = at = event.at
-                seconds += at - since[number]
-                done += 1
-            elif before == "w" and kind is RUNNING and plain and event.attempt == 1 and not event.source:
-                letters[number] = "r"
-                since[number] = at = event.at
-                attempts[number] = 1
-                if node.first_started is None:
-                    node.first_started = at
-                begun += 1
-            else:
+            node = self.node_of(event.task_run)  # null where what the record has of it is damaged
+            if node is not None and not self.runs.write(event):
                 self._task_state(node, event)
-                plain = not self._odd
-        if last is not None:
-            self._changed(last, state, begun, done, seconds)
 
-    def _changed(self, node: Node, state: State, begun: int, done: int, seconds: float) -> None:
-        """A node has got states, of which that is the last: how many task runs began and completed, and took in all."""
-        node.seconds += seconds
-        counts = node.counts
-        counts["w"] -= begun
-        counts["r"] += begun - done
-        counts["d"] += done
-        if begun and not node.attempts:
-            node.attempts = 1
-        node.state = only_told(state)
+    def _sum_up(self, node: Node) -> None:
+        """Take in what was written of the members of a node."""
+        letters = self.letters(node)
+        if letters == node.letters:
+            return
+        node.letters = letters
+        node.counts = {each: letters.count(each) for each in LETTERS}
+        if node.first_started is None:
+            node.first_started = self.runs.first_began(node.members)
+        if not node.attempts:
+            node.attempts = self.runs.most_attempts(node.members)
+        if letters != node.told:
+            node.state, node.told = _WRITTEN.get(letters, node.state), letters
+        if node.ended == len(letters):
+            self._open.discard(node.site)
         self.dirty.add(node.site)
 
     def _task_state(self, node: Node, event: TaskState) -> None:
         """Fold a state in of whatever kind."""
-        number, state, attempt = event.task_run, event.state, event.attempt
-        before, after = self._letters[number], _LETTER[state.type]
-        self._letters[number] = after
-        node.counts[before] -= 1
-        node.counts[after] += 1
-        if before in _ENDED:
+        runs, number, state, attempt = self.runs, event.task_run, event.state, event.attempt
+        before, after = runs.letters[number], _LETTER[state.type]
+        runs.letters[number] = after
+        if before in ENDED:
             self._again(node, number)
+        if node.first_started is None and (after == "r" or runs.attempts[number]):
+            node.first_started = runs.first_began(node.members) or event.at
         node.attempts = max(attempt, node.attempts)
         if event.source:
-            self._versions[number] = _version(node, event.source)
+            runs.versions[number] = node.version(event.source)
         if after == "r":
-            self._since[number] = event.at
-            self._attempts[number] = min(attempt, MOST_ATTEMPTS)
-            if node.first_started is None:
-                node.first_started = event.at
+            runs.since[number] = event.at
+            runs.attempts[number] = min(attempt, MOST_ATTEMPTS)
         else:
-            self._until[number] = event.at
-            if after in _ENDED:
-                self._ended(node, event)
-        if self._odd or after in _WAITING:
+            runs.until[number] = event.at
+        if after == "f":
+            self._failed(node, event)
+        if runs.odd or after in _WAITING:
             self._count_odd(node, number, state.name)
+        # What is written of it later is plain, and told by its letter.
+        node.state, node.told, node.letters = only_told(state), after, ""
+        self._open.add(node.site)
 
     def _again(self, node: Node, number: int) -> None:
-        """A task run that had ended goes on, in a run that is resumed: what was counted of its end counts no more."""
-        if self._attempts[number]:
-            node.seconds -= self._until[number] - self._since[number]
+        """A task run that had ended goes on, in a run that is resumed: what was kept of its end counts no more."""
         node.failures = [each for each in node.failures if each.number != number]
         node.errors.remove(number)
 
     def _count_odd(self, node: Node, number: int, name: str) -> None:
-        was = self._odd.pop(number, "")
+        odd = self.runs.odd
+        was = odd.pop(number, "")
         node.not_ready -= was == "NotReady"
         node.throttled -= was == "Throttled"
         if name in _ODD:
-            self._odd[number] = name
+            odd[number] = name
             node.not_ready += name == "NotReady"
             node.throttled += name == "Throttled"
 
-    def _ended(self, node: Node, event: TaskState) -> None:
-        if event.attempt:
-            node.seconds += event.at - self._since[event.task_run]
-        if self._letters[event.task_run] == "f":
-            node.errors.add(event.state, event.task_run, node.members)
-            if len(node.failures) < KEPT_FAILURES:
-                node.failures.append(Member(event.task_run, only_told(event.state), self._traceback(event.state)))
+    def _failed(self, node: Node, event: TaskState) -> None:
+        node.errors.add(event.state, event.task_run, node.members)
+        if len(node.failures) < KEPT_FAILURES:
+            node.failures.append(Member(event.task_run, only_told(event.state), self._traceback(event.state)))
 
     def _traceback(self, state: State) -> str:
         text = traceback_text(state) if self._tracebacks < KEPT_TRACEBACKS else ""
         self._tracebacks += bool(text)
         return text
-
-
-def _version(node: Node, digest: str) -> int:
-    """The number of that code among those of a node, which may be new."""
-    known = node.versions
-    return min(known.setdefault(digest, len(known) + 1), MOST_ATTEMPTS)

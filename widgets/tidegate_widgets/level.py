@@ -83,7 +83,7 @@ class Level:
             "state": state_view(node_state(node)),
             "total": total,
             "counts": counts_view(node.counts),
-            "strip": _strip(self.model.letters(node)) if group else "",
+            "strip": _strip(node.letters) if group else "",
             "progress": node.ended / total if group else None,
             "open": box is not None if openable else None,
             "parent": parent,

@@ -108,12 +108,12 @@ def _facts(model: GraphModel, node: Node, number: int, row: TaskRow | None) -> l
     facts: list[Fact] = []
     if row is not None and row.given_name:
         facts.append({"label": "Name", "text": row.given_name})
-    if (attempts := model.attempts(number)) > 1:
+    if (attempts := model.runs.attempts[number]) > 1:
         ran = f", {duration(row.ran)} in all" if row is not None and row.ran else ""
         facts.append({"label": "Attempts", "text": f"{attempts}{ran}"})
     if len(node.versions) > 1 and (version := model.version(number)):
         facts.append({"label": "Code", "text": f"version {version} of {len(node.versions)}"})
-    span = model.span(number)
+    span = model.runs.span(number)
     if span is not None and span[1] is not None:
         text = duration(span[1] - span[0])
         if node.ended > 1:

@@ -34,7 +34,7 @@ def member_state(model: GraphModel, node: Node, number: int) -> State:
     if len(node.members) == 1:
         return node.state
     kept = node.failure(number)
-    return kept.state if kept is not None and kept.state.is_final() else _STATES[model.letter(number)]
+    return kept.state if kept is not None and kept.state.is_final() else _STATES[model.runs.letters[number]]
 
 
 def page(model: GraphModel, node: Node, first: int, only: str, sort: Sort = "place") -> MemberPage:
@@ -59,7 +59,7 @@ def page(model: GraphModel, node: Node, first: int, only: str, sort: Sort = "pla
 
 def _seconds(model: GraphModel, number: int) -> float:
     """How long a task run took; below 0 for one that has not ended."""
-    span = model.span(number)
+    span = model.runs.span(number)
     return -1.0 if span is None or span[1] is None else span[1] - span[0]
 
 
@@ -75,7 +75,7 @@ def _row(model: GraphModel, node: Node, place: int) -> MemberRow:
 
 
 def _line(model: GraphModel, number: int, state: State) -> str:
-    span, attempts = model.span(number), model.attempts(number)
+    span, attempts = model.runs.span(number), model.runs.attempts[number]
     parts = [duration(span[1] - span[0])] if span is not None and span[1] is not None and attempts else []
     if attempts > 1:
         parts.append(f"attempt {attempts}")

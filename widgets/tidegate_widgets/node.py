@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from tidegate.model.states import State, StateType
 
 from .same_errors import SameErrors
+from .task_runs import TaskRuns
 
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
 
 WORST_FIRST = "fcarwd"
 """The same, what needs a look before what does not."""
+
+MOST_ATTEMPTS = 255
+"""Attempts of a task run, and versions of its code, that are told apart."""
 
 PENDING = State(StateType.PENDING, "Pending")
 
@@ -35,17 +39,22 @@ class Node:
     subflow: bool
     first_index: int
     first_created: float
+    runs: TaskRuns
+    """The columns that have the task runs of the flow run."""
     members: list[int] = field(default_factory=list)
     in_a_row: bool = True
     """True if the members are numbered one after the other, so that a slice has all of them."""
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LETTERS, 0))
-    """By letter.  No `Counter`: adding to one takes three times as long, and was a third of the cost of a task run."""
+    """By letter."""
+    letters: str = ""
+    """What the members were when they were counted, one letter each, in the order of the calls; empty if they are to be
+    counted again."""
     state: State = PENDING
-    """Of the only member, where there is one; else of the last that changed."""
+    """Of the only member, where there is one."""
+    told: str = "w"
+    """The letter of the member that had this state."""
     attempts: int = 0
     first_started: float | None = None
-    seconds: float = 0.0
-    """Spent in all by members that have ended."""
     failures: list[Member] = field(default_factory=list)
     errors: SameErrors = field(default_factory=SameErrors)
     not_ready: int = 0
@@ -54,10 +63,19 @@ class Node:
     throttled: int = 0
 
     @property
+    def seconds(self) -> float:
+        """Spent in all by members that have ended."""
+        return self.runs.seconds(self.members)
+
+    @property
     def ended(self) -> int:
         """Members that have ended."""
         counts = self.counts
         return counts["d"] + counts["f"] + counts["c"]
+
+    def version(self, digest: str) -> int:
+        """The number of that code among those of this node, which may be new."""
+        return min(self.versions.setdefault(digest, len(self.versions) + 1), MOST_ATTEMPTS)
 
     def failure(self, number: int) -> Member | None:
         """The story of that failed member, as far as it is kept."""

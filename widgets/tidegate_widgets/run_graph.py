@@ -76,7 +76,8 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         return graph
 
     def _follower(self, run: FlowRun) -> Follower:
-        return Follower(run.engine, run.number, partial(self._news_of, ref(run)), self.context)
+        draw, write = partial(self._news_of, ref(run)), self._model.runs.write
+        return Follower(run.engine, run.number, draw, self.context, write)
 
     def offer_resume(self, resume: Callable[[], None], call_off: Callable[[], None]) -> None:
         """Let the page go on with a run that no process has any more, or cancel one that is suspended.

@@ -47,12 +47,12 @@ def beginning(drawn: Sequence[tuple[GraphModel, Node]], now: float) -> float:
 
 
 def _spans(model: GraphModel, node: Node, began: float) -> list[_Span]:
-    spans = []
+    spans, runs = [], model.runs
     for number in node.members:
-        span = model.span(number)
+        span = runs.span(number)
         if span is not None:
             start = max(0.0, span[0] - began)
-            spans.append(_Span(model.letter(number), start, None if span[1] is None else max(start, span[1] - began)))
+            spans.append(_Span(runs.letters[number], start, None if span[1] is None else max(start, span[1] - began)))
     return spans
 
 
