@@ -124,10 +124,14 @@ class GraphModel:
 
     def letters(self, node: Node) -> str:
         """One letter a member, in the order of the calls."""
+        # Those at the front that had ended when they were last counted are not looked at again: there may be many maps.
+        ended = len(node.letters) - len(node.letters.lstrip(ENDED))
         members, letters = node.members, self.runs.letters
+        if ended == len(members):
+            return node.letters
         if node.in_a_row:
-            return "".join(letters[members[0] : members[-1] + 1])
-        return "".join(map(letters.__getitem__, members))
+            return node.letters[:ended] + "".join(letters[members[ended] : members[-1] + 1])
+        return node.letters[:ended] + "".join(map(letters.__getitem__, members[ended:]))
 
     def node_of(self, number: int) -> Node | None:
         """The node of a task run; null for a number that nobody has heard of."""
