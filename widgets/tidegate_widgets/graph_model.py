@@ -278,8 +278,8 @@ class GraphModel:
             node.first_started = self.runs.first_began(node.members)
         if not node.attempts:
             node.attempts = self.runs.most_attempts(node.members)
-        if letters != node.told:
-            node.state, node.told = _WRITTEN.get(letters, node.state), letters
+        if len(letters) == 1 and letters != node.told:
+            node.state, node.told = _WRITTEN[letters], letters
         if node.ended == len(letters):
             self._open.discard(node.site)
         self.dirty.add(node.site)
