@@ -77,6 +77,9 @@ def test_a_cell_is_paused_and_resumed_from_its_page(page: Page, request: pytest.
     panel.locator("[data-verb=pause]").click()
     if params["page"] is None and params["lab"] not in WITHOUT_SUBSHELLS:
         expect(panel).to_contain_text("1 task run that had started goes on")
+    else:
+        # It is heard when the task is over, if it has come by then; no event tells that it has.
+        page.raw.wait_for_timeout(1000)
     (root / "go-1").touch()
     expect(panel).to_contain_text("Paused by you")
     expect(panel).to_contain_text("2 done")

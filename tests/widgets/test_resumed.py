@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from weakref import ref
 
 import pytest
 
@@ -11,6 +12,7 @@ from support.flows import flow, opened, task
 from support.resumes import resumed
 from tidegate import suspend_flow_run
 from tidegate.engine import Engine, using
+from tidegate.errors import CancelledRun
 from tidegate.model.events import FlowCreated, FlowState, TaskCreated, TaskState
 from tidegate.model.states import (
     Cancelled,
@@ -23,6 +25,7 @@ from tidegate.model.states import (
     Suspended,
     Suspending,
 )
+from tidegate.run.flow_run import FlowRun
 from tidegate.store.memory import MemoryStore
 from tidegate_widgets.drawing import Drawing
 from tidegate_widgets.graph_model import GraphModel
@@ -137,3 +140,35 @@ def test_the_picture_of_a_run_that_is_resumed_holds_what_was_done_before() -> No
         opened(ended)
     run = graphs[0].view["run"]
     assert (run["state"]["name"], run["counts"]["done"], run["total"]) == ("Completed", 2, 2)
+
+
+def test_what_comes_late_of_a_task_run_does_not_end_the_buttons_of_a_run_that_is_resumed() -> None:
+    @task
+    def step() -> None:
+        """Does nothing."""
+
+    runs: list[FlowRun] = []
+    graphs: list[RunGraph] = []
+
+    @flow
+    def work() -> None:
+        step()
+        if len(runs) == 1:
+            suspend_flow_run()
+        graph, late = graphs[0], TaskState(1, 2.0, 1, Completed(at=2.0), 1)
+        graph._model.state = Suspended(at=1.0)  # it has not heard yet that the run goes on
+        graph._news_of(ref(runs[1]), [late])
+        graph.carry_out("cancel", {})
+
+    def follow(run: FlowRun) -> None:
+        runs.append(run)
+        if graphs:
+            graphs[0].again(run)
+        else:
+            graphs.append(RunGraph.follow(run))
+
+    with using(Engine(MemoryStore())) as engine:
+        engine.observers.append(follow)
+        assert work(return_state=True).is_suspended()
+        with pytest.raises(CancelledRun):
+            resumed(1)

@@ -17,7 +17,7 @@ import traitlets
 
 from tidegate.engine import Engine, engine
 from tidegate.errors import NotPaused, NotRunning, StoreError
-from tidegate.model.events import Event
+from tidegate.model.events import Event, FlowState
 from tidegate.run.flow_run import FlowRun
 
 from .artifacts import recorded
@@ -140,7 +140,10 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     def _news_of(self, run: ref[FlowRun], events: Sequence[Event]) -> None:
         self._news(events)
-        if self._model.state.is_at_rest() and self._run is run():  # a graph lives longer than what its run holds
+        # A graph lives longer than what its run holds.  What a task run says late may come to one that has just been
+        # resumed, while all that is known of the run is that it rests.
+        ended = any(isinstance(event, FlowState) for event in events) and self._model.state.is_at_rest()
+        if ended and self._run is run():
             self._run = self.conversation.actions.run = None
 
     def _news(self, events: Sequence[Event]) -> None:
