@@ -21,8 +21,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from .unheard import Unheard
-
 MAIN = threading.main_thread().ident
 """The thread that gets signals."""
 
@@ -59,7 +57,6 @@ class InterruptGuard:
         "_kept",
         "_noticed",
         "_sent",
-        "_unheard",
         "_unwatch",
         "_watchers",
         "arrived",
@@ -81,7 +78,6 @@ class InterruptGuard:
         """What signals are on their way for."""
         self._watchers = 0
         self._unwatch: Callable[[], None] | None = None
-        self._unheard = Unheard(self._stir)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -140,7 +136,6 @@ class InterruptGuard:
         loops = _loops(sys._getframe())
 
         def notice(signum: int, frame: FrameType | None) -> None:
-            self._unheard.heard()
             # Where asyncio is patched, a loop may run inside of the flow's own: a cancellation would wait for its end.
             if _loops(frame) > loops:
                 self._handle(signum, frame)
@@ -160,20 +155,15 @@ class InterruptGuard:
         self._unwatch = unwatch
 
     def _listen(self) -> None:
-        """Answer our own signals, and miss none of the user's.
-
-        An interrupt may hit any line of this, so it says what is so, and counts nothing.
-        """
+        """Answer our own signals; an interrupt may hit any line of this, so it says what is so, and counts nothing."""
         if OWN is not None and signal.getsignal(OWN) != self._answer:
             self._before = signal.getsignal(OWN)
             self._sent.clear()
             signal.signal(OWN, self._answer)
-            self._unheard.begin()
 
     def _listen_no_more(self) -> None:
         if OWN is not None and not self.hears() and signal.getsignal(OWN) == self._answer:
             signal.signal(OWN, self._before)
-            self._unheard.end()
 
     def taken(self) -> bool:
         """True, once, if an interrupt was noticed while watching; it is of the main thread's code alone."""
@@ -184,7 +174,6 @@ class InterruptGuard:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         """The user's interrupt."""
-        self._unheard.heard()
         if self.is_open or self._kept:  # the second one does not wait for anything
             self._kept = False
             raise KeyboardInterrupt
@@ -200,12 +189,6 @@ class InterruptGuard:
             raise KeyboardInterrupt
         self._due = self._due or due
 
-    def _stir(self) -> None:
-        """Wake the main thread, by a signal that means nothing."""
-        assert MAIN is not None
-        assert OWN is not None
-        signal.pthread_kill(MAIN, OWN)
-
     @property
     def kept(self) -> bool:
         """True while an interrupt waits for the guard to open."""
@@ -217,8 +200,10 @@ class InterruptGuard:
 
     def send(self, request: _Request) -> None:
         """Send the main thread a signal of our own."""
+        assert MAIN is not None
+        assert OWN is not None
         self._sent.append(request)
-        self._stir()
+        signal.pthread_kill(MAIN, OWN)
 
     def open(self) -> None:
         """From here on, user code: an interrupt raises, also one that was kept."""
