@@ -155,9 +155,9 @@ def test_what_comes_late_of_a_task_run_does_not_end_the_buttons_of_a_run_that_is
         step()
         if len(runs) == 1:
             suspend_flow_run()
-        graph, late = graphs[0], TaskState(1, 2.0, 1, Completed(at=2.0), 1)
+        graph, end = graphs[0], Completed(at=2.0)
         graph._model.state = Suspended(at=1.0)  # it has not heard yet that the run goes on
-        graph._news_of(ref(runs[1]), [late])
+        graph._news_of(ref(runs[1]), [TaskState(1, 2.0, 1, end, 1), FlowState(2, 2.0, end)])  # of a subflow
         graph.carry_out("cancel", {})
 
     def follow(run: FlowRun) -> None:

@@ -85,17 +85,17 @@ class Follower:
             tasks = [event for event in events if type(event) in TASK_RUNS]
             if tasks:
                 self._keep(tasks)
-                self._rouse()
+                if self._asleep:
+                    self._rouse()
 
         return self._engine.subscribe(subflow, note)
 
     def _note(self, events: Sequence[Event]) -> None:
         # The engine waits for this with each state of a task run.  They come one by one, and of this flow run alone.
         (event,) = events
-        kind = type(event)
-        if kind is TaskCreated:
+        if isinstance(event, TaskCreated):
             self._news.append(event)
-        elif kind is TaskState and not self._waiting and self._write(event):  # type: ignore[arg-type]  # told by `kind`
+        elif isinstance(event, TaskState) and not self._waiting and self._write(event):
             self._written = True
         else:
             self._keep(events)
@@ -114,9 +114,8 @@ class Follower:
                 self._loop.call_soon_threadsafe(self._hurry.set)
 
     def _rouse(self) -> None:
-        if self._asleep:
-            self._asleep = False
-            self._loop.call_soon_threadsafe(self._wake)
+        self._asleep = False
+        self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         spawn(self._loop, self._follow(), self._context)

@@ -26,7 +26,7 @@ from tidegate.model.events import (
 from tidegate.model.states import COMPLETED, RUNNING, TERMINAL, State, StateType
 
 from .artifacts import Artifacts
-from .node import LETTERS, MOST_ATTEMPTS, PENDING, Member, Node
+from .node import MOST_ATTEMPTS, PENDING, Member, Node
 from .picture_svg import shortened
 from .same_errors import only_told, traceback_text
 from .task_runs import ENDED, TaskRuns
@@ -126,12 +126,9 @@ class GraphModel:
         """One letter a member, in the order of the calls."""
         # Those at the front that had ended when they were last counted are not looked at again: there may be many maps.
         ended = len(node.letters) - len(node.letters.lstrip(ENDED))
-        members, letters = node.members, self.runs.letters
-        if ended == len(members):
+        if ended == len(node.members):
             return node.letters
-        if node.in_a_row:
-            return node.letters[:ended] + "".join(letters[members[ended] : members[-1] + 1])
-        return node.letters[:ended] + "".join(map(letters.__getitem__, members[ended:]))
+        return node.letters[:ended] + "".join(node.of(self.runs.letters, ended))
 
     def node_of(self, number: int) -> Node | None:
         """The node of a task run; null for a number that nobody has heard of."""
@@ -272,17 +269,20 @@ class GraphModel:
         letters = self.letters(node)
         if letters == node.letters:
             return
-        node.letters = letters
-        node.counts = {each: letters.count(each) for each in LETTERS}
+        node.count(letters)
         if node.first_started is None:
-            node.first_started = self.runs.first_began(node.members)
+            node.first_started = self._first_began(node)
         if not node.attempts:
-            node.attempts = self.runs.most_attempts(node.members)
+            node.attempts = max(node.of(self.runs.attempts))
         if len(letters) == 1 and letters != node.told:
             node.state, node.told = _WRITTEN[letters], letters
         if node.ended == len(letters):
             self._open.discard(node.site)
         self.dirty.add(node.site)
+
+    def _first_began(self, node: Node) -> float | None:
+        """When the first member began, each with its last attempt; null if none has."""
+        return min(filter(None, node.of(self.runs.since)), default=None)
 
     def _task_state(self, node: Node, event: TaskState) -> None:
         """Fold a state in of whatever kind."""
@@ -292,7 +292,7 @@ class GraphModel:
         if before in ENDED:
             self._again(node, number)
         if node.first_started is None and (after == "r" or runs.attempts[number]):
-            node.first_started = runs.first_began(node.members) or event.at
+            node.first_started = self._first_began(node) or event.at
         node.attempts = max(attempt, node.attempts)
         if event.source:
             runs.versions[number] = node.version(event.source)

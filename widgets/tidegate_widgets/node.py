@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tidegate.model.states import State, StateType
 
 from .same_errors import SameErrors
-from .task_runs import TaskRuns
+from .task_runs import ENDED, TaskRuns
+
+T = TypeVar("T")
 
 LETTERS = "wradfc"
 """Waiting, running, awaiting retry, done, failed, cancelled: what a task run is, as one letter."""
@@ -61,11 +65,32 @@ class Node:
     versions: dict[str, int] = field(default_factory=dict)
     """Digests of the code that its members ran with, each with its number from 1."""
     throttled: int = 0
+    _seconds: float | None = None
+    """What `seconds` was found to be; a picture asks for it again and again."""
+
+    def of(self, column: Sequence[T], beyond: int = 0) -> Iterable[T]:
+        """What stands in a column of `runs` for the members, in the order of the calls; without the first `beyond`."""
+        members = self.members
+        if self.in_a_row:
+            return column[members[beyond] : members[-1] + 1]
+        return map(column.__getitem__, members[beyond:])
+
+    def count(self, letters: str) -> None:
+        """The members are these now."""
+        self.letters = letters
+        self.counts = {each: letters.count(each) for each in LETTERS}
+        self._seconds = None
 
     @property
     def seconds(self) -> float:
-        """Spent in all by members that have ended."""
-        return self.runs.seconds(self.members)
+        """Spent in all by the members that had ended when they were counted, each in its last attempt."""
+        if self._seconds is None:
+            attempts, since, until = self.runs.attempts, self.runs.since, self.runs.until
+            ended = [
+                n for n, letter in zip(self.members, self.letters, strict=False) if letter in ENDED and attempts[n]
+            ]
+            self._seconds = sum(until[n] - since[n] for n in ended)
+        return self._seconds
 
     @property
     def ended(self) -> int:

@@ -142,8 +142,10 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         self._news(events)
         # A graph lives longer than what its run holds.  What a task run says late may come to one that has just been
         # resumed, while all that is known of the run is that it rests.
-        ended = any(isinstance(event, FlowState) for event in events) and self._model.state.is_at_rest()
-        if ended and self._run is run():
+        followed = run()
+        if followed is None or self._run is not followed or not self._model.state.is_at_rest():
+            return
+        if any(isinstance(event, FlowState) and event.flow_run == followed.number for event in events):
             self._run = self.conversation.actions.run = None
 
     def _news(self, events: Sequence[Event]) -> None:

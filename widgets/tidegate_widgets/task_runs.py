@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
 from tidegate.model.events import TaskState
 from tidegate.model.states import COMPLETED, RUNNING
-
-T = TypeVar("T")
 
 _ROOM = 1024
 """So many task runs the columns grow by."""
@@ -100,22 +96,3 @@ class TaskRuns:
         with suppress(ValueError):
             return self.letters.index("f", max(0, number) + 1)
         return None
-
-    def seconds(self, numbers: Sequence[int]) -> float:
-        """Spent in all by those of them that have ended, each in its last attempt."""
-        letters, attempts, since, until = self.letters, self.attempts, self.since, self.until
-        return sum(until[each] - since[each] for each in numbers if letters[each] in ENDED and attempts[each])
-
-    def first_began(self, numbers: Sequence[int]) -> float | None:
-        """When the first of them began, each with its last attempt; null if none has."""
-        return min(filter(None, _of(self.since, numbers)), default=None)
-
-    def most_attempts(self, numbers: Sequence[int]) -> int:
-        """How often that one of them was begun that was begun most often."""
-        return max(_of(self.attempts, numbers))
-
-
-def _of(column: Sequence[T], numbers: Sequence[int]) -> Iterable[T]:
-    """What stands in a column for these task runs, or for all from the first to the last where they lie in a row."""
-    first, beyond = numbers[0], numbers[-1] + 1
-    return column[first:beyond] if beyond - first == len(numbers) else map(column.__getitem__, numbers)
