@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from reliability.scorecard import within
 from support.flows import SOON, python, seeded
 from tidegate.model.states import StateType
 from tidegate.store.sqlite import SQLiteStore
@@ -206,7 +207,7 @@ def test_an_interrupt_at_any_moment(served: Served, kind: str) -> None:
         heard = served.interrupt(kind, after)
         where = f"{kind}, trial {trial}, after {after * 1000:.2f} ms: {heard}"
         assert heard["caught"] == "KeyboardInterrupt", where
-        assert heard["took"] < 1, where
+        assert heard["took"] < within(1), where
         assert heard["ticked"] == 0, f"user code goes on: {where}"
         assert heard["next"] == [2, 2, 3, 4], where
         runs = [run for run in served.store.flow_runs(10_000) if run.number > newest]
@@ -222,7 +223,7 @@ def test_control_a_body_that_goes_on_is_noticed(served: Served) -> None:
     """The test above can fail: this body swallows the interrupt, and its ticks are seen."""
     heard = served.interrupt("goes_on", 0.01)
     assert heard["caught"] == "KeyboardInterrupt"
-    assert 0.45 < heard["took"] < 1.5
+    assert 0.45 < heard["took"] < within(1.5)
     assert heard["ticked"] > 0
 
 
@@ -236,7 +237,7 @@ def test_a_second_interrupt_leaves_at_once(served: Served) -> None:
     for _ in range(5):
         heard = served.interrupt("goes_on", 0.01, again=chance.uniform(0.05, 0.15))
         assert heard["caught"] == "KeyboardInterrupt"
-        assert heard["took"] < 1.5, heard
+        assert heard["took"] < within(1.5), heard
         took.append(heard["took"])
         assert heard["next"] == [2, 2, 3, 4]
         newest, interrupted = served.store.flow_runs(2)

@@ -26,6 +26,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from reliability.scorecard import within
 from reliability.trials import Trials
 from support.flows import SOON, Feed, Start, cancelled, edges, edges_full, flow, in_time, python, task
 from tidegate import (
@@ -771,7 +772,7 @@ def test_a_task_over_its_limit_ends_on_time(
         assert add.submit(1).result() == 2
         return took
 
-    assert 0.3 <= run(work, runner, final_state="returned") < 0.5
+    assert 0.3 <= run(work, runner, final_state="returned") < 0.3 + within(0.2)
     assert stored.store.flow_runs()[0].state.message == ""  # nothing is still at work
 
 
@@ -822,7 +823,7 @@ def test_a_flow_over_its_limit(engine: Engine, runner: ProcessTaskRunner, body: 
     begun = time.perf_counter()
     limited = flow(work, name="work", task_runner=runner, timeout_seconds=1.0)
     state = in_time(lambda: limited(return_state=True), LONG)
-    assert time.perf_counter() - begun < 1.3
+    assert time.perf_counter() - begun < 1 + within(0.3)
     assert (state.type, state.name) == (StateType.FAILED, "TimedOut")
     assert (tmp_path / "mark").exists()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jupyter_client.connect import LocalPortCache
 
 from support.front_end import FrontEnd, KernelDied
 from support.kernels import ALL_VERSIONS, each_kernel, kernel_params
@@ -122,6 +124,17 @@ def test_input_is_answered(newest: FrontEnd) -> None:
     assert prompt[0].content["prompt"] == "name? "
     newest.answer("Ada")
     assert newest.reply(asking).text.endswith("hello Ada\n")
+
+
+def test_a_port_that_was_taken_before_the_kernel_began_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = LocalPortCache.find_available_port
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        given = [somebody.getsockname()[1]]
+        monkeypatch.setattr(
+            LocalPortCache, "find_available_port", lambda cache, ip: given.pop() if given else free(cache, ip)
+        )
+        with FrontEnd() as front_end:
+            assert (front_end.value("1 + 1"), given) == (2, [])
 
 
 def test_long_values_come_over_whole(newest: FrontEnd) -> None:

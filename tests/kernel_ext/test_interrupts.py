@@ -9,6 +9,7 @@ import time
 import pytest
 
 from kernel_ext.driving import click, graph, graphs, newest_run, ours_in, plain, statuses, wait_state
+from reliability.scorecard import within
 from reliability.trials import Trials
 from support.front_end import FrontEnd
 from support.kernels import ALL_VERSIONS
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.kernel
 
 SEED = int(os.environ.get("TIDEGATE_SEED") or random.SystemRandom().randrange(10**6))
 TRIALS = int(os.environ.get("TIDEGATE_TRIALS") or 3)
-LIMIT = 1.0
+LIMIT = within(1.0)
 """Seconds from the stop button to the prompt."""
 
 # Everything that runs in a task counts, so that whatever goes on unseen can be seen.
@@ -123,7 +124,8 @@ def test_an_interrupt_ends_the_run_and_all_it_had_begun(ready: FrontEnd, cell: s
     for trial in trials:
         running = ready.execute(CELLS[cell])
         ready.wait_text(running, "here")
-        moment = trials.chance.uniform(0, 0.12)
+        # A signal in the moment before a sleep wakes nobody, in Python as such; beside a busy thread it is a long one.
+        moment = trials.chance.uniform(0.02 if cell == "direct, asleep" else 0, 0.12)
         time.sleep(moment)
         reply, seconds = stop(ready, running)
         took.append(seconds)
@@ -149,8 +151,7 @@ def test_control_what_goes_on_after_an_interrupt_is_found(newest: FrontEnd, tria
         assert newest.run(STRAY).status == "ok"
         running = newest.execute("%%flow\nstray.start()\nnap()")
         newest.wait_text(running, "here")
-        # A signal in the moment before a sleep wakes nobody, in Python as such; beside a busy thread it is a long one.
-        time.sleep(trials.chance.uniform(0.02, 0.12))
+        time.sleep(trials.chance.uniform(0.02, 0.12))  # as above: not in the moment before the sleep
         reply, seconds = stop(newest, running)
         with pytest.raises(AssertionError, match="something still counts"):
             check_over(newest, reply, seconds, "control")

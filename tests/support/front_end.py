@@ -63,16 +63,16 @@ class FrontEnd:
         self.cwd = Path(cwd) if cwd is not None else self._home / "cwd"
         self.cwd.mkdir(exist_ok=True)
         self._interrupt_mode = interrupt_mode
-        self._manager = KernelManager(connection_file=str(self._home / "connection.json"))
-        self._manager._kernel_spec = KernelSpec(
+        self._spec = KernelSpec(
             argv=[python, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             interrupt_mode=interrupt_mode,
             display_name=f"ipykernel {version}",
             language="python",
         )
+        self._manager = self._new_manager()
         begun = time.monotonic()
         try:
-            self._launch(self._environment(env or {}), start_timeout)
+            self._launch(self._environment(env or {}), start_timeout, tries=3)
         except BaseException:
             self.close()
             raise
@@ -287,11 +287,7 @@ class FrontEnd:
 
     def close(self) -> None:
         """End the kernel if it still runs and remove its folders."""
-        # The wire first: shutting the manager down closes the sockets of its context under the thread that polls them.
-        if self._wire is not None:
-            self._wire.close()
-        if self._manager.has_kernel:
-            self._manager.shutdown_kernel(now=True)
+        self._close_kernel()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -304,10 +300,30 @@ class FrontEnd:
 
     # -- inside
 
-    def _launch(self, environment: dict[str, str], timeout: float) -> None:
+    def _close_kernel(self) -> None:
+        # The wire first: shutting the manager down closes the sockets of its context under the thread that polls them.
+        if self._wire is not None:
+            self._wire.close()
+        if self._manager.has_kernel:
+            self._manager.shutdown_kernel(now=True)
+
+    def _launch(self, environment: dict[str, str], timeout: float, tries: int) -> None:
         with (self._home / "kernel.log").open("wb") as log:
             self._manager.start_kernel(env=environment, cwd=str(self.cwd), stdout=log, stderr=log)
-        self._connect(timeout)
+        try:
+            self._connect(timeout)
+        except KernelDied:
+            # The manager picks ports that are free, lets go of them, and the kernel takes them up to a second later.
+            if tries == 1 or "Address already in use" not in self.log():
+                raise
+            self._close_kernel()
+            self._manager, self._gone = self._new_manager(), False
+            self._launch(environment, timeout, tries - 1)
+
+    def _new_manager(self) -> KernelManager:
+        manager = KernelManager(connection_file=str(self._home / "connection.json"))
+        manager._kernel_spec = self._spec
+        return manager
 
     def _connect(self, timeout: float) -> None:
         self._wire = Wire(
