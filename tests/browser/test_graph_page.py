@@ -17,6 +17,7 @@ from support.accessibility import Audit
 from support.graph_page import Served, Shown, chromium, command, serving, shown
 from support.lab import why_not
 from support.page import SHOTS
+from tidegate.store.sqlite import SQLiteStore
 
 _WHY = why_not() or accessibility.why_not()
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(_WHY is not None, reason=_WHY or "")]
@@ -123,14 +124,14 @@ def live(browser: Any, folder: Path, request: pytest.FixtureRequest) -> Iterator
     with command(folder, "run", f"etl.py:{request.param}") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        with serving(folder) as served, shown(browser, served.address) as page:
+        with serving(folder, 1) as served, shown(browser, served.address) as page:
             yield Live(process, served, page)
             assert served.errors.read_text() == ""
 
 
 def test_a_run_that_has_ended_is_shown_whole(browser: Any, folder: Path) -> None:
     run_to_end(folder, "reports", code=1)
-    with serving(folder) as served, shown(browser, served.address) as page:
+    with serving(folder, 1) as served, shown(browser, served.address) as page:
         panel = page.panel
         expect(panel).to_contain_text("Failed")
         expect(panel).to_contain_text("Saved view")
@@ -162,7 +163,7 @@ def test_a_run_that_has_ended_is_shown_whole(browser: Any, folder: Path) -> None
 
 def test_the_page_is_for_those_who_cannot_see_the_graph_too(browser: Any, folder: Path) -> None:
     run_to_end(folder, "reports", code=1)
-    with serving(folder) as served, shown(browser, served.address, color_scheme="dark") as page:
+    with serving(folder, 1) as served, shown(browser, served.address, color_scheme="dark") as page:
         expect(page.panel).to_contain_text("Failed")
         expect(page.panel).to_have_attribute("data-theme", "dark")
         page.panel.screenshot(path=str(SHOTS / "graph-page-dark.png"))
@@ -260,3 +261,50 @@ def test_two_pages_show_the_same(live: Live, browser: Any, folder: Path) -> None
         (folder / "go").touch()
         for page in (live.page, other):
             expect(page.panel).to_contain_text("Completed")
+
+
+def test_the_list_of_runs_leads_to_their_graphs_and_is_kept_up_to_date(browser: Any, folder: Path) -> None:
+    run_to_end(folder, "reports", code=1)
+    with command(folder, "run", "etl.py:nightly") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with serving(folder) as served, shown(browser, served.address, color_scheme="dark") as page:
+            rows, told = page.raw.locator("tbody tr"), page.raw.get_by_role("status")
+            expect(told).to_have_text("2 flow runs")
+            expect(rows.nth(0)).to_contain_text("nightly")
+            expect(rows.nth(0)).to_contain_text("Running")
+            expect(rows.nth(1)).to_contain_text("<script>alert('run')</script>")
+            expect(rows.nth(1)).to_contain_text("Failed")
+            page.raw.get_by_role("link", name="1").focus()
+            (folder / "go").touch()
+            assert process.wait(20) == 0
+            expect(rows.nth(0)).to_contain_text("Completed")
+            expect(page.raw.get_by_role("link", name="1")).to_be_focused()
+            page.raw.screenshot(path=str(SHOTS / "graph-list-dark.png"))
+            page.raw.emulate_media(color_scheme="light")
+            page.raw.screenshot(path=str(SHOTS / "graph-list-light.png"))
+            assert Audit(page.raw.locator("main")).problems == []
+            page.raw.get_by_role("searchbox").fill("failed")
+            expect(told).to_have_text("1 of 2")
+            expect(rows.nth(0)).to_be_hidden()
+            rows.nth(1).get_by_text("reports").click()
+            expect(page.panel).to_contain_text("Failed")
+            page.raw.screenshot(path=str(SHOTS / "graph-page-of-list.png"))
+            page.raw.get_by_role("link", name="All flow runs").click()
+            page.raw.get_by_role("link", name="2").click()
+            expect(page.panel).to_contain_text("Completed")
+            page.raw.go_back()
+            expect(told).to_have_text("2 flow runs")
+            assert page.errors == []
+            assert served.interrupt() == 0
+            assert served.errors.read_text() == ""
+            expect(told).to_contain_text("This shows it again: tidegate graph")
+
+
+def test_the_list_of_no_run_says_so(browser: Any, folder: Path) -> None:
+    SQLiteStore(folder / ".tidegate" / "store.db").flow_runs()
+    with serving(folder) as served, shown(browser, served.address) as page:
+        expect(page.raw.get_by_role("status")).to_have_text("No flow run yet.")
+        expect(page.raw.locator("table")).to_be_hidden()
+        page.raw.goto(f"{served.address}7/")
+        expect(page.raw.locator("body")).to_contain_text("There is no flow run 7 in this store.")

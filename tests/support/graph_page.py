@@ -50,10 +50,10 @@ def command(folder: Path, *arguments: object, **more: Any) -> Iterator[subproces
 
 
 @contextmanager
-def serving(folder: Path, run: int = 1) -> Iterator[Served]:
-    """The graph of a run of the store in that folder, served."""
+def serving(folder: Path, *run: int) -> Iterator[Served]:
+    """The graphs of the store in that folder, served: that of this run, or the list of all."""
     errors = folder / "graph-errors.txt"
-    with errors.open("w") as file, command(folder, "graph", run, "--no-browser", stderr=file) as process:
+    with errors.open("w") as file, command(folder, "graph", *run, "--no-browser", stderr=file) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from support.flows import engine_over, flow, opened
 from tidegate.cli import main
 from tidegate.store.sqlite import SQLiteStore
-from tidegate_widgets.graph_page import GraphPage
+from tidegate_widgets.page_server import PageServer
 
 
 @flow
@@ -43,8 +43,11 @@ def refused(result: Result) -> str:
     return line
 
 
-def test_the_browser_is_started_with_an_address_that_works_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    came, pages = threading.Event(), list[str]()
+@pytest.mark.parametrize(("given", "script"), [(["1"], "page.js"), ([], "runs.js")], ids=["a run", "the list"])
+def test_the_browser_is_started_with_an_address_that_works_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], script: str
+) -> None:
+    came, pages, serve = threading.Event(), list[str](), PageServer.serve_forever
 
     def open_browser(address: str) -> bool:
         with urllib.request.urlopen(address, timeout=10) as answer:
@@ -52,27 +55,29 @@ def test_the_browser_is_started_with_an_address_that_works_once(home: Path, monk
         came.set()
         return True
 
-    def run(_: GraphPage) -> None:
+    def run(server: PageServer) -> None:
+        threading.Thread(target=serve, args=(server, 0.01), daemon=True).start()
         opened(came, "the browser")
+        server.shutdown()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(webbrowser, "open", open_browser)
-    monkeypatch.setattr(GraphPage, "run", run)
-    result = call(home, "1")
+    monkeypatch.setattr(PageServer, "serve_forever", run)
+    result = call(home, *given)
     assert result.exit_code == 0, result.output
     first, address, text = pages
     assert address in result.stdout
     assert first not in result.stdout
-    assert "page.js" in text
-    assert "Ctrl-C ends this page, not the run." in result.stdout
+    assert script in text
+    assert "Ctrl-C ends these pages, and no run." in result.stdout
 
 
 def test_no_browser_is_started_where_none_is_wanted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(_: GraphPage) -> None:
+    def run(_: PageServer) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(webbrowser, "open", lambda _: pytest.fail("a browser was started"))
-    monkeypatch.setattr(GraphPage, "run", run)
+    monkeypatch.setattr(PageServer, "serve_forever", run)
     assert call(home, "1", "--no-browser").exit_code == 0
 
 

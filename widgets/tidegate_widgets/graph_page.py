@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any
 
@@ -42,8 +43,8 @@ Told = tuple[str, str]
 class GraphPage:
     """The pages that show one flow run, and the look into the store that feeds them.
 
-    `run` does everything on the thread that calls it, until that is interrupted; `open`, `close` and `hear` may be
-    called on any thread.
+    `run` does everything on the thread that calls it, until `end`; that, `open`, `close` and `hear` may be called on
+    any thread.
     """
 
     def __init__(self, store: EventStore, number: int) -> None:
@@ -54,6 +55,7 @@ class GraphPage:
         self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._pages: set[Queue[Told | None]] = set()
         self._problem = ""
+        self._ended = False
         self._looked_slowly = 0.0
         model = GraphModel()
         look(self._engine, self._row())
@@ -99,17 +101,28 @@ class GraphPage:
         self._conversation.hear(message)
 
     def run(self) -> None:
-        """Serve the pages, and look into the store while there are any, for ever."""
-        while True:
+        """Serve the pages, and look into the store while there are any, until the end."""
+        while not self._ended:
             due = time.monotonic() + (LOOK if self._live else SLOW_LOOK)
-            while (call := self._next_call(due)) is not None:
+            while not self._ended and (call := self._next_call(due if self._pages else None)) is not None:
                 call()
-            if self._pages:
+            if self._pages and not self._ended:
                 self._look()
 
-    def _next_call(self, due: float) -> Callable[[], object] | None:
+    def end(self) -> None:
+        """Have `run` return; the pages begin anew where there is one."""
+        self.soon(self._end)
+
+    def _end(self) -> None:
+        self._ended = True
+        for page in list(self._pages):
+            with suppress(Full):
+                page.put_nowait(None)
+
+    def _next_call(self, due: float | None) -> Callable[[], object] | None:
+        """What is to be called next; null once it is due, and never if there is nothing that could be."""
         try:
-            return self._calls.get(timeout=max(0.0, due - time.monotonic()))
+            return self._calls.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
         except Empty:
             return None
 

@@ -1,7 +1,8 @@
-"""The server of a graph page: plain HTTP on 127.0.0.1, for whoever has the token.
+"""The server of the graph pages: plain HTTP on 127.0.0.1, for whoever has the token.
 
-Everything lies below ``/TOKEN/``: the page, its two scripts, ``events`` (server-sent events, all the way down) and
-``hear`` (a POST for each message up).  Nothing else is there, and nothing is looked at before host and token are right.
+Everything lies below ``/TOKEN/``: the list of runs with its script and its ``rows``, and for each run below its number
+the page, its two scripts, ``events`` (server-sent events, all the way down) and ``hear`` (a POST for each message up).
+Nothing else is there, and nothing is looked at before host and token are right.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from tidegate.errors import StoreError
+
+from . import runs_page
 from .graph_page import GraphPage
+from .graph_pages import GraphPages
 
 HOST = "127.0.0.1"
 
@@ -29,10 +34,12 @@ STALLED = 30.0
 """Seconds that a connection may neither take nor bring anything."""
 
 _STATIC = Path(__file__).parent / "static"
-_FILES = {
-    "": ("page.html", "text/html; charset=utf-8"),
-    "page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "run_graph.js": ("run_graph.js", "text/javascript; charset=utf-8"),
+_HTML, _SCRIPT, _TEXT = (f"text/{kind}; charset=utf-8" for kind in ("html", "javascript", "plain"))
+_LIST = {"": ("runs.html", _HTML), "runs.js": ("runs.js", _SCRIPT)}
+_PAGE = {
+    "": ("page.html", _HTML),
+    "page.js": ("page.js", _SCRIPT),
+    "run_graph.js": ("run_graph.js", _SCRIPT),
 }
 
 # The style sheet of the panel is text in its script; images are artifacts, which come as data.
@@ -51,12 +58,16 @@ _HEADERS = {
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves one graph page.  Raises `OSError` if the port is taken; port 0 is any that is free."""
+    """Serves the graph pages of a store, that of `run` first, or else the list.
+
+    Raises `OSError` if the port is taken; port 0 is any that is free.
+    """
 
     daemon_threads = True
 
-    def __init__(self, page: GraphPage, port: int = 0) -> None:
-        self.page = page
+    def __init__(self, pages: GraphPages, run: int | None = None, port: int = 0) -> None:
+        self.pages = pages
+        self._first = "" if run is None else f"{run}/"
         self._token = secrets.token_urlsafe(32)
         self._once = secrets.token_urlsafe(32)
         super().__init__((HOST, port), _Handler)
@@ -64,8 +75,8 @@ class PageServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where the page is; whoever knows it may look at the run and control it."""
-        return f"http://{self.hosts[0]}/{self._token}/"
+        """Where the first page is; whoever knows it may look at all runs and control them."""
+        return f"http://{self.hosts[0]}/{self._token}/{self._first}"
 
     @property
     def first_address(self) -> str:
@@ -97,20 +108,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         place = self._place()
-        if place == "events":
-            self._tell()
-        elif place in _FILES:
-            name, kind = _FILES[place]
-            self._reply(HTTPStatus.OK, (_STATIC / name).read_bytes(), kind)
-        elif place is not None:
-            self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+        if place is None:
+            return
+        if place in _LIST:
+            self._file(*_LIST[place])
+        elif place == "rows":
+            self._rows()
+        elif (found := self._page(place, {*_PAGE, "events"})) is not None:
+            page, name = found
+            if name == "events":
+                self._tell(page)
+            else:
+                self._file(*_PAGE[name])
 
     def do_POST(self) -> None:
         place = self._place()
-        if place is None:
-            return
-        if place != "hear":
-            self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+        found = None if place is None else self._page(place, {"hear"})
+        if found is None:
             return
         size = self.headers.get("Content-Length", "")
         if not size.isdecimal() or len(size) > 8 or int(size) > MAX_BODY:
@@ -125,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             self._refuse(HTTPStatus.BAD_REQUEST, "This is not JSON.")
             return
-        self.server.page.hear(message)
+        found[0].hear(message)
         self._reply(HTTPStatus.NO_CONTENT)
 
     def _place(self) -> str | None:
@@ -141,9 +155,35 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN, "The token is missing or wrong; the terminal shows the whole address.")
         return None
 
+    def _page(self, place: str, names: set[str]) -> tuple[GraphPage, str] | None:
+        """The page of the run that a place is below of, and which of these names it is; null if it was refused."""
+        number, slash, name = place.partition("/")
+        known = slash and name in names and number.isascii() and number.isdecimal() and len(number) < 16
+        try:
+            page = self.server.pages.of(int(number)) if known else None
+        except StoreError as error:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            return None
+        if page is None:
+            told = f"There is no flow run {number} in this store." if known else "There is nothing here."
+            self._refuse(HTTPStatus.NOT_FOUND, told)
+            return None
+        return page, name
+
+    def _rows(self) -> None:
+        try:
+            text = runs_page.rows(self.server.pages.store)
+        except StoreError as error:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        else:
+            self._reply(HTTPStatus.OK, text.encode(), _HTML)
+
+    def _file(self, name: str, kind: str) -> None:
+        self._reply(HTTPStatus.OK, (_STATIC / name).read_bytes(), kind)
+
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         self.close_connection = True  # there may be a body that nobody has read
-        self._reply(status, f"{why}\n".encode(), "text/plain; charset=utf-8")
+        self._reply(status, f"{why}\n".encode(), _TEXT)
 
     def _reply(self, status: HTTPStatus, body: bytes = b"", kind: str = "", location: str = "") -> None:
         self._head(status, {"Content-Type": kind, "Content-Length": str(len(body)), "Location": location})
@@ -158,11 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
-    def _tell(self) -> None:
+    def _tell(self, page: GraphPage) -> None:
         """Everything that the page is told, until it goes away."""
         self.close_connection = True
         self._head(HTTPStatus.OK, {"Content-Type": "text/event-stream; charset=utf-8"})
-        listening = self.server.page.open()
+        listening = page.open()
         try:
             while True:
                 try:
@@ -174,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 self.wfile.write(f"event: {told[0]}\ndata: {told[1]}\n\n".encode())
         finally:
-            self.server.page.close(listening)
+            page.close(listening)
 
     def log_message(self, *args: Any) -> None:
         """The terminal is for the address alone."""
