@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from .dropped import Dropped
+
 MAIN = threading.main_thread().ident
 """The thread that gets signals."""
 
@@ -32,16 +34,16 @@ ignored by the system."""
 class _Request:
     """That the main thread's user code is to end; `wanted` is asked where the signal arrives."""
 
-    __slots__ = ("_wanted", "heard")
+    __slots__ = ("heard", "wanted")
 
     def __init__(self, wanted: Callable[[], bool]) -> None:
-        self._wanted = wanted
+        self.wanted = wanted
         self.heard = False
 
     def due(self) -> bool:
         """True, once, if it is still wanted."""
         first, self.heard = not self.heard, True
-        return first and self._wanted()
+        return first and self.wanted()
 
 
 class InterruptGuard:
@@ -53,9 +55,11 @@ class InterruptGuard:
     __slots__ = (
         "_active",
         "_before",
+        "_dropped",
         "_due",
         "_kept",
         "_noticed",
+        "_raised",
         "_sent",
         "_unwatch",
         "_watchers",
@@ -76,6 +80,9 @@ class InterruptGuard:
         self._noticed = False
         self._sent: list[_Request] = []
         """What signals are on their way for."""
+        self._raised: _Request | None = None
+        """What the last KeyboardInterrupt was raised for; null for the user's."""
+        self._dropped = Dropped(self._again)
         self._watchers = 0
         self._unwatch: Callable[[], None] | None = None
 
@@ -94,10 +101,12 @@ class InterruptGuard:
             self._kept = self._due = False
             self._active = True
             self._listen()
+            self._dropped.watch()
             signal.signal(signal.SIGINT, self._handle)
             yield
         finally:
             self._active = False
+            self._dropped.unwatch()
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._listen_no_more()
             self.is_open = True
@@ -175,7 +184,7 @@ class InterruptGuard:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         """The user's interrupt."""
         if self.is_open or self._kept:  # the second one does not wait for anything
-            self._kept = False
+            self._kept, self._raised = False, None
             raise KeyboardInterrupt
         self._kept = True
 
@@ -184,10 +193,20 @@ class InterruptGuard:
         self.arrived += 1
         due = False
         while self._sent:
-            due = self._sent.pop().due() or due
+            request = self._sent.pop()
+            if request.due():
+                due, self._raised = True, request
         if due and self.is_open:
             raise KeyboardInterrupt
         self._due = self._due or due
+
+    def _again(self) -> None:
+        """The last KeyboardInterrupt has stopped nothing."""
+        if self._raised is not None:
+            interrupt_main_thread(self._raised.wanted)
+        elif self._active:
+            assert MAIN is not None
+            signal.pthread_kill(MAIN, signal.SIGINT)
 
     @property
     def kept(self) -> bool:

@@ -125,6 +125,17 @@ async def awaits():
         x = await coroutine(x) + direct(x) & 255
         await asyncio.sleep(0)
 
+class Finalized:
+    def __del__(self):
+        busy()
+
+@flow
+def finalizes():
+    say(began=True)
+    while True:
+        Finalized()  # an interrupt that is raised in there goes nowhere
+        busy()
+
 @flow
 def goes_on():
     stubborn.submit()
@@ -154,7 +165,7 @@ with using(Engine(store=SQLiteStore(Path(sys.argv[1])))):
         free[0] = False
 """
 
-KINDS = ["direct_tasks", "everything", "waits_at_the_end", "waits_for_a_future", "subflow", "awaits"]
+KINDS = ["direct_tasks", "everything", "waits_at_the_end", "waits_for_a_future", "subflow", "awaits", "finalizes"]
 TRIALS = 7
 
 

@@ -25,8 +25,9 @@ from support.flows import (
 )
 from tidegate import ControlError, NotPaused, NotRunning, PauseTimeout, pause_flow_run
 from tidegate.engine import Engine
-from tidegate.model.events import FlowState, TaskState
+from tidegate.model.events import Event, FlowState, TaskCreated, TaskState
 from tidegate.model.states import StateType
+from tidegate.run import controlled
 
 
 @pytest.mark.conforms("B199", "B201")
@@ -363,3 +364,64 @@ def test_each_control_that_cannot_be_done_says_why(engine: Engine, feed: Feed, s
         with pytest.raises(NotRunning, match="does not run in this process"):
             act(run.number)
     assert feed.flow_states() == ["Running", "Paused", "Resuming", "Completed"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_flow_that_makes_task_runs_by_the_thousand_lets_a_pause_be_shown_first(
+    stored: Engine, feed: Feed, start: Start, kind: str
+) -> None:
+    @task
+    def step(x: int) -> int:
+        return x
+
+    @flow
+    def maps() -> list[int]:
+        for _ in range(20):
+            pause_flow_run(flow_run=1)  # as a click does, in the middle of a map
+            futures = step.map(range(3))
+            tidegate.resume_flow_run(1)
+            futures.wait()
+        return [1]
+
+    @flow
+    async def maps_async() -> list[int]:
+        made: list[int] = maps.fn()
+        return made
+
+    assert start(maps if kind == "sync" else lambda: asyncio.run(maps_async())).ended() == [1]
+    told = [event for event in feed.events if isinstance(event, (FlowState, TaskCreated))]
+    names = ["created" if isinstance(event, TaskCreated) else event.state.name for event in told]
+    assert names[1:-1] == ["Paused", "created", "created", "created", "Resuming"] * 20
+
+
+def test_a_pause_that_cannot_be_shown_holds_its_flow_up_once(
+    stored: Engine, feed: Feed, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon, held = stored.store.commit_soon, list[Callable[[], None]]()
+
+    def hold(event: Event, done: Callable[[str], None]) -> None:
+        if isinstance(event, FlowState) and event.state.is_paused():
+            soon(event, lambda problem: held.append(lambda: done(problem)))
+        else:
+            soon(event, done)
+
+    monkeypatch.setattr(stored.store, "commit_soon", hold)
+    monkeypatch.setattr(controlled, "PATIENCE", 0.2)
+
+    @task
+    def step(x: int) -> int:
+        return x
+
+    @flow
+    def steps() -> int:
+        pause_flow_run(flow_run=1)
+        begun = time.monotonic()
+        futures = step.map(range(100))
+        took = time.monotonic() - begun
+        assert 0.2 <= took < 0.2 * 50, took
+        tidegate.resume_flow_run(1)
+        return sum(futures.result())
+
+    assert start(steps).ended() == 4950
+    assert [name for name in feed.flow_states() if name in ("Paused", "Completed")] == ["Paused", "Completed"]
+    held[0]()

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotPaused, NotRunning, PausedRun, RunSuspended
-from ..latch import Latch
+from ..latch import Latch, block
 from ..model.events import FlowState, InputAsked, InputGiven
 from ..model.states import Cancelling, Paused, Running, State, StateType, Suspended, Suspending
 from ..rules import decide as rules
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .flow_run import FlowRun
     from .pauses import Pauses
     from .task_run import TaskRun
+
+
+PATIENCE = 0.1
+"""Seconds that code of a paused run waits at most for the pause to be shown; the store may be slow, or gone."""
 
 
 class Controlled:
@@ -38,6 +42,8 @@ class Controlled:
     """True once its code is to go no further, and the run is to be resumed later."""
     _cut = False
     """True once its code was ended for that."""
+    _shown: Latch | None = None
+    """Opens when the last pause is shown; null once nobody waits for that any more."""
     terms = USUAL
     """On what terms it is resumed."""
     lock: Lock
@@ -67,8 +73,9 @@ class Controlled:
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
                 raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self._told}.")
             self.moved = Latch()  # before the gate is closed: whoever finds it closed waits for this one
+            self._shown = Latch()
             self._close(StateType.PAUSED)
-            self._ask(decision.state, by)
+            self._ask(decision.state, by, self._shown.set)
             self._wait_in(key, question)
         for subflow in list(self.subflows):
             with suppress(NotRunning):
@@ -165,6 +172,16 @@ class Controlled:
             over = self.finished.done()
             told = f"The flow run {self.name!r} is {'suspended' if over else 'being suspended'}."
             raise PausedRun(told) if over else RunSuspended(told)
+
+    def give_way(self) -> None:
+        """Called where its code makes a task run although the run is paused: wait until that is shown.
+
+        Who pauses wants to see it, and a thread that goes on making task runs by the thousand would take the
+        interpreter from those that keep it and show it.
+        """
+        if self._shown is not None:
+            block(self._shown, PATIENCE)
+            self._shown = None
 
     def suspended(self) -> State:
         """The state that it is left in."""

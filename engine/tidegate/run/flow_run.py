@@ -165,6 +165,7 @@ class FlowRun(Controlled):
                 raise TimeoutError(f"The time of the flow run {self.name!r} is up; no new task run begins.")
             raise CancelledRun(f"The flow run {self.name!r} is being cancelled; no new task run begins.")
         self.go_no_further()
+        self.give_way()
 
     def once_more(self, ended: TaskRun, found: Inputs) -> TaskRun:
         """A task run that has ended without completing, in this attempt once more; not begun.
