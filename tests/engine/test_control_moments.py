@@ -16,7 +16,7 @@ from tidegate import CancelledRun, NotPaused, NotRunning
 from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowCreated, FlowState, TaskState
 from tidegate.model.states import TERMINAL, Paused, StateType
-from tidegate.run import lifecycles
+from tidegate.run import drivers, lifecycles, task_run
 from tidegate.run.flow_run import FlowRun
 from tidegate.run.task_run import TaskRun
 from tidegate.store.memory import MemoryStore
@@ -331,11 +331,12 @@ def test_a_task_run_that_found_the_gate_open_is_recorded_before_it_closes(
     assert shown.index(("TaskState", "Running")) < shown.index(closed)
 
 
+@pytest.mark.parametrize("how", ["called", "submitted"])
 def test_a_task_run_that_meets_the_gate_as_it_closes_goes_on_with_the_resume(
-    feed: Feed, start: Start, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+    feed: Feed, start: Start, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     waiting = threading.Event()
-    close, not_now = FlowRun._close, lifecycles._not_now
+    close, not_now, advance = FlowRun._close, lifecycles._not_now, drivers.advance
 
     def closes(run: FlowRun, kind: StateType) -> None:
         close(run, kind)
@@ -350,8 +351,15 @@ def test_a_task_run_that_meets_the_gate_as_it_closes_goes_on_with_the_resume(
         yield from effect
         return None
 
+    def advances(run: TaskRun) -> None:
+        advance(run)
+        waiting.set()
+
     monkeypatch.setattr(FlowRun, "_close", closes)
-    monkeypatch.setattr(lifecycles, "_not_now", waits)
+    if how == "called":
+        monkeypatch.setattr(lifecycles, "_not_now", waits)
+    else:
+        monkeypatch.setattr(task_run, "advance", advances)  # what has not begun does not come to the gate
 
     @task
     def one() -> int:
@@ -360,7 +368,7 @@ def test_a_task_run_that_meets_the_gate_as_it_closes_goes_on_with_the_resume(
     @flow
     def work() -> int:
         gate.wait()
-        return int(one.submit().result())
+        return one() if how == "called" else int(one.submit().result())
 
     running = start(work)
     running.run.pause()

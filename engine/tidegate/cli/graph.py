@@ -18,7 +18,7 @@ from .stores import RUN, find, opened
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def graph(run: int | None, port: int, no_browser: bool) -> None:
-    """Show the graph of a flow run in the browser; without a run, the list of all.
+    """Show the graph of a run, or a list of all, in the browser.
 
     A run that another process has is followed while it goes on, and can be paused, resumed, suspended and cancelled
     there. The pages are for this machine, and for whoever has their address. Ctrl-C ends them, and no run.

@@ -73,9 +73,9 @@ class Controlled:
             if self.gate is StateType.CANCELLING or not isinstance(decision, rules.Accept):
                 raise NotRunning(f"The flow run {self.name!r} cannot be paused: it is {self._told}.")
             self.moved = Latch()  # before the gate is closed: whoever finds it closed waits for this one
-            self._shown = Latch()
+            shown = self._shown = Latch()  # which whoever waits lets go of when that takes too long
             self._close(StateType.PAUSED)
-            self._ask(decision.state, by, self._shown.set)
+            self._ask(decision.state, by, shown.set)
             self._wait_in(key, question)
         for subflow in list(self.subflows):
             with suppress(NotRunning):
@@ -179,8 +179,9 @@ class Controlled:
         Who pauses wants to see it, and a thread that goes on making task runs by the thousand would take the
         interpreter from those that keep it and show it.
         """
-        if self._shown is not None:
-            block(self._shown, PATIENCE)
+        shown = self._shown
+        if shown is not None:
+            block(shown, PATIENCE)
             self._shown = None
 
     def suspended(self) -> State:

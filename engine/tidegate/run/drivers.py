@@ -17,7 +17,7 @@ from ..context import frame
 from ..futures import wait_async
 from ..interrupts import MAIN, guard, on_main_thread
 from ..latch import AnyOf, Latch
-from ..model.states import State
+from ..model.states import PAUSED, State
 from ..run_logs import printing, raised
 from .bodies import sending
 from .effects import Attempt, Body, Lifecycle, Save, Tell, Wait
@@ -129,6 +129,11 @@ def advance(run: TaskRun, answer: Any = None) -> None:
     if run.lifecycle is None:
         if run.done():
             return  # its flow run has ended without it, while it waited for this worker
+        flow_run = run.flow_run
+        if flow_run.gate is PAUSED and not flow_run.suspending:
+            # Not into its lifecycle, which would come to the gate and wait there: of thousands that takes seconds.
+            flow_run.moved.on_done(partial(flow_run.runner.submit, run))
+            return
         run.lifecycle = task_life(run)
         run.context = run.context.copy()
         if run.task.limit_seconds is not None and not _is_elsewhere(run):  # a process is ended, and not left behind
@@ -349,4 +354,4 @@ def _commits() -> _TickCommits:
 
 def start_on_worker(run: TaskRun) -> None:
     """Hand a submitted sync task run to the runner of its flow run."""
-    run.flow_run.runner.submit(partial(advance, run))
+    run.flow_run.runner.submit(run)  # itself: a partial would be two objects more for each that waits

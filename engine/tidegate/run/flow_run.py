@@ -39,7 +39,7 @@ from .bodies import interrupt, leave_behind, quiet
 from .children import Children
 from .controlled import Controlled
 from .deadline import Deadline
-from .identity import Identities
+from .identity import Identities, Identity
 from .numbering import Numbering
 from .pauses import Pauses
 from .recall import Recall
@@ -142,10 +142,10 @@ class FlowRun(Controlled):
         """The next task run, or one of an earlier attempt once more; not known to anybody before `announce`."""
         if self.gate is not RUNNING or self.suspending or self.orphaned:  # which it is once it has ended as well
             self._check_begins()
-        identity = self.identities.next(task, given, parent)
-        before = None if self.recall is None else self.recall.find(identity, task.name)
+        key, nth = self.identities.next(task, given, parent)
+        before = None if self.recall is None else self.recall.find(Identity(key, nth), task.name)
         run = before.again(task) if before is not None else TaskRun(self, *self.numbering.next(task.name), task)
-        run.identity = identity
+        run.key, run.nth = key, nth
         if self.recall is not None:
             self.recall.note(run)
         run.here = self._tasks.get(task) or self.of(task)
@@ -175,7 +175,7 @@ class FlowRun(Controlled):
         self._check_begins()
         run = ended.again(ended.task)
         run.args, run.kwargs, run.inputs = ended.args, ended.kwargs, found
-        run.identity, run.tags, run.here = ended.identity, ended.tags, ended.here
+        run.key, run.nth, run.tags, run.here = ended.key, ended.nth, ended.tags, ended.here
         self.children.reopen(ended, run)
         if self.recall is not None:
             self.recall.note(run)
@@ -189,13 +189,13 @@ class FlowRun(Controlled):
             if known:
                 self.numbering.learn(run.task.key, site, known)
             return
-        task, name, (key, nth) = run.task, run.task.name, run.identity
+        task, name = run.task, run.task.name
         where = self.numbering.site(task.key, site, name, "" if parent is None else parent.task.name)
         above = 0 if parent is None else parent.number
         tags = () if run.tags is NONE else tuple(sorted(run.tags))
         created = TaskCreated(
             self.number, self.now(), run.number, name, where, run.index, links, above, task.is_flow, tags,
-            key, nth, run.here.source, task.version or None,
+            run.key, run.nth, run.here.source, task.version or None,
         )  # fmt: skip
         self.engine.note(created)
 

@@ -33,7 +33,10 @@ MOST = 20_000
 
 
 class Identity(NamedTuple):
-    """Which call of a task a task run is."""
+    """Which call of a task a task run is.
+
+    Task runs have its two parts: kept as a tuple they would be one object more for each, for the garbage collector.
+    """
 
     key: str
     """Digest of the task and its inputs, 32 hex digits; empty if the inputs cannot be told."""
@@ -53,16 +56,16 @@ class Identities:
         self._links = links
         self._calls: defaultdict[str, int] = defaultdict(int)
 
-    def next(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> Identity:
-        """The identity of a call that is made now."""
-        scope = task.key if parent is None else f"{parent.identity.key}/{parent.identity.nth}/{task.key}"
+    def next(self, task: Called, given: Sequence[tuple[str, Any]], parent: TaskRun | None) -> tuple[str, int]:
+        """The identity of a call that is made now, as its parts."""
+        scope = task.key if parent is None else f"{parent.key}/{parent.nth}/{task.key}"
         key = self._key(scope, given)
         with self._lock:
             # Where the inputs cannot be told, the place among the calls of the task is all there is to go by.
             place = key or scope
             nth = self._calls[place]
             self._calls[place] = nth + 1
-        return Identity(key, nth)
+        return key, nth
 
     def _key(self, scope: str, given: Sequence[tuple[str, Any]]) -> str:
         if ATOMS.issuperset([type(value) for _, value in given]):

@@ -36,6 +36,8 @@ from ..run_names import fill_in
 from ..tags import NONE
 from .bodies import interrupt, leave_behind, quiet
 from .deadline import Deadline
+from .drivers import advance
+from .identity import Identity
 
 if TYPE_CHECKING:
     from ..cache_policies import CacheKey
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from .called import Called
     from .effects import Lifecycle
     from .flow_run import FlowRun
-    from .identity import Identity
     from .task_here import TaskHere
 
 
@@ -64,8 +65,8 @@ class TaskRun(Latch):
 
     __slots__ = (
         "args", "attempts", "before", "cache_key", "cached", "called", "caller", "carry_on", "context", "deadline",
-        "earlier", "flow_run", "fn", "given_name", "handle", "here", "identity", "index", "inputs", "kwargs",
-        "lifecycle", "native", "number", "reopened", "seconds", "state", "tags", "task", "ticket", "unchanged",
+        "earlier", "flow_run", "fn", "given_name", "handle", "here", "index", "inputs", "key", "kwargs",
+        "lifecycle", "native", "nth", "number", "reopened", "seconds", "state", "tags", "task", "ticket", "unchanged",
         "why_missed",
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ class TaskRun(Latch):
         """The caller's context variables, for submitted runs; also what sends their output to the caller's cell.
         Shared by all runs of a map until `advance` takes a copy of its own."""
         self.inputs: Inputs | None = None
-        self.identity: Identity
+        self.key, self.nth = "", 0
         self.state: State = PENDING_STATE
         self.attempts = 0
         self.seconds: float | None = None
@@ -127,6 +128,11 @@ class TaskRun(Latch):
     def name(self) -> str:
         """``locate-17``, or the name that its `task_run_name` gave it."""
         return self.given_name or f"{self.task.name}-{self.index}"
+
+    @property
+    def identity(self) -> Identity:
+        """Which call of its task it is."""
+        return Identity(self.key, self.nth)
 
     @property
     def frame(self) -> Frame:
@@ -189,6 +195,10 @@ class TaskRun(Latch):
         if caller.called is None:
             caller.called = set()
         caller.called.add(self)
+
+    def __call__(self) -> None:
+        """A submitted run is itself the job of a worker: it is carried on until it has to wait."""
+        advance(self)
 
     # Body -----------------------------------------------------------------------------------------------------------
 
