@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
 from support.flows import seeded
+from tidegate.engine import Engine
 from tidegate.model.events import Event, FlowCreated, TaskCreated, TaskState
 from tidegate.model.states import (
     AwaitingRetry,
@@ -21,6 +23,8 @@ from tidegate.model.states import (
     State,
     Throttled,
 )
+from tidegate.store.memory import MemoryStore
+from tidegate_widgets.follow import Follower
 from tidegate_widgets.graph_model import GraphModel
 from tidegate_widgets.wording import node_state
 
@@ -73,19 +77,20 @@ def one_by_one(events: Sequence[Event]) -> GraphModel:
     return model
 
 
-def written(events: Sequence[Event], chance: random.Random) -> GraphModel:
-    """As a follower does it: states are written where they happen, unless others wait for the next drawing."""
+def written(engine: Engine, events: Sequence[Event], chance: random.Random) -> GraphModel:
+    """As a follower does it: states are written where they happen, unless others wait for the next drawing, and of task
+    runs that are made there is little more than the number."""
     model = GraphModel()
     model.apply([CREATED])
-    news: list[Event] = []
+    follower = Follower(engine, 1, lambda news: None, copy_context(), model.runs.write)
+    follower._asleep = False  # it is not to draw by itself
     for event in events:
-        waits = any(isinstance(each, TaskState) for each in news)
-        if not isinstance(event, TaskState) or waits or not model.runs.write(event):
-            news.append(event)
+        follower._note((event,))
         if chance.random() < 0.1:
-            model.apply(news)
-            news = []
-    model.apply(news)
+            model.apply(follower._take())
+            follower._waiting.clear()
+    model.apply(follower._take())
+    follower._end()
     return model
 
 
@@ -123,7 +128,7 @@ def test_states_in_a_row_come_to_what_they_come_to_one_by_one(most: int) -> None
 
 
 def test_states_that_are_written_where_they_happen_come_to_the_same() -> None:
-    chance = seeded("fold_written")
+    chance, engine = seeded("fold_written"), Engine(MemoryStore())
     for _ in range(300):
         known, events = set[int](), list[Event]()
         for event in a_history(chance):  # what happens here is of task runs that exist
@@ -131,4 +136,4 @@ def test_states_that_are_written_where_they_happen_come_to_the_same() -> None:
                 known.add(event.task_run)
             if not isinstance(event, TaskState) or event.task_run in known:
                 events.append(event)
-        assert told(written(events, chance)) == told(one_by_one(events))
+        assert told(written(engine, events, chance)) == told(one_by_one(events))

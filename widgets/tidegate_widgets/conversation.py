@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any, Protocol, get_args
 
 from tidegate.errors import StoreError, TidegateError
-from tidegate.model.events import Event
+from tidegate.model.events import Event, TaskCreated, TaskState
 from tidegate.ports import EventStore
 from tidegate.rules.outcome import describe
 
 from .actions import Actions
 from .drawing import Drawing
 from .form import sentence
-from .graph_model import TASK_RUNS, GraphModel
+from .graph_model import TASK_RUNS, GraphModel, News
 from .member import Record, look, told
 from .members import page
 from .node import Node
@@ -161,12 +161,12 @@ class Conversation:
 
     # What the pages are told, always from the thread that has the model --------------------------------------------
 
-    def news(self, events: Sequence[Event]) -> None:
+    def news(self, events: Sequence[News]) -> None:
         """Take in what has happened, and tell the pages what has changed by it."""
         number = self.model.created.flow_run if self.model.created else 0
         inner: list[Event] = []
         if self.subflows.were_open:
-            inner = [each for each in events if each.flow_run != number and type(each) in TASK_RUNS]
+            inner = [each for each in events if each.flow_run != number and isinstance(each, (TaskCreated, TaskState))]
             events = [each for each in events if each.flow_run == number or type(each) not in TASK_RUNS]
         self.model.apply(events)
         self.subflows.take(inner)

@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import Context
+from itertools import groupby
+from operator import itemgetter
 from time import thread_time
+from typing import cast
 
 from tidegate.engine import Engine
-from tidegate.model.events import Event, FlowState, InputAsked, SavingChanged, TaskCreated, TaskState
+from tidegate.model.events import Event, FlowState, InputAsked, Links, SavingChanged, TaskCreated, TaskState
 from tidegate.portal import spawn
 
-from .graph_model import TASK_RUNS
+from .graph_model import TASK_RUNS, MoreCreated, News
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +40,15 @@ LONGEST = 0.5
 """Seconds to the next drawing at most."""
 
 
+_Brief = tuple[int, int, str]
+"""A task run that was created, its call site and its code, where nothing else of it is news.  A tuple of atoms is no
+object for the garbage collector, once that has seen it."""
+
+_CODE: Callable[[_Brief], tuple[int, str]] = itemgetter(1, 2)
+
+
 class Follower:
-    """Calls ``draw(events)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
+    """Calls ``draw(news)`` on the engine's loop, in `context`, with what has happened, in order; of subflows that is
     what a person is asked there.
 
     A state of a task run of this flow run is offered to `write` first, on the thread where it happens; those that are
@@ -52,7 +62,7 @@ class Follower:
         self,
         engine: Engine,
         flow_run: int,
-        draw: Callable[[Sequence[Event]], None],
+        draw: Callable[[Sequence[News]], None],
         context: Context,
         write: Callable[[TaskState], bool] = lambda event: False,
     ) -> None:
@@ -63,7 +73,9 @@ class Follower:
         """Whether something was written that is not drawn."""
         self._waiting: deque[TaskState] = deque()
         """The states of task runs among the news: while there are any, all that come are news, to stay in order."""
-        self._news: deque[Event] = deque()
+        self._news: deque[Event | _Brief] = deque()
+        self._known: dict[int, Links] = {}
+        """What was linked to the last task run of each call site that is whole among the news, or was."""
         self._asleep = True
         self._hurry = asyncio.Event()
         """Set, on the loop, when the next drawing is not to wait for its time."""
@@ -94,7 +106,11 @@ class Follower:
         # The engine waits for this with each state of a task run.  They come one by one, and of this flow run alone.
         (event,) = events
         if isinstance(event, TaskCreated):
-            self._news.append(event)
+            if self._known.get(event.site) == event.links:
+                self._news.append((event.task_run, event.site, event.source))
+            else:
+                self._news.append(event)
+                self._known[event.site] = event.links  # not before: others may be at the same call site now
         elif isinstance(event, TaskState) and not self._waiting and self._write(event):
             self._written = True
         else:
@@ -168,7 +184,15 @@ class Follower:
         # The states of subflows are not: there may be thousands.
         return type(event) is InputAsked or (type(event) is FlowState and event.flow_run == self._flow_run)
 
-    def _take(self) -> list[Event]:
+    def _take(self) -> list[News]:
         # Others append meanwhile, so it is neither copied nor exchanged.
         take = self._news.popleft
-        return [take() for _ in range(len(self._news))]
+        return list(self._told([take() for _ in range(len(self._news))]))
+
+    def _told(self, news: list[Event | _Brief]) -> Iterator[News]:
+        for kind, alike in groupby(news, type):
+            if kind is tuple:
+                for (site, source), same in groupby(cast("Iterator[_Brief]", alike), _CODE):
+                    yield MoreCreated(self._flow_run, site, source, [number for number, _, _ in same])
+            else:
+                yield from cast("Iterator[Event]", alike)

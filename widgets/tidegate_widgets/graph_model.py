@@ -23,6 +23,7 @@ from tidegate.model.events import (
     TaskCreated,
     TaskState,
 )
+from tidegate.model.record import record
 from tidegate.model.states import COMPLETED, RUNNING, TERMINAL, State, StateType
 
 from .artifacts import Artifacts
@@ -56,8 +57,24 @@ _WRITTEN = {"r": State(RUNNING, "Running"), "d": State(COMPLETED, "Completed")}
 
 _ODD = frozenset({"NotReady", "Throttled"})
 
-TASK_RUNS = frozenset((TaskCreated, TaskState))
-"""The events of task runs: nearly all that come."""
+
+@record
+class MoreCreated:
+    """Task runs that differ from one that came before at their call site in nothing that a graph shows, but for the
+    code; by number.  So whoever follows a run says it: the events would be kept until they are drawn, by the ten
+    thousand, and the garbage collector would go through them over and over."""
+
+    flow_run: int
+    site: int
+    source: str
+    numbers: list[int]
+
+
+News = Event | MoreCreated
+"""What a graph is told."""
+
+TASK_RUNS = frozenset((TaskCreated, MoreCreated, TaskState))
+"""The news of task runs: nearly all that come."""
 
 _CODE = attrgetter("site", "source")
 
@@ -134,7 +151,7 @@ class GraphModel:
         """The node of a task run; null for a number that nobody has heard of."""
         return self._nodes[number] if 0 < number <= self.total else None
 
-    def apply(self, events: Iterable[Event] = ()) -> None:
+    def apply(self, events: Iterable[News] = ()) -> None:
         """Fold events in, and what has been written of the task runs meanwhile."""
         for kind, alike in groupby(events, type):
             if kind is TaskState:
@@ -143,7 +160,10 @@ class GraphModel:
                 self._tasks_created(cast("Iterator[TaskCreated]", alike))
             else:
                 for event in alike:
-                    self._take(event)
+                    if isinstance(event, MoreCreated):
+                        self._join(self.nodes[event.site], event.source, event.numbers)
+                    else:
+                        self._take(event)
         for site in tuple(self._open):
             self._sum_up(self.nodes[site])
 
@@ -204,28 +224,30 @@ class GraphModel:
         # A map makes all of its task runs at once, one after the other: what they share is done once.
         for (site, source), alike in groupby(events, _CODE):
             made = list(alike)
-            node = self._node_at(made[0])
-            numbers = [event.task_run for event in made]
-            first, beyond, highest = numbers[0], numbers[0] + len(numbers), max(numbers)
-            self.runs.make_room(highest)
-            self._nodes += [None] * (highest + 1 - len(self._nodes))
-            self.total = max(self.total, highest)
-            version = node.version(source)
-            if numbers == list(range(first, beyond)):
-                self._nodes[first:beyond] = [node] * len(numbers)
-                self.runs.versions[first:beyond] = bytes((version,)) * len(numbers)
-            else:
-                node.in_a_row = False
-                for number in numbers:
-                    self._nodes[number], self.runs.versions[number] = node, version
-            if node.members and first != node.members[-1] + 1:
-                node.in_a_row = False
-            node.members += numbers
-            self._open.add(site)
+            self._join(self._node_at(made[0]), source, [event.task_run for event in made])
             for links in [event.links for event in made if event.links]:
                 for edges in links.values():
                     for kind, low, high in edges:
                         self._link(kind, low, high, site)
+
+    def _join(self, node: Node, source: str, numbers: list[int]) -> None:
+        """These task runs are members of that node, with that code."""
+        first, beyond, highest = numbers[0], numbers[0] + len(numbers), max(numbers)
+        self.runs.make_room(highest)
+        self._nodes += [None] * (highest + 1 - len(self._nodes))
+        self.total = max(self.total, highest)
+        version = node.version(source)
+        if numbers == list(range(first, beyond)):
+            self._nodes[first:beyond] = [node] * len(numbers)
+            self.runs.versions[first:beyond] = bytes((version,)) * len(numbers)
+        else:
+            node.in_a_row = False
+            for number in numbers:
+                self._nodes[number], self.runs.versions[number] = node, version
+        if node.members and first != node.members[-1] + 1:
+            node.in_a_row = False
+        node.members += numbers
+        self._open.add(node.site)
 
     def _node_at(self, first: TaskCreated) -> Node:
         node = self.nodes.get(first.site)

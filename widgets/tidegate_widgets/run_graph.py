@@ -24,7 +24,7 @@ from .artifacts import recorded
 from .conversation import Conversation, Refusal
 from .follow import Follower
 from .form import Form
-from .graph_model import GraphModel
+from .graph_model import GraphModel, News
 from .protocol import Verb, View
 
 _BUNDLE = Path(__file__).parent / "static" / "run_graph.js"
@@ -138,7 +138,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
 
     # What the engine says, on its loop -----------------------------------------------------------------------------
 
-    def _news_of(self, run: ref[FlowRun], events: Sequence[Event]) -> None:
+    def _news_of(self, run: ref[FlowRun], events: Sequence[News]) -> None:
         self._news(events)
         # A graph lives longer than what its run holds.  What a task run says late may come to one that has just been
         # resumed, while all that is known of the run is that it rests.
@@ -148,7 +148,7 @@ class RunGraph(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no t
         if any(isinstance(event, FlowState) and event.flow_run == followed.number for event in events):
             self._run = self.conversation.actions.run = None
 
-    def _news(self, events: Sequence[Event]) -> None:
+    def _news(self, events: Sequence[News]) -> None:
         asked = list(self._model.questions.values())
         talk = self.conversation
         talk.news(events)
