@@ -18,16 +18,16 @@ SOON = 0.001
 
 
 class Dropped:
-    """Calls `again`, on another thread, for each KeyboardInterrupt that was dropped on this thread."""
+    """Calls `again`, on another thread, for each KeyboardInterrupt that was dropped on the one of this ident."""
 
     __slots__ = ("_again", "_before", "_inside", "_thread")
 
-    def __init__(self, again: Callable[[], None]) -> None:
+    def __init__(self, thread: int | None, again: Callable[[], None]) -> None:
+        self._thread = thread
         self._again = again
         self._before: Callable[[Any], object] | None = None
         self._inside = False
         """True while the hook runs: what is raised in there is dropped once more."""
-        self._thread = threading.get_ident()
 
     def watch(self) -> None:
         """From now on.  Whoever had the hook before hears of all else."""

@@ -82,7 +82,7 @@ class InterruptGuard:
         """What signals are on their way for."""
         self._raised: _Request | None = None
         """What the last KeyboardInterrupt was raised for; null for the user's."""
-        self._dropped = Dropped(self._again)
+        self._dropped = Dropped(MAIN, self._again)
         self._watchers = 0
         self._unwatch: Callable[[], None] | None = None
 

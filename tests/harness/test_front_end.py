@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_client.connect import LocalPortCache
 
+import support.front_end
+from support.free_ports import free_ports
 from support.front_end import FrontEnd, KernelDied
 from support.kernels import ALL_VERSIONS, each_kernel, kernel_params
 
@@ -127,13 +128,10 @@ def test_input_is_answered(newest: FrontEnd) -> None:
 
 
 def test_a_port_that_was_taken_before_the_kernel_began_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = LocalPortCache.find_available_port
     with socket.create_server(("127.0.0.1", 0)) as somebody:
-        given = [somebody.getsockname()[1]]
-        monkeypatch.setattr(
-            LocalPortCache, "find_available_port", lambda cache, ip: given.pop() if given else free(cache, ip)
-        )
-        with FrontEnd() as front_end:
+        given = [[*free_ports(4), somebody.getsockname()[1]], free_ports(5)]
+        monkeypatch.setattr(support.front_end, "free_ports", lambda many: given.pop(0))
+        with FrontEnd(start_timeout=10) as front_end:
             assert (front_end.value("1 + 1"), given) == (2, [])
 
 

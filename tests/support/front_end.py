@@ -21,6 +21,7 @@ from typing import Any, Literal, Self, TypeVar
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
+from support.free_ports import free_ports
 from support.kernels import goes_deaf, python_path
 from support.messages import Comm, CommMessage, Content, Message, Reply, fold_outputs, widget_state
 from support.wire import Wire
@@ -312,8 +313,7 @@ class FrontEnd:
             self._manager.start_kernel(env=environment, cwd=str(self.cwd), stdout=log, stderr=log)
         try:
             self._connect(timeout)
-        except KernelDied:
-            # The manager picks ports that are free, lets go of them, and the kernel takes them up to a second later.
+        except (KernelDied, TimeoutError):  # some versions stay there without the socket
             if tries == 1 or "Address already in use" not in self.log():
                 raise
             self._close_kernel()
@@ -321,7 +321,9 @@ class FrontEnd:
             self._launch(environment, timeout, tries - 1)
 
     def _new_manager(self) -> KernelManager:
-        manager = KernelManager(connection_file=str(self._home / "connection.json"))
+        names = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port")
+        ports: dict[str, Any] = dict(zip(names, free_ports(len(names)), strict=True))
+        manager = KernelManager(connection_file=str(self._home / "connection.json"), cache_ports=False, **ports)
         manager._kernel_spec = self._spec
         return manager
 

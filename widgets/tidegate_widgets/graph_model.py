@@ -161,7 +161,9 @@ class GraphModel:
             else:
                 for event in alike:
                     if isinstance(event, MoreCreated):
-                        self._join(self.nodes[event.site], event.source, event.numbers)
+                        node = self.nodes.get(event.site)
+                        if node is not None:  # else that one was lost, with a drawing that failed
+                            self._join(node, event.source, event.numbers)
                     else:
                         self._take(event)
         for site in tuple(self._open):
