@@ -18,6 +18,11 @@ def duration(seconds: float) -> str:
     return f"{hours}h {minute:02}m" if hours else f"{minute}m {second:02}s"
 
 
+def took(started: float | None, ended: float | None) -> str:
+    """The time from a begin to an end, or until now; empty for what has not begun."""
+    return "" if started is None else duration((time.time() if ended is None else ended) - started)
+
+
 def moment(at: float) -> str:
     """Seconds since the epoch as a day and a time of this place: ``2026-11-24 08:30:00``."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

@@ -25,7 +25,7 @@ from tidegate.model.states import (
 )
 from tidegate.store.memory import MemoryStore
 from tidegate_widgets.follow import Follower
-from tidegate_widgets.graph_model import GraphModel
+from tidegate_widgets.graph_model import GraphModel, MoreCreated
 from tidegate_widgets.wording import node_state
 
 CREATED = FlowCreated(1, 0.0, "0" * 32, "work", "brave-otter", "{}", None, "")
@@ -125,6 +125,13 @@ def test_states_in_a_row_come_to_what_they_come_to_one_by_one(most: int) -> None
             model.apply(events[at : at + step])
             at += step
         assert told(model) == told(one_by_one(events))
+
+
+def test_more_of_a_call_site_that_nobody_heard_of_is_passed_over() -> None:
+    model = GraphModel()
+    model.apply([CREATED, MoreCreated(1, 3, "", [1, 2]), TaskState(1, 1.0, 1, Running(at=1.0), 1)])
+    model.apply([TaskCreated(1, 1.0, 3, "step", 4, 2, {})])
+    assert [(node.site, node.members) for node in model.nodes.values()] == [(4, [3])]
 
 
 def test_states_that_are_written_where_they_happen_come_to_the_same() -> None:

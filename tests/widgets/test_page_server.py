@@ -8,9 +8,10 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -85,15 +86,19 @@ def server(store: SQLiteStore) -> Iterator[PageServer]:
     assert [each.name for each in threading.enumerate() if each.name.startswith("tidegate-page-")] == []
 
 
-def ask(
-    server: PageServer, path: str, method: str = "GET", body: str | None = None, **headers: str
-) -> http.client.HTTPResponse:
+class Answer(NamedTuple):
+    status: int
+    headers: Message
+    text: str
+
+
+def ask(server: PageServer, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=SOON)
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
-    answer.text = answer.read().decode()  # type: ignore[attr-defined]
+    text = answer.read().decode()
     connection.close()
-    return answer
+    return Answer(answer.status, answer.headers, text)
 
 
 def below(server: PageServer, name: str = "", run: str = "1/") -> str:
@@ -167,7 +172,7 @@ def test_what_is_there_with_the_token(server: PageServer) -> None:
 
 def text_of(server: PageServer, place: str) -> str:
     """What is there, below the list."""
-    return str(ask(server, below(server, place, run="")).text)  # type: ignore[attr-defined]
+    return ask(server, below(server, place, run="")).text
 
 
 def test_the_list_has_the_newest_run_first_and_nothing_that_a_run_says_is_markup(
@@ -211,7 +216,7 @@ def test_a_store_that_cannot_be_read_is_said(
     monkeypatch.setattr(store, "flow_runs", locked)
     for place in ("rows", "1/"):
         answer = ask(server, below(server, place, run=""))
-        assert (answer.status, answer.text) == (503, "The store is locked.\n")  # type: ignore[attr-defined]
+        assert (answer.status, answer.text) == (503, "The store is locked.\n")
 
 
 def test_what_may_be_said_is_json_of_a_size(server: PageServer) -> None:

@@ -11,7 +11,7 @@ from .graph_page import GraphPage
 
 
 class GraphPages:
-    """Makes pages as they are asked for; they stay until `close`, for a run takes some thirty bytes a task run."""
+    """Makes pages as they are asked for; they stay until `close`: of a task run there are a few bytes."""
 
     def __init__(self, store: EventStore) -> None:
         self.store = store

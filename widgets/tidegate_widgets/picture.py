@@ -9,8 +9,8 @@ from typing import Final
 from tidegate.moments import duration
 
 from .palette import FAMILIES, shape_of
-from .picture_svg import COUNTS, FULL, NO_EDGES, bar, graph, plain, shape, shape_style, shortened
-from .protocol import Family, QuestionView, RunView, View
+from .picture_svg import COUNTS, FULL, NO_EDGES, bar, graph, icon, plain, shortened
+from .protocol import QuestionView, RunView, View
 
 LIMIT: Final = 60_000
 """Bytes of UTF-8 that a picture has at most; strips, then texts, then edges are left out to keep to it."""
@@ -91,14 +91,14 @@ def _head(run: RunView) -> str:
     colour = FAMILIES[family].middle
     pill = (
         f'<span style="{_ROW};gap:6px;padding:1px 9px 1px 5px;border-radius:11px;font-weight:600;'
-        f'background:{colour}2e">{_icon(shape_of(state), family)}{plain(state["name"])}</span>'
+        f'background:{colour}2e">{icon(shape_of(state), family)}{plain(state["name"])}</span>'
     )
     took = ""
     if run["started"] is not None:
         word = "elapsed" if run["running"] else "took"
         took = f'<span style="{_QUIET}">{word} <b>{duration(run["elapsed"])}</b></span>'
     counts = "".join(
-        f'<span style="{_ROW};gap:5px;font-size:12px">{_icon(name, each)}<span><b>{number:,}</b> {word}</span></span>'
+        f'<span style="{_ROW};gap:5px;font-size:12px">{icon(name, each)}<span><b>{number:,}</b> {word}</span></span>'
         for word, each, name in COUNTS
         if (number := run["counts"][word])
     )
@@ -119,13 +119,6 @@ def _question(question: QuestionView, open_: int) -> str:
     behind = open_ - 1
     others = f" {behind:,} more question{'s wait' if behind > 1 else ' waits'}." if behind else ""
     return _line(f"{asks} for <b>{plain(question['title'])}</b>{inner}. {how}{others}", _NOTE)
-
-
-def _icon(name: str, family: Family) -> str:
-    return (
-        f'<svg width="14" height="14" viewBox="0 0 16 16" aria-hidden="true" style="flex:none" {shape_style(family)}>'
-        f"{shape(name, family)}</svg>"
-    )
 
 
 def _body(view: View, level: int) -> str:

@@ -57,6 +57,14 @@ def shape_style(family: Family) -> str:
     return f'fill="none" stroke="{colour}" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round"'
 
 
+def icon(name: str, family: Family) -> str:
+    """The shape `name` as a small ``<svg>`` in a line of text."""
+    return (
+        f'<svg width="14" height="14" viewBox="0 0 16 16" aria-hidden="true" style="flex:none" {shape_style(family)}>'
+        f"{shape(name, family)}</svg>"
+    )
+
+
 def graph(view: View, level: int, label: str) -> str:
     """The graph of `view` as ``<svg>``, in as much detail as `level` says, named `label` (escaped) for readers."""
     width, height = round(view["width"]), round(view["height"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
+from .. import moments
 from ..model.states import State, StateType
 from ..model.views import FlowRow, TaskRow
 from ..moments import duration
@@ -60,9 +60,7 @@ def paint(cell: Any, text: str) -> str:
 
 def took(row: FlowRow) -> str:
     """The time from its begin to its end, or until now; empty if it has not begun."""
-    if row.started is None:
-        return ""
-    return duration((time.time() if row.ended is None else row.ended) - row.started)
+    return moments.took(row.started, row.ended)
 
 
 def shortened(text: str) -> str:

@@ -131,8 +131,8 @@ def advance(run: TaskRun, answer: Any = None) -> None:
             return  # its flow run has ended without it, while it waited for this worker
         flow_run = run.flow_run
         if flow_run.gate is PAUSED and not flow_run.suspending:
-            # Not into its lifecycle, which would come to the gate and wait there: that keeps the interpreter busy while
-            # a click is to be shown, for a third of a second where ten thousand wait for a worker.
+            # Not into its lifecycle, which would come to the gate and wait there: of thousands that keeps the
+            # interpreter busy while a click is to be shown.
             flow_run.moved.on_done(partial(flow_run.runner.submit, run))
             return
         run.lifecycle = task_life(run)
